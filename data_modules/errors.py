@@ -1,0 +1,13 @@
+"""Errors meant for the person at the keyboard: one message, no traceback."""
+
+
+class UserError(Exception):
+    """Something outside the code is wrong: a file, a config, a checkpoint.
+
+    The message names the thing, says what was found and what was expected, and ends with what to do next. The command
+    line prints it alone and exits with status 2; a traceback would only hide it.
+    """
+
+
+class DataError(UserError):
+    """A source, a store or an archive that is missing, truncated, foreign or malformed."""
