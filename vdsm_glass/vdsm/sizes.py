@@ -1,0 +1,48 @@
+"""The sizes of VDSM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Widths and latent sizes.  [VDSM suppl. Table 2 and section 3; defaults are the Sprites column]
+
+    Args:
+        kappa_z: pose z_t. kappa_s: identity s, also the number of experts. kappa_d: dynamics d.
+        rnn_layers, rnn_dim: of the bi-LSTM encoder and of the LSTM decoder.
+        combiner_dim, transition_dim: hidden widths of q(z_t | z_{t-1}, h_t, d) and of p(z_t | z_{t-1}, d).
+        encoder_channels: outputs of the encoder's convolutions; all but the last halve the frame.
+        identity_dim: hidden width between the encoder's features and s.
+        decoder_channels: outputs of the decoder's transposed convolutions but the last, which has 3.
+        single_decoder: ablation of section 6: one decoder, s̃ as an input only.
+
+    Raises:
+        ValueError: encoder and decoder do not agree on the frame's size.
+    """
+
+    kappa_z: int = 30
+    kappa_s: int = 40
+    kappa_d: int = 50
+    rnn_layers: int = 3
+    rnn_dim: int = 512
+    combiner_dim: int = 512
+    transition_dim: int = 64
+    encoder_channels: tuple[int, ...] = (32, 32, 64, 64, 256)
+    identity_dim: int = 128
+    decoder_channels: tuple[int, ...] = (512, 256, 128, 64)
+    single_decoder: bool = False
+
+    def __post_init__(self) -> None:
+        encoded, decoded = 4 * 2 ** (len(self.encoder_channels) - 1), self.frame_size
+        if encoded != decoded:
+            raise ValueError(
+                f"encoder_channels {self.encoder_channels} take frames of {encoded}x{encoded}, but decoder_channels "
+                f"{self.decoder_channels} draw {decoded}x{decoded}; give the encoder one entry more than the decoder"
+            )
+
+    @property
+    def frame_size(self) -> int:
+        """Height and width of the frames, in pixels."""
+        return 4 * 2 ** len(self.decoder_channels)
