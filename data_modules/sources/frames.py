@@ -1,0 +1,99 @@
+"""Pictures in folders: one JPG or PNG a frame."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from data_modules.errors import DataError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+MAX_PIXELS = 1 << 26
+"""A picture that claims more pixels than 8192 x 8192 is refused before it is decoded."""
+
+
+def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
+    """Sort key that puts `img_9` before `img_10`; the whole name breaks ties (`1` and `01`)."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", path.name)
+    return [(0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in parts], path.name
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in `folder`, in natural order; hidden ones are not looked at."""
+    return sorted(
+        (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")), key=natural_key
+    )
+
+
+def frame_paths(folder: Path) -> list[Path]:
+    """The pictures of one clip, in natural order of their names; hidden files are not looked at."""
+    pictures = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    return sorted(pictures, key=natural_key)
+
+
+def fit(picture: Image.Image, height: int, width: int) -> Image.Image:
+    """The largest centred crop of the asked shape, antialiased by a triangle filter as wide as the ratio."""
+    if picture.size == (width, height):
+        return picture
+    return ImageOps.fit(picture, (width, height), method=Image.Resampling.BILINEAR)
+
+
+def resize(video: np.ndarray, height: int, width: int) -> np.ndarray:
+    """`fit` for every frame: (t, h, w, 3) uint8 -> (t, height, width, 3) uint8."""
+    if video.shape[1:3] == (height, width):
+        return video
+    return np.stack([np.asarray(fit(Image.fromarray(frame), height, width)) for frame in video])
+
+
+def read_picture(path: Path, *, mode: str = "RGB") -> Image.Image:
+    """One decoded picture, converted to `mode`.
+
+    Raises: DataError naming the file where it is missing, truncated, no picture, or claims absurd dimensions.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("JPEG", "PNG")) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise DataError(
+                        f"{path}: the picture claims {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are"
+                        " read. Replace the file or make it smaller."
+                    )
+                return picture.convert(mode)
+    # Pillow's decoders raise SyntaxError and ValueError too, for damaged chunks.
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
+        raise DataError(
+            f"{path}: cannot be read as a JPG or PNG picture ({error}). Replace the file with an intact copy."
+        ) from error
+
+
+def read_clip(paths: Sequence[Path], height: int, width: int) -> np.ndarray:
+    """(t, height, width, 3) uint8 from t pictures of any one size.
+
+    Raises: DataError where a picture cannot be read, or where its size differs from the first one's.
+    """
+    if not paths:
+        raise DataError("A clip without frames: expected at least one JPG or PNG picture.")
+    video = np.empty((len(paths), height, width, 3), dtype=np.uint8)
+    expected = None
+    for frame, path in zip(video, paths, strict=True):
+        picture = read_picture(path)
+        expected = expected or picture.size
+        if picture.size != expected:
+            raise DataError(
+                f"{path}: the frame is {picture.width}x{picture.height}, the first of its clip is"
+                f" {expected[0]}x{expected[1]}. All frames of a clip must have one size."
+            )
+        frame[:] = np.asarray(fit(picture, height, width))
+    return video
