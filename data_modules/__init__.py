@@ -1,0 +1,52 @@
+"""Clips and labels in; knows nothing of models."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from data_modules.base import VideoDataModule
+    from data_modules.batch import VideoBatch
+    from data_modules.clips import Clip
+    from data_modules.errors import DataError, UserError
+    from data_modules.moving_mnist import MovingMNIST
+    from data_modules.mug import MUG
+    from data_modules.pendulum import Pendulum
+    from data_modules.sprites import Sprites
+
+__all__ = [
+    "DATASETS",
+    "MUG",
+    "Clip",
+    "DataError",
+    "MovingMNIST",
+    "Pendulum",
+    "Sprites",
+    "UserError",
+    "VideoBatch",
+    "VideoDataModule",
+]
+
+# What `vdsm-glass prepare` and `show` call each dataset, and where it is.
+DATASETS: dict[str, str] = {
+    "pendulum": "data_modules.pendulum.Pendulum",
+    "mmnist": "data_modules.moving_mnist.MovingMNIST",
+    "sprites": "data_modules.sprites.Sprites",
+    "mug": "data_modules.mug.MUG",
+}
+
+_HOMES = {path.rpartition(".")[2]: path.rpartition(".")[0] for path in DATASETS.values()} | {
+    "VideoDataModule": "data_modules.base",
+    "VideoBatch": "data_modules.batch",
+    "Clip": "data_modules.clips",
+    "DataError": "data_modules.errors",
+    "UserError": "data_modules.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `vdsm-glass --help` need not wait for PyTorch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

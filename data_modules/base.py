@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+import torch
 from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
 
-from data_modules.clips import Clip
+from data_modules.batch import VideoBatch
+from data_modules.build import open_or_build
+from data_modules.clips import Clip, ClipDataset
+from data_modules.errors import DataError, UserError
+from data_modules.sampler import ClipLoader, ClipSampler, EvaluationSampler
+from data_modules.store import SPLITS, Split, Store, source_hash
 
-Split = Literal["train", "val", "test"]
+__all__ = ["Split", "VideoDataModule"]
 
 
 class VideoDataModule(LightningDataModule, ABC):
@@ -59,10 +68,10 @@ class VideoDataModule(LightningDataModule, ABC):
         self.root = Path(root)
         self.height, self.width = (size, size) if isinstance(size, int) else size
         self.clip_length = clip_length
-        self.eval_clip_length = eval_clip_length or clip_length
+        self.eval_clip_length = clip_length if eval_clip_length is None else eval_clip_length
         self.stride = stride
         self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size or batch_size
+        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         self.num_workers = num_workers
         self.batches_per_epoch = batches_per_epoch
         self.seed = seed
@@ -70,6 +79,8 @@ class VideoDataModule(LightningDataModule, ABC):
         self.flip = flip
         self.pair_actions = pair_actions
         self.skipped: Counter[str] = Counter()
+        self._store: Store | None = None
+        self._check_options()
 
     @abstractmethod
     def source(self) -> dict[str, Any]:
@@ -94,3 +105,122 @@ class VideoDataModule(LightningDataModule, ABC):
         Draws the tiny source, downloads where the source may be downloaded, and otherwise raises a DataError that says
         where to get it and where to put it. Does nothing by default.
         """
+
+    @property
+    def identity_names(self) -> list[str]:
+        """What to call each identity label in pictures and tables."""
+        return self._generic_names("identity")
+
+    @property
+    def action_names(self) -> list[str]:
+        """What to call each action label in pictures and tables."""
+        return self._generic_names("action")
+
+    @property
+    def store(self) -> Store:
+        """The clips; built by `prepare_data`, or ahead of training by `vdsm-glass prepare`.
+
+        Raises: DataError where neither was done.
+        """
+        if self._store is None:
+            try:
+                self._store = Store.open(self.store_folder(), self.description())
+            except FileNotFoundError:
+                raise DataError(f"{self.store_folder()} is not there. Run `vdsm-glass prepare {self.name}`.") from None
+        return self._store
+
+    def description(self) -> dict[str, Any]:
+        """`source` and what every dataset's clips depend on, as JSON will give it back."""
+        common = {"dataset": self.name, "height": self.height, "width": self.width, "tiny": self.tiny}
+        return json.loads(json.dumps(common | self.source()))
+
+    def store_folder(self) -> Path:
+        """Where the store is, or will be."""
+        return self.root / "stores" / f"{self.name}-{source_hash(self.description())}"
+
+    def prepare_data(self) -> None:
+        """Build the store if it is missing or damaged; Lightning calls this in one process a machine."""
+        self._store = open_or_build(self)
+
+    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
+        """Open the store; Lightning calls this in every process."""
+        _ = self.store
+
+    def dataset(self, split: Split) -> ClipDataset:
+        """The clips of `split` as the loaders cut them: windows for training from "train", whole starts otherwise.
+
+        Raises: DataError where no clip is long enough.
+        """
+        train = split == "train"
+        return ClipDataset(
+            self.store.split(split),
+            length=self.clip_length if train else self.eval_clip_length,
+            stride=self.stride,
+            flip=self.flip and train,
+            pair=self.pair_actions and train,
+            name=f"{self.name} {split}",
+        )
+
+    def train_dataloader(self) -> DataLoader[VideoBatch]:
+        """Random windows of the training clips; saves and takes up its position within an epoch."""
+        dataset = self.dataset("train")
+        sampler = ClipSampler(
+            dataset,
+            batch_size=self.batch_size,
+            batches=self.batches_per_epoch,
+            seed=self.seed,
+            world_size=self._world_size,
+            rank=self._rank,
+        )
+        return ClipLoader(dataset, sampler=sampler, **self._loader_options())
+
+    def val_dataloader(self) -> DataLoader[VideoBatch]:
+        """Every validation clip once, from its first frame."""
+        return self._evaluation_loader("val")
+
+    def test_dataloader(self) -> DataLoader[VideoBatch]:
+        """Every test clip once, from its first frame."""
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[VideoBatch]:
+        """The test clips."""
+        return self._evaluation_loader("test")
+
+    def _evaluation_loader(self, split: Split) -> DataLoader[VideoBatch]:
+        dataset = self.dataset(split)
+        if len(dataset) < self._world_size:
+            raise DataError(
+                f"{self.name} has {len(dataset)} {split} clips for {self._world_size} processes. Use fewer."
+            )
+        sampler = EvaluationSampler(
+            dataset, batch_size=self.eval_batch_size, world_size=self._world_size, rank=self._rank
+        )
+        return DataLoader(dataset, sampler=sampler, **self._loader_options())
+
+    def _loader_options(self) -> dict[str, Any]:
+        return {
+            "batch_size": None,  # the sampler yields whole batches
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": torch.cuda.is_available(),
+        }
+
+    @property
+    def _world_size(self) -> int:
+        return 1 if self.trainer is None else self.trainer.world_size
+
+    @property
+    def _rank(self) -> int:
+        return 0 if self.trainer is None else self.trainer.global_rank
+
+    def _generic_names(self, field: Literal["identity", "action"]) -> list[str]:
+        labels = np.concatenate([self.store.split(split).labels(field) for split in SPLITS])
+        return [f"{field} {label}" for label in range(labels.max(initial=-1) + 1)]
+
+    def _check_options(self) -> None:
+        positive = ("height", "width", "clip_length", "eval_clip_length", "stride", "batch_size", "eval_batch_size")
+        smallest = dict.fromkeys((*positive, "batches_per_epoch"), 1) | {"num_workers": 0, "seed": 0}
+        for option, least in smallest.items():
+            value = getattr(self, option)
+            if value is not None and value < least:
+                raise UserError(f"{self.name}: {option} is {value}; expected at least {least}.")

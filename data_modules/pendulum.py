@@ -1,0 +1,193 @@
+"""Simulated damped pendula: the colour is the identity, the swing is the action."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from einops import rearrange
+from scipy.integrate import solve_ivp
+from scipy.special import ellipk
+
+from data_modules.base import Split, VideoDataModule
+from data_modules.clips import Clip
+from data_modules.errors import UserError
+from data_modules.store import SPLITS
+
+COLOURS = {
+    "red": (225, 45, 45),
+    "yellow": (250, 215, 50),
+    "green": (50, 175, 70),
+    "blue": (50, 95, 230),
+    "pink": (250, 140, 205),
+    "orange": (245, 130, 25),
+    "cyan": (60, 215, 225),
+    "white": (245, 245, 245),
+    "purple": (140, 60, 205),
+    "brown": (140, 90, 50),
+    "lime": (180, 245, 90),
+    "grey": (140, 145, 150),
+}
+BACKGROUND = (38, 42, 54)
+ROD = 0.5  # how far the rod's colour lies from the background's on the way to the bob's
+
+# In parts of the frame's shorter side, from its middle.
+PIVOT_Y, LENGTH, BOB_RADIUS, ROD_RADIUS = -0.2, 0.4, 0.1, 0.02
+
+
+class Pendulum(VideoDataModule):
+    """Simulated pendula, drawn anti-aliased; nothing to download.
+
+    Identity is the colour, action the swing: a period and an amplitude. Where in its swing a clip starts differs from
+    clip to clip. Test clips show pairs of colour and swing that are in no training or validation clip.
+
+    Args:
+        colours: identities, 2 to 12.
+        swings: actions, at least 2.
+        sequences_per_pair: training and test clips of each of their pairs; validation has a quarter as many.
+        frames: of a stored clip; long, so that rollouts can be compared with it.
+        damping: rate in 1/frame at which the angular velocity decays.
+        simulation_seed: of the clips and of which pairs are held out; `seed` is that of the training order.
+    """
+
+    name = "pendulum"
+
+    def __init__(
+        self,
+        *,
+        colours: int = 8,
+        swings: int = 4,
+        sequences_per_pair: int = 12,
+        frames: int = 76,
+        damping: float = 0.005,
+        simulation_seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not 2 <= colours <= len(COLOURS) or swings < 2:
+            raise UserError(
+                f"pendulum: {colours} colours and {swings} swings; expected 2 to {len(COLOURS)} colours and at least 2 "
+                "swings, so that pairs of them can be kept for the test."
+            )
+        self.colours = colours
+        self.swings = swings
+        self.sequences_per_pair = 1 if self.tiny else sequences_per_pair
+        self.frames = frames
+        self.damping = damping
+        self.simulation_seed = simulation_seed
+
+    def source(self) -> dict[str, Any]:
+        return {
+            "colours": self.colours,
+            "swings": self.swings,
+            "sequences_per_pair": self.sequences_per_pair,
+            "frames": self.frames,
+            "damping": self.damping,
+            "simulation_seed": self.simulation_seed,
+        }
+
+    def count(self, split: Split) -> int:
+        return len(self.pairs(split)) * self._sequences(split)
+
+    def read(self, split: Split) -> Iterator[Clip]:
+        colours = list(COLOURS.values())
+        for identity, action in self.pairs(split):
+            period, amplitude = self.swing(action)
+            for number in range(self._sequences(split)):
+                seed = [self.simulation_seed, SPLITS.index(split), identity, action, number]
+                angles = simulate(
+                    period=period,
+                    amplitude=amplitude,
+                    phase=np.random.default_rng(seed).random(),
+                    damping=self.damping,
+                    frames=self.frames,
+                )
+                video, position = draw(angles, colour=colours[identity], height=self.height, width=self.width)
+                yield Clip(
+                    video=video,
+                    identity=identity,
+                    action=action,
+                    name=f"{self.identity_names[identity]}, {self.action_names[action]}, {number}",
+                    position=position,
+                )
+
+    def pairs(self, split: Split) -> list[tuple[int, int]]:
+        """The (identity, action) pairs of `split`: for the test those on seeded diagonals of the table of all pairs, so
+        that every identity and every action is both in training and in the test."""
+        generator = np.random.default_rng(self.simulation_seed)
+        row, column = generator.permutation(self.colours), generator.permutation(self.swings)
+        held_out = np.add.outer(row, column) % min(self.colours, self.swings) == 0
+        chosen = held_out if split == "test" else ~held_out
+        return [(int(identity), int(action)) for identity, action in np.argwhere(chosen)]
+
+    def swing(self, action: int) -> tuple[float, float]:
+        """Period of small swings in frames, and amplitude in radians, of an action."""
+        periods = np.geomspace(12, 30, num=math.ceil(self.swings / 2))
+        return float(periods[action // 2]), math.radians((75, 35)[action % 2])
+
+    @property
+    def identity_names(self) -> list[str]:
+        return list(COLOURS)[: self.colours]
+
+    @property
+    def action_names(self) -> list[str]:
+        swings = [self.swing(action) for action in range(self.swings)]
+        return [f"{math.degrees(amplitude):.0f}° every {period:.0f} frames" for period, amplitude in swings]
+
+    def _sequences(self, split: Split) -> int:
+        return max(1, self.sequences_per_pair // 4) if split == "val" else self.sequences_per_pair
+
+
+def simulate(*, period: float, amplitude: float, phase: float, damping: float, frames: int) -> np.ndarray:
+    """θ'' = -(2π / period)² sin θ - damping θ', let go at rest at `amplitude`.
+
+    Args:
+        period: of small swings, in frames; wide ones take longer.
+        amplitude: in radians.
+        phase: in [0, 1), which part of the first (undamped) swing is over at the first frame.
+        damping: 1/frame.
+    Returns: (frames,) angles in radians, 0 hanging down, positive to the right.
+    """
+    stiffness = (2 * math.pi / period) ** 2
+    true_period = period * 2 / math.pi * ellipk(math.sin(amplitude / 2) ** 2)
+    times = phase * true_period + np.arange(frames)
+    solution = solve_ivp(
+        lambda _, state: (state[1], -stiffness * math.sin(state[0]) - damping * state[1]),
+        t_span=(0, times[-1]),
+        y0=(amplitude, 0.0),
+        t_eval=times,
+        method="DOP853",
+        rtol=1e-8,
+        atol=1e-8,
+    )
+    return solution.y[0]
+
+
+def draw(angles: np.ndarray, *, colour: tuple[int, int, int], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Frames of a pendulum: a pixel is covered by as much as half a pixel's distance from the shape's edge says.
+
+    Args: angles (t,) in radians.
+    Returns: video (t, height, width, 3) uint8; centre of the bob (t, 2) float32, (x, y) in pixels.
+    """
+    side = min(height, width)
+    pivot = np.array([(width - 1) / 2, (height - 1) / 2 + PIVOT_Y * side], np.float32)
+    direction = np.stack([np.sin(angles), np.cos(angles)], axis=-1, dtype=np.float32)
+    bob = pivot + LENGTH * side * direction
+
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    from_pivot = np.stack([x, y], axis=-1) - pivot  # (h, w, 2)
+    along = np.clip(np.einsum("hwc,tc->thw", from_pivot, direction), 0, LENGTH * side)
+    to_rod = np.linalg.norm(from_pivot - np.einsum("thw,tc->thwc", along, direction), axis=-1)
+    to_bob = np.linalg.norm(from_pivot + pivot - rearrange(bob, "t c -> t 1 1 c"), axis=-1)
+
+    background, paint = np.array(BACKGROUND, np.float32), np.array(colour, np.float32)
+    frames = np.broadcast_to(background, (len(angles), height, width, 3))
+    for distance, radius, shade in (
+        (to_rod, ROD_RADIUS, background + ROD * (paint - background)),
+        (to_bob, BOB_RADIUS, paint),
+    ):
+        coverage = np.clip(radius * side + 0.5 - distance, 0, 1)[..., None]
+        frames = frames + coverage * (shade - frames)
+    return np.rint(frames).astype(np.uint8), bob
