@@ -116,6 +116,13 @@ class VideoDataModule(LightningDataModule, ABC):
         """What to call each action label in pictures and tables."""
         return self._generic_names("action")
 
+    def attributes(self, identity: np.ndarray) -> dict[str, np.ndarray]:
+        """The static factors to recognise in a clip; the identity itself, unless identities are made of parts.
+
+        Args: identity: any shape, int.   Returns: arrays of that shape by factor.
+        """
+        return {"identity": identity}
+
     @property
     def store(self) -> Store:
         """The clips; built by `prepare_data`, or ahead of training by `vdsm-glass prepare`.

@@ -9,6 +9,7 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 
 Shape = Literal["half_sine", "linear", "quadratic"]
@@ -42,7 +43,7 @@ class Schedule:
         if not self.knots or any(len(knot) != 2 for knot in self.knots):
             raise ValueError(f"a schedule needs [position, value] knots, got {self.knots}; write [[0, 0.1], [1, 1.0]]")
         positions = self._positions
-        if any(b <= a for a, b in zip(positions, positions[1:], strict=False)):
+        if any(b <= a for a, b in pairwise(positions)):
             raise ValueError(f"positions of a schedule's knots must rise, got {positions}; put them in order")
         if self.shape == "quadratic" and len(self.knots) < 3:
             raise ValueError(f"a quadratic schedule needs 3 knots or more, got {self.knots}; use shape linear")

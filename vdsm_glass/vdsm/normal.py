@@ -23,7 +23,7 @@ class NormalParameters(NamedTuple):
 
 
 def positive(raw: Tensor) -> Tensor:
-    """softplus, kept above 1e-4 and in float32: in bfloat16 a small scale would round to nothing and its log to -inf."""
+    """softplus, above 1e-4 and in float32: in bfloat16 a small scale would round to nothing, its log to -inf."""
     return F.softplus(raw.float()) + SMALLEST_SCALE
 
 

@@ -1,0 +1,70 @@
+"""Disentanglement of a trained VDSM, measured at the end of a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
+
+from data_modules.base import VideoDataModule
+from data_modules.batch import VideoBatch
+from data_modules.clips import ClipDataset
+from data_modules.files import write_json
+from data_modules.store import Split
+from vdsm_glass.metrics.disentanglement import Labelled, score
+from vdsm_glass.vdsm.latents import Latents
+
+
+class Disentanglement(Callback):
+    """Probes s and d for identity and action, prints the numbers and writes `<run>/results.json`.
+
+    Probes are fitted on the training split's clips and read on the test split's, each from its first frame. Every
+    process computes the same, the first one writes.
+
+    Args:
+        clips: at most so many of each split, evenly spread.
+        batch_size: clips encoded at once.
+    """
+
+    def __init__(self, clips: int = 2000, batch_size: int = 32) -> None:
+        self.clips = clips
+        self.batch_size = batch_size
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        train, test = (self.encode(pl_module, data, split) for split in ("train", "test"))
+        known = min(int(part.action.min()) for part in (train, test)) >= 0
+        known &= min(int(labels.min()) for part in (train, test) for labels in part.factors.values()) >= 0
+        results = score(pl_module.net, train, test) if known else {}  # pyright: ignore[reportArgumentType]
+        measured = {name.removeprefix("test/"): float(value) for name, value in trainer.callback_metrics.items()}
+        self.report(measured | results, Path(trainer.default_root_dir) / "results.json", clips=len(test.action))
+
+    @torch.no_grad()
+    def encode(self, pl_module: LightningModule, data: VideoDataModule, split: Split) -> Labelled:
+        """Latents and labels of (some of) the split's clips; an action that changes within a clip is its first."""
+        dataset = ClipDataset(data.store.split(split), length=data.eval_clip_length, stride=data.stride, name=split)
+        chosen = np.linspace(0, len(dataset) - 1, min(self.clips, len(dataset))).round().astype(int).tolist()
+        latents: list[Latents] = []
+        labels: list[tuple[np.ndarray, np.ndarray]] = []
+        for first in range(0, len(chosen), self.batch_size):
+            batch: VideoBatch = dataset[chosen[first : first + self.batch_size]].to(pl_module.device)
+            latents.append(pl_module.predict_step(batch))
+            action = batch.action if batch.action.ndim == 1 else batch.action[:, 0]
+            labels.append((batch.identity.numpy(force=True), action.numpy(force=True)))
+        identity, action = (np.concatenate(column) for column in zip(*labels, strict=True))
+        return Labelled(latents=Latents.concatenate(latents), factors=data.attributes(identity), action=action)
+
+    @rank_zero_only
+    def report(self, results: dict[str, float], path: Path, *, clips: int) -> None:
+        """Prints the numbers as a table and writes them."""
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("measure", "value", title=f"test split, {clips} clips")
+        for name, value in results.items():
+            table.add_row(name, f"{value:.3f}")
+        Console().print(table)
+        write_json({"clips": clips, **results}, path)

@@ -1,0 +1,68 @@
+"""Annealing of VDSM: the weights on the KLs and the temperature, epoch by epoch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
+
+from data_modules.errors import UserError
+from vdsm_glass.schedules import Schedule, share_of_epochs
+
+
+class KLAnnealing(Callback):
+    """Applies λ_z, λ_s, λ_d and τ_s at the start of every epoch, logs them, and draws them once.
+
+    [VDSM suppl. Fig. 1 and 2]. A knot's position is the share of the stage's epochs, 0 to 1. The picture goes to
+    `<run>/pictures/schedules.png`. Nothing is kept between epochs: on resume the values follow from the epoch.
+
+    Args:
+        lambda_z, lambda_s, lambda_d: weights on the KL of pose, identity and dynamics; None leaves 1.
+        tau_s: what sharpens s̃ = softmax(τ_s s); None leaves what the checkpoint holds.
+    """
+
+    def __init__(
+        self,
+        lambda_z: Schedule | None = None,
+        lambda_s: Schedule | None = None,
+        lambda_d: Schedule | None = None,
+        tau_s: Schedule | None = None,
+    ) -> None:
+        given = {"kl_z": lambda_z, "kl_s": lambda_s, "kl_d": lambda_d, "tau_s": tau_s}
+        self.schedules = {name: schedule for name, schedule in given.items() if schedule is not None}
+
+    def values(self, *, epoch: int, max_epochs: int) -> dict[str, float]:
+        """The value of every schedule in `epoch`, counted from 0."""
+        position = share_of_epochs(epoch=epoch, max_epochs=max_epochs)
+        return {name: schedule(position) for name, schedule in self.schedules.items()}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.draw(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        values = self.values(epoch=trainer.current_epoch, max_epochs=epochs_of(trainer))
+        pl_module.anneal(**values)
+        pl_module.log_dict({f"schedule/{name}": value for name, value in values.items()})
+
+    @rank_zero_only
+    def draw(self, trainer: Trainer) -> None:
+        """Draws the whole stage's schedules, as in the supplementary's Fig. 1 and 2."""
+        from vdsm_glass.pictures import draw_curves
+
+        epochs = epochs_of(trainer)
+        curves = {name: [] for name in self.schedules}
+        for epoch in range(epochs):
+            for name, value in self.values(epoch=epoch, max_epochs=epochs).items():
+                curves[name].append(value)
+        draw_curves(curves, Path(trainer.default_root_dir) / "pictures" / "schedules.png", across="epoch")
+
+
+def epochs_of(trainer: Trainer) -> int:
+    """The number of epochs the stage lasts.  Raises: UserError, it has no end."""
+    if trainer.max_epochs is None or trainer.max_epochs < 1:
+        raise UserError(
+            "schedules over epochs need to know how many there are, and trainer.max_epochs is not set; set it, and end "
+            "a run early with --trainer.max_steps or --trainer.max_time if you must"
+        )
+    return trainer.max_epochs

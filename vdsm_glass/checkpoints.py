@@ -1,0 +1,73 @@
+"""Reading checkpoints: whole files of ours, or one clear error."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data_modules.errors import UserError
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is missing, truncated, foreign or of other sizes."""
+
+
+def read_checkpoint(path: Path | str) -> dict[str, Any]:
+    """The contents of a Lightning checkpoint, tensors on the CPU; runs no code from the file.
+
+    Raises: CheckpointError, naming the file, what is wrong with it and what to do.
+    """
+    path = Path(path)
+    if not path.is_file():
+        beside = ", ".join(sorted(other.name for other in path.parent.glob("*.ckpt"))) or "none"
+        raise CheckpointError(f"{path}: no such checkpoint; checkpoints in that folder: {beside}")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(
+            f"{path}: not a whole checkpoint ({path.stat().st_size} bytes, and no zip archive): it was cut short or is "
+            "another kind of file; take another checkpoint of that run, or train again"
+        )
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be read safely ({str(error).splitlines()[0]}); only checkpoints that hold plain data and "
+            "tensors are loaded; take one written by this program"
+        ) from error
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise CheckpointError(f"{path}: holds no state_dict, so it is no Lightning checkpoint; take one from a run's checkpoints/")
+    return checkpoint
+
+
+def load_part(network: nn.Module, path: Path | str, *, prefix: str, trained_by: str) -> None:
+    """Fills `network` with the checkpoint's weights under `prefix`; all of them, or none.
+
+    Args: trained_by, the LightningModule that writes such checkpoints, named in errors.
+    Raises: CheckpointError, weights that are missing, left over or of other shapes.
+    """
+    state = read_checkpoint(path)["state_dict"]
+    part = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    problems = misfits(network.state_dict(), part)
+    if problems:
+        shown = "; ".join(problems[:4]) + (f"; and {len(problems) - 4} more" if len(problems) > 4 else "")
+        raise CheckpointError(
+            f"{path}: does not fit this model: {shown}. It should be a checkpoint of {trained_by} with the same "
+            "model.init_args.sizes: give that stage's file, or make the sizes agree"
+        )
+    network.load_state_dict(part)
+
+
+def misfits(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> list[str]:
+    """What keeps `found` from being loaded as `wanted`, one phrase each."""
+    problems = [f"{name} is missing" for name in wanted if name not in found]
+    problems += [f"{name} is not part of the model" for name in found if name not in wanted]
+    problems += [
+        f"{name} has shape {tuple(found[name].shape)}, expected {tuple(value.shape)}"
+        for name, value in wanted.items()
+        if name in found and found[name].shape != value.shape
+    ]
+    return problems

@@ -1,0 +1,77 @@
+"""How well identity and action were told apart: probes, leaks, and what a swap shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vdsm_glass.generate.swap import swap
+from vdsm_glass.metrics.probes import LinearProbe, chance
+from vdsm_glass.vdsm.frames import FrameVDSM
+from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.sequences import SequenceVDSM
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Latents of n clips and what is known of the clips.
+
+    Args: factors, static labels (n,) by name: `identity`, or what identities are made of; action (n,).
+    """
+
+    latents: Latents
+    factors: dict[str, np.ndarray]
+    action: np.ndarray
+
+
+def score(net: FrameVDSM | SequenceVDSM, train: Labelled, test: Labelled, *, seed: int = 0) -> dict[str, float]:
+    """Probes fitted on the training split's latents and read on the test split's.
+
+    `F_from_s` and `F_from_d`: accuracy of the static factor F; `action_from_s`, `action_from_d`: of the action. What is
+    found on the wrong side is a leak. `swapped_F`: after every test clip was given the s of another test clip and
+    drawn, the share of drawn clips that, encoded again, the probe says show the new F; `swapped_action`: that still
+    perform the old action. `chance_*`: the commonest label's share. Without d (stage 1) what needs it is left out.
+
+    Args: latents on the network's device; seed, of who swaps with whom.   Returns: accuracies in [0, 1] by name.
+    """
+    results: dict[str, float] = {}
+    redrawn, partner = _swapped(net, test.latents, seed=seed)
+    fitted, read, drawn = (_columns(latents) for latents in (train.latents, test.latents, redrawn))
+    for name, labels in train.factors.items():
+        wanted = test.factors[name]
+        probes = {source: LinearProbe.fit(fitted[source], labels) for source in fitted}
+        results |= {f"{name}_from_{source}": probe.accuracy(read[source], wanted) for source, probe in probes.items()}
+        results[f"swapped_{name}"] = probes["s"].accuracy(drawn["s"], wanted[partner])
+        results[f"chance_{name}"] = chance(wanted)
+    probes = {source: LinearProbe.fit(fitted[source], train.action) for source in fitted}
+    results |= {f"action_from_{source}": probe.accuracy(read[source], test.action) for source, probe in probes.items()}
+    if "d" in probes:
+        results["swapped_action"] = probes["d"].accuracy(drawn["d"], test.action)
+    results["chance_action"] = chance(test.action)
+    return results
+
+
+def _columns(latents: Latents) -> dict[str, np.ndarray]:
+    """The features that probes read, (n, f) each."""
+    columns = {"s": latents.s.numpy(force=True)}
+    return columns if latents.d is None else columns | {"d": latents.d.numpy(force=True)}
+
+
+@torch.no_grad()
+def _swapped(
+    net: FrameVDSM | SequenceVDSM, latents: Latents, *, seed: int, chunk: int = 64
+) -> tuple[Latents, np.ndarray]:
+    """Latents of every clip redrawn with another clip's identity, and whose: (n,) positions."""
+    n = len(latents.s)
+    # A rotation of a random order: nobody keeps their own identity.
+    order = np.random.default_rng(seed).permutation(n)
+    partner = np.empty(n, dtype=np.int64)
+    partner[order] = np.roll(order, 1)
+    parts = []
+    for first in range(0, n, chunk):
+        rows = slice(first, first + chunk)
+        drawn = swap(net, motion=latents[rows], identity=latents[torch.from_numpy(partner[rows])])
+        parts.append(net.encode(drawn))
+    return Latents.concatenate(parts), partner

@@ -1,0 +1,107 @@
+"""Tensors → grids, strips, GIF, MP4, curves. A picture is uint8 (h, w, 3), a moving one (t, h, w, 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from PIL import Image
+from torch import Tensor
+
+from data_modules.files import replacing
+
+GAP = 2
+
+
+def to_uint8(frames: Tensor) -> np.ndarray:
+    """(..., c, h, w) in [0, 1] → (..., h, w, c) uint8."""
+    return rearrange(
+        (frames.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu(), "... c h w -> ... h w c"
+    ).numpy()
+
+
+def grid(cells: Tensor, *, gap: int = GAP) -> Tensor:
+    """Cells side by side on white.  Args: cells (r, k, ..., 3, h, w) in [0, 1].   Returns: (..., 3, H, W)."""
+    padded = F.pad(cells, (gap, gap, gap, gap), value=1.0)
+    return rearrange(padded, "r k ... c h w -> ... c (r h) (k w)")
+
+
+def strip(video: Tensor, *, frames: int | None = None) -> Tensor:
+    """Time from left to right, one row a sequence.
+
+    Args: video (b, t, 3, h, w); frames, how many, evenly chosen, all by default.   Returns: (3, H, W).
+    """
+    t = video.shape[1]
+    chosen = torch.linspace(0, t - 1, min(frames or t, t)).round().long()
+    return grid(video[:, chosen])
+
+
+def with_margins(cells: Tensor, *, rows: Tensor, columns: Tensor) -> Tensor:
+    """A grid's cells with what its rows and columns come from, at the left and on top; the corner stays white.
+
+    Args: cells (n, m, t, 3, h, w); rows (n, t, ...), columns (m, t, ...).   Returns: (n+1, m+1, t, 3, h, w).
+    """
+    body = torch.cat([rows.unsqueeze(dim=1), cells], dim=1)
+    head = torch.cat([torch.ones_like(columns[:1]), columns]).unsqueeze(dim=0)
+    return torch.cat([head, body], dim=0)
+
+
+def enlarge(frames: Tensor, *, at_least: int) -> Tensor:
+    """Whole-numbered enlargement, pixels kept square, until the shorter side has `at_least` pixels."""
+    factor = max(1, -(-at_least // min(frames.shape[-2:])))
+    return frames.repeat_interleave(factor, dim=-1).repeat_interleave(factor, dim=-2)
+
+
+def write_png(image: Tensor, path: Path) -> Path:
+    """(3, h, w) in [0, 1] → a PNG."""
+    with replacing(path) as temporary:
+        Image.fromarray(to_uint8(image)).save(temporary)
+    return path
+
+
+def write_gif(video: Tensor, path: Path, *, fps: float = 8.0) -> Path:
+    """(t, 3, h, w) in [0, 1] → an animated GIF that runs for ever."""
+    first, *rest = [Image.fromarray(frame).quantize(colors=255, dither=Image.Dither.NONE) for frame in to_uint8(video)]
+    with replacing(path) as temporary:
+        first.save(temporary, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, disposal=2)
+    return path
+
+
+def write_mp4(video: Tensor, path: Path, *, fps: int = 8) -> Path:
+    """(t, 3, h, w) in [0, 1] → an H.264 MP4; odd sizes lose their last row or column, which H.264 cannot hold."""
+    import av
+
+    frames = to_uint8(video)
+    frames = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
+    with replacing(path) as temporary, av.open(str(temporary), mode="w") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "18"})
+        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def draw_curves(
+    curves: dict[str, Sequence[float]], path: Path, *, across: str, positions: Sequence[float] | None = None
+) -> Path:
+    """One small panel a curve, all over the same axis.
+
+    Args: curves, values by name; across, the axis' name; positions, where the values stand, 0, 1, 2, ... by default.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.2 * max(len(curves), 1), 2.4), layout="constrained")
+    for axes, (name, values) in zip(
+        np.atleast_1d(figure.subplots(1, max(len(curves), 1))), curves.items(), strict=False
+    ):
+        axes.plot(range(len(values)) if positions is None else positions, values, color="#2b6cb0", linewidth=1.5)
+        axes.set(title=name, xlabel=across)
+        axes.grid(alpha=0.3)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    return path

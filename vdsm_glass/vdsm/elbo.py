@@ -1,0 +1,80 @@
+"""The evidence lower bound, term by term, from a Pyro model and guide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from pyro import poutine
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+
+@dataclass(frozen=True)
+class Weights:
+    """λ of each term of Eq. (4).  [VDSM suppl. Eq. (4), Fig. 1 and 2]"""
+
+    reconstruction: float = 1.0
+    kl_z: float = 1.0
+    kl_s: float = 1.0
+    kl_d: float = 1.0
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """Σ λ_i term_i, the loss; the one place where terms are weighted.
+
+        Args: terms, scalars by name.   Raises: KeyError, a term that has no weight.
+        """
+        weights = asdict(self)
+        return sum(
+            (weights[name] * term for name, term in terms.items()), start=next(iter(terms.values())).new_zeros(())
+        )
+
+
+@dataclass(frozen=True)
+class Elbo:
+    """The unweighted terms of -ELBO, nats per sequence, and the latents they were taken at.
+
+    Args: terms, scalars: `reconstruction` = -E log p(x | z, s) and `kl_z`, `kl_s`, `kl_d` where the model has the site.
+        latents, the guide's samples by site.
+    """
+
+    terms: dict[str, Tensor]
+    latents: dict[str, Tensor]
+
+
+def term_of(site: str) -> str:
+    """The term that a site belongs to: `x` is the reconstruction, `z`, `z_1`, `z_2`, ... are all `kl_z`."""
+    letter = site.partition("_")[0]
+    return "reconstruction" if letter == "x" else f"kl_{letter}"
+
+
+def evaluate(model: Callable[[Tensor], object], guide: Callable[[Tensor], object], video: Tensor) -> Elbo:
+    """-ELBO of Eq. (4) at one sample of the guide, split by site.
+
+    KLs are analytic, as in Pyro's TraceMeanField_ELBO, whose loss is the sum of these terms (times the batch). That
+    class gives the sum alone; annealing and logging need the terms, before their weights.
+
+    Args: model, guide, with the same latent sites inside a plate over the batch; video (b, t, 3, h, w) in [0, 1].
+    """
+    guided = poutine.trace(guide).get_trace(video)
+    modelled = poutine.trace(poutine.replay(model, trace=guided)).get_trace(video)
+    terms: dict[str, Tensor] = {}
+    for name, site in modelled.nodes.items():
+        if site["type"] != "sample" or site_is_subsample(site):
+            continue
+        if site["is_observed"]:
+            value = -site["fn"].log_prob(site["value"])
+        else:
+            value = kl_divergence(guided.nodes[name]["fn"], site["fn"])
+        term = term_of(name)
+        per_sequence = value.sum() / video.shape[0]
+        terms[term] = terms[term] + per_sequence if term in terms else per_sequence
+    return Elbo(
+        terms=terms,
+        latents={
+            name: site["value"]
+            for name, site in guided.nodes.items()
+            if site["type"] == "sample" and not site_is_subsample(site)
+        },
+    )

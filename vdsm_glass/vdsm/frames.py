@@ -1,0 +1,79 @@
+"""Stage 1: frames are independent given who is in them."""
+
+from __future__ import annotations
+
+import pyro
+import pyro.distributions as dist
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from vdsm_glass.vdsm.decoder import MixtureDecoder
+from vdsm_glass.vdsm.encoder import Encoder
+from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.normal import NormalParameters
+from vdsm_glass.vdsm.sizes import Sizes
+
+
+class FrameVDSM(nn.Module):
+    """p(s) ∏_t p(z_t) p(x_t | z_t, s), with q(s | x_{1:T}) ∏_t q(z_t | x_t).  [VDSM suppl. sections 3 and 4]"""
+
+    tau_s: Tensor
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.encoder = Encoder(sizes)
+        self.decoder = MixtureDecoder(sizes)
+        # τ_s shapes what the decoder sees, so a checkpoint without it would draw other pictures.
+        self.register_buffer("tau_s", torch.ones(()))
+
+    def mixture(self, s: Tensor) -> Tensor:
+        """s̃ = softmax(τ_s s): sharper as τ_s grows.  Args: s (b, s).   Returns: (b, s), rows sum to 1."""
+        return torch.softmax(self.tau_s * s, dim=-1)
+
+    def decode(self, z: Tensor, s: Tensor) -> Tensor:
+        """E[x_t | z_t, s].  Args: z (b, t, z); s (b, s).   Returns: (b, t, 3, h, w) in [0, 1]."""
+        return torch.sigmoid(self.decoder(z, self.mixture(s)))
+
+    def encode(self, video: Tensor) -> Latents:
+        """The means of q(s | x_{1:T}) and q(z_t | x_t).  Args: video (b, t, 3, h, w) in [0, 1]."""
+        s, z = self.encoder(video)
+        return Latents(s=s.loc, z=z.loc)
+
+    def prior_s(self, like: Tensor) -> NormalParameters:
+        """p(s) = N(0, std 1/κ_s).  Args: like (b, ...), for batch size and device.   Returns: each (b, s)."""
+        return isotropic(like, size=self.sizes.kappa_s, scale=1 / self.sizes.kappa_s)
+
+    def observe(self, video: Tensor, z: Tensor, s: Tensor) -> None:
+        """p(x_{1:T} | z_{1:T}, s), Bernoulli; for pixels within [0, 1] its log is the negative cross-entropy.
+
+        Args: video (b, t, 3, h, w); z (b, t, z); s (b, s).
+        """
+        logits = self.decoder(z, self.mixture(s))
+        pyro.sample("x", dist.Bernoulli(logits=logits, validate_args=False).to_event(4), obs=video)
+
+    def model(self, video: Tensor) -> None:
+        """p(s) ∏_t p(z_t) p(x_t | z_t, s), z_t ~ N(0, I).  Args: video (b, t, 3, h, w) in [0, 1]."""
+        b, t = video.shape[:2]
+        with pyro.plate("sequences", b, dim=-1):
+            s = pyro.sample("s", self.prior_s(video).distribution())
+            with pyro.plate("frames", t, dim=-2):
+                z = pyro.sample("z", isotropic(video, size=self.sizes.kappa_z).distribution().expand((t, b)))
+            self.observe(video, z=rearrange(z, "t b z -> b t z"), s=s)
+
+    def guide(self, video: Tensor) -> None:
+        """q(s | x_{1:T}) ∏_t q(z_t | x_t).  Args: video (b, t, 3, h, w) in [0, 1]."""
+        b, t = video.shape[:2]
+        s, z = self.encoder(video)
+        z = NormalParameters(*(rearrange(parameter, "b t z -> t b z") for parameter in z))
+        with pyro.plate("sequences", b, dim=-1):
+            pyro.sample("s", s.distribution())
+            with pyro.plate("frames", t, dim=-2):
+                pyro.sample("z", z.distribution())
+
+
+def isotropic(like: Tensor, *, size: int, scale: float = 1.0) -> NormalParameters:
+    """N(0, std `scale`) over `size` dimensions.  Args: like (b, ...).   Returns: each (b, size) float32."""
+    loc = torch.zeros(like.shape[0], size, device=like.device)
+    return NormalParameters(loc=loc, scale=torch.full_like(loc, scale))

@@ -1,0 +1,159 @@
+"""Both stages of VDSM as LightningModules: they only wire."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.nn import functional as F
+
+from data_modules.batch import VideoBatch
+from data_modules.errors import UserError
+from vdsm_glass.checkpoints import load_part
+from vdsm_glass.vdsm.elbo import Elbo, Weights, evaluate
+from vdsm_glass.vdsm.frames import FrameVDSM
+from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.sequences import SequenceVDSM
+from vdsm_glass.vdsm.sizes import Sizes
+
+
+class VDSMModule(LightningModule):
+    """What the two stages share: the step, the weights of Eq. (4), logging, the optimiser.
+
+    Args:
+        net: the stage's network, with Pyro `model` and `guide`.
+        learning_rate: Adam's.
+        compile: compile encoder and decoder with torch.compile; the ELBO around them cannot be.
+    """
+
+    def __init__(self, *, net: FrameVDSM | SequenceVDSM, learning_rate: float, compile: bool) -> None:
+        super().__init__()
+        self.net = net
+        self.learning_rate = learning_rate
+        self.weights = Weights()
+        self.last_terms: dict[str, Tensor] = {}
+        if compile:
+            self.frames.encoder.compile()
+            self.frames.decoder.compile()
+
+    @property
+    def frames(self) -> FrameVDSM:
+        """The network of the first stage, wherever it stands."""
+        return self.net if isinstance(self.net, FrameVDSM) else self.net.frames
+
+    def anneal(self, *, tau_s: float | None = None, **weights: float) -> None:
+        """Sets τ_s and the weights given (`kl_z`, `kl_s`, `kl_d`); called by the annealing callback."""
+        self.weights = replace(self.weights, **weights)
+        if tau_s is not None:
+            self.frames.tau_s.fill_(tau_s)
+
+    def training_step(self, batch: VideoBatch) -> Tensor:
+        elbo = evaluate(self.net.model, self.net.guide, self.checked(batch))
+        loss = self.weights.total(elbo.terms)
+        # Named in the error if one of them is not finite.
+        self.last_terms = {name: term.detach() for name, term in elbo.terms.items()}
+        self.log_terms("train", elbo, loss=loss)
+        return loss
+
+    def validation_step(self, batch: VideoBatch) -> None:
+        self.score("val", batch)
+
+    def test_step(self, batch: VideoBatch) -> None:
+        self.score("test", batch)
+
+    def predict_step(self, batch: VideoBatch) -> Latents:
+        return self.net.encode(self.checked(batch))
+
+    def score(self, stage: str, batch: VideoBatch) -> None:
+        """Logs every raw term, -ELBO with all weights 1 (comparable across a whole schedule) and PSNR in dB."""
+        video = self.checked(batch)
+        elbo = evaluate(self.net.model, self.net.guide, video)
+        latents = self.net.encode(video)
+        error = F.mse_loss(self.net.decode(latents.z, latents.s), video, reduction="none")
+        psnr = -10 * error.mean(dim=(1, 2, 3, 4)).log10()
+        self.log_terms(stage, elbo, loss=Weights().total(elbo.terms), psnr=psnr.mean())
+
+    def log_terms(self, stage: str, elbo: Elbo, **extra: Tensor) -> None:
+        """Logs raw terms in nats per sequence and how many experts are in use."""
+        # exp of the entropy of the mean mixture: κ_s when all experts serve alike, 1 when one serves everybody.
+        mean = self.frames.mixture(elbo.latents["s"].detach()).mean(dim=0)
+        extra["experts_used"] = torch.exp(torch.special.entr(mean).sum())
+        values = {f"{stage}/{name}": value for name, value in (elbo.terms | extra).items()}
+        batch_size = elbo.latents["s"].shape[0]
+        in_training = stage == "train"
+        self.log_dict(
+            values, batch_size=batch_size, on_step=in_training, on_epoch=not in_training, sync_dist=not in_training
+        )
+        self.log(
+            "loss" if in_training else f"{stage}_loss",
+            extra["loss"],
+            batch_size=batch_size,
+            prog_bar=True,
+            logger=False,
+        )
+
+    def checked(self, batch: VideoBatch) -> Tensor:
+        """The batch's video (b, t, 3, h, w).  Raises: UserError, frames of a size that this network does not take."""
+        size = self.frames.sizes.frame_size
+        if batch.video.shape[-3:] != (3, size, size):
+            c, h, w = batch.video.shape[-3:]
+            raise UserError(
+                f"the data gives frames of {c}x{h}x{w}, but the network takes 3x{size}x{size}; set data.init_args.size "
+                f"to {size}, or change model.init_args.sizes.encoder_channels and decoder_channels"
+            )
+        return batch.video
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return torch.optim.Adam(trained, lr=self.learning_rate, fused=True)
+
+
+class VDSMPretrain(VDSMModule):
+    """Stage 1: reconstruction + λ_z KL_z + λ_s KL_s over frames that are independent given s.  [VDSM suppl.]
+
+    Args:
+        sizes: latent sizes and widths (Table 2).
+        learning_rate: lr-Pre of Table 1.
+        compile: compile encoder and decoder.
+    """
+
+    def __init__(self, sizes: Sizes, learning_rate: float = 1e-3, compile: bool = False) -> None:
+        super().__init__(net=FrameVDSM(sizes), learning_rate=learning_rate, compile=compile)
+        self.save_hyperparameters()
+
+
+class VDSMSequence(VDSMModule):
+    """Stage 2: Eq. (4) with dynamics, on the frozen frames of stage 1.  [VDSM suppl.]
+
+    Args:
+        sizes: latent sizes and widths (Table 2), those of stage 1.
+        pretrained: stage 1's checkpoint. Read when a fit starts from the beginning; a checkpoint of this stage holds
+            everything and needs it no more.
+        learning_rate: lr-Seq of Table 1.
+        compile: compile encoder and decoder.
+    """
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        pretrained: Path | None = None,
+        learning_rate: float = 1e-3,
+        compile: bool = False,
+    ) -> None:
+        super().__init__(net=SequenceVDSM(sizes), learning_rate=learning_rate, compile=compile)
+        self.pretrained = pretrained
+        self.save_hyperparameters()
+
+    def setup(self, stage: str) -> None:
+        """Takes stage 1's weights.  Raises: UserError, no checkpoint given; CheckpointError, one that does not fit."""
+        if stage != "fit" or self.trainer.ckpt_path is not None:
+            return
+        if self.pretrained is None:
+            raise UserError(
+                "the sequence stage starts from a pretrained one, and model.init_args.pretrained names none; run the "
+                "pretraining recipe, then give its checkpoint: --model.pretrained runs/.../checkpoints/last.ckpt"
+            )
+        load_part(self.net.frames, self.pretrained, prefix="net.", trained_by="VDSMPretrain")

@@ -1,0 +1,129 @@
+"""Stage 2: dynamics, on top of frozen frames."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pyro
+import torch
+from einops import repeat
+from torch import Tensor, nn
+
+from vdsm_glass.vdsm.combiner import Combiner
+from vdsm_glass.vdsm.dynamics import DynamicsDecoder, DynamicsEncoder
+from vdsm_glass.vdsm.frames import FrameVDSM, isotropic
+from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.normal import NormalParameters
+from vdsm_glass.vdsm.sizes import Sizes
+from vdsm_glass.vdsm.transition import GatedTransition
+
+
+class SequenceVDSM(nn.Module):
+    """p(s) p(d) p(z_1) ∏_t p(z_t | z_{t-1}, d) p(x_t | z_t, s) and its guide.  [VDSM suppl. Eqs. (1), (2) and (4)]
+
+    The encoder and decoder of the first stage are frozen: no gradient, always in eval mode.
+    """
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.frames = FrameVDSM(sizes).requires_grad_(False)
+        self.dynamics_encoder = DynamicsEncoder(sizes)
+        self.dynamics_decoder = DynamicsDecoder(sizes)
+        self.combiner = Combiner(sizes)
+        self.transition = GatedTransition(sizes)
+
+    def train(self, mode: bool = True) -> SequenceVDSM:
+        """Sets the mode of what this stage trains; the frozen frames stay in eval mode."""
+        super().train(mode)
+        self.frames.eval()
+        return self
+
+    def prior_d(self, like: Tensor) -> NormalParameters:
+        """p(d) = N(0, std 1/κ_d).  Args: like (b, ...).   Returns: each (b, d)."""
+        return isotropic(like, size=self.sizes.kappa_d, scale=1 / self.sizes.kappa_d)
+
+    def model(self, video: Tensor) -> None:
+        """p(s) p(d) p(z_1) ∏_t p(z_t | z_{t-1}, d) ∏_t p(x_t | z_t, s).  Args: video (b, t, 3, h, w) in [0, 1]."""
+        b, steps = video.shape[:2]
+        with pyro.plate("sequences", b, dim=-1):
+            s = pyro.sample("s", self.frames.prior_s(video).distribution())
+            d = pyro.sample("d", self.prior_d(video).distribution())
+            z = [pyro.sample("z_1", isotropic(video, size=self.sizes.kappa_z).distribution())]
+            for t in range(2, steps + 1):
+                z.append(pyro.sample(f"z_{t}", self.transition(z[-1], d).distribution()))
+            self.frames.observe(video, z=torch.stack(z, dim=1), s=s)
+
+    def guide(self, video: Tensor) -> None:
+        """q(s | x_{1:T}) q(d | x_{1:T}) ∏_t q(z_t | z_{t-1}, x_{1:T}, d).  Args: video (b, t, 3, h, w) in [0, 1]."""
+        b, steps = video.shape[:2]
+        s, poses = self.frames.encoder(video)
+        with pyro.plate("sequences", b, dim=-1):
+            pyro.sample("s", s.distribution())
+            d = pyro.sample("d", self.dynamics_encoder(poses.loc).distribution())
+            drive = self.combiner.drive(self.dynamics_decoder(d, steps=steps), d)
+            z = self.z_0(b)
+            for t in range(1, steps + 1):
+                z = pyro.sample(f"z_{t}", self.combiner(z, drive[:, t - 1]).distribution())
+
+    def z_0(self, b: int) -> Tensor:
+        """The learned pose before the first, (b, z)."""
+        return repeat(self.combiner.z_0, "z -> b z", b=b)
+
+    def encode(self, video: Tensor) -> Latents:
+        """The means of s, d and, along the guide, of z_t.  Args: video (b, t, 3, h, w) in [0, 1]."""
+        s, poses = self.frames.encoder(video)
+        d = self.dynamics_encoder(poses.loc).loc
+        return Latents(s=s.loc, z=self.follow(d, steps=video.shape[1]), d=d)
+
+    def follow(self, d: Tensor, *, steps: int) -> Tensor:
+        """Mean poses under q(z_t | z_{t-1}, h_t, d), which sees of x nothing but d.
+
+        Args: d (b, d).   Returns: (b, t, z).
+        """
+        drive = self.combiner.drive(self.dynamics_decoder(d, steps=steps), d)
+        z = [self.z_0(d.shape[0])]
+        for t in range(steps):
+            z.append(self.combiner(z[-1], drive[:, t]).loc)
+        return torch.stack(z[1:], dim=1)
+
+    def advance(self, z: Tensor, d: Tensor, *, steps: int, generator: torch.Generator | None = None) -> Tensor:
+        """Poses under p(z_t | z_{t-1}, d): means, or samples where a generator is given.
+
+        Args: z (b, z), the pose to start from, not returned; d (b, d).   Returns: (b, steps, z).
+        """
+        poses = []
+        for _ in range(steps):
+            p = self.transition(z, d)
+            z = p.loc if generator is None else draw(p, generator)
+            poses.append(z)
+        return torch.stack(poses, dim=1)
+
+    def rollout(
+        self,
+        d: Tensor,
+        *,
+        steps: int,
+        dynamics: Literal["posterior", "prior"] = "posterior",
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Poses that d unfolds into, as far as wanted.
+
+        `posterior` runs the LSTM decoder and the combiner for all steps; `prior` lets them find z_1 alone and goes on
+        with the transition. Args: d (b, d).   Returns: (b, steps, z).
+        """
+        if dynamics == "posterior":
+            return self.follow(d, steps=steps)
+        first = self.follow(d, steps=1)
+        rest = self.advance(first[:, 0], d, steps=steps - 1, generator=generator) if steps > 1 else first[:, :0]
+        return torch.cat([first, rest], dim=1)
+
+    def decode(self, z: Tensor, s: Tensor) -> Tensor:
+        """E[x_t | z_t, s].  Args: z (b, t, z); s (b, s).   Returns: (b, t, 3, h, w) in [0, 1]."""
+        return self.frames.decode(z, s)
+
+
+def draw(p: NormalParameters, generator: torch.Generator) -> Tensor:
+    """One sample of N(loc, scale²), repeatable by the generator (on the parameters' device)."""
+    noise = torch.randn(p.loc.shape, generator=generator, device=p.loc.device, dtype=p.loc.dtype)
+    return p.loc + p.scale * noise
