@@ -1,0 +1,234 @@
+"""Moving MNIST: digits that bounce between the walls of the frame. [Srivastava, Mansimov & Salakhutdinov, 2015]"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from einops import rearrange, repeat
+
+from data_modules import tiny
+from data_modules.base import Split, VideoDataModule
+from data_modules.clips import Clip
+from data_modules.errors import DataError, UserError
+from data_modules.sources.frames import resize
+from data_modules.sources.idx import FILES, mnist_files, read_mnist
+from data_modules.store import SPLITS
+
+log = logging.getLogger(__name__)
+
+CANVAS, DIGIT = 64, 28
+ROOM = CANVAS - DIGIT
+"""How far a digit can move, in pixels."""
+HELD_OUT = 5_000 / 60_000
+"""The last 5000 of MNIST's training digits are for validation."""
+FALLBACK_TEST = 0.2
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images (n, 28, 28) uint8 and what digits they show, (n,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class MovingMNIST(VideoDataModule):
+    """Digits that bounce with constant speed; identity is the digit, action how it moves.
+
+    The action is a slope and a speed. A bounce changes neither, so that the label holds for every window of a clip.
+    With S slopes, the k-th is (k + 1/2 ± 1/4) 90°/S from the horizontal. Where a digit starts, and whether to the left
+    or right, up or down, differs from clip to clip. Motion is drawn independently of the digit.
+
+    With two digits a <= b, of motions u and v out of M: identity 10a + b, action u·M + v, the brighter pixel of both.
+
+    Args:
+        idx: folder of MNIST's four IDX files, plain or .gz; by default `ROOT/mnist`, and where that is not there,
+            scikit-learn's 1797 digits, enlarged.
+        digits: in a frame.
+        slopes: how many classes of slope.
+        speeds: the classes of speed, pixels a frame at 64 x 64.
+        frames: of a stored clip.
+        train_clips, val_clips, test_clips: how many are stored, each made of the digits of its own split: MNIST's test
+            digits are in the test only, the last twelfth of its training digits in the validation only.
+        simulation_seed: of the clips; `seed` is that of the training order.
+    """
+
+    name = "mmnist"
+
+    def __init__(
+        self,
+        *,
+        idx: str | None = None,
+        digits: Literal[1, 2] = 1,
+        slopes: int = 2,
+        speeds: tuple[float, ...] = (2.0, 4.0),
+        frames: int = 16,
+        train_clips: int = 10_000,
+        val_clips: int = 500,
+        test_clips: int = 1_000,
+        simulation_seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if self.height != self.width:
+            raise UserError(f"mmnist: size is {self.height}x{self.width}; expected a square.")
+        if self.flip:
+            raise UserError("mmnist: mirrored digits are no digits. Leave flip off.")
+        if slopes < 1 or not speeds or not all(0 < speed <= ROOM for speed in speeds):
+            raise UserError(
+                f"mmnist: {slopes} slopes and speeds {list(speeds)}; expected at least one of each, and speeds"
+                f" above 0 and up to {ROOM} pixels a frame."
+            )
+        self.idx = idx
+        self.digits = digits
+        self.slopes = slopes
+        self.speeds = tuple(speeds)
+        self.frames = frames
+        self.clips: dict[Split, int] = {"train": train_clips, "val": val_clips, "test": test_clips}
+        if self.tiny:
+            self.clips = {"train": 40, "val": 10, "test": 20}
+        if min(frames, *self.clips.values()) < 1:
+            raise UserError(f"mmnist: {frames} frames and {self.clips} clips; expected at least 1 of each.")
+        self.simulation_seed = simulation_seed
+
+    @property
+    def folder(self) -> Path:
+        """Where the IDX files are looked for."""
+        if self.tiny:
+            return self.root / "drawn" / f"mnist-tiny-{tiny.VERSION}"
+        return self.root / "mnist" if self.idx is None else Path(self.idx)
+
+    def obtain(self) -> None:
+        if self.tiny:
+            tiny.write_once(self.folder, lambda folder: tiny.write_mnist(folder, train=240, test=40))
+
+    def prepare_data(self) -> None:
+        if not self.tiny and self._files() is None:
+            log.warning(
+                "No MNIST in %s: these are the 1797 digits that come with scikit-learn, enlarged from 8x8 pixels. For"
+                " the real ones put MNIST's IDX files there, or set --data.idx.",
+                self.folder,
+            )
+        super().prepare_data()
+
+    def source(self) -> dict[str, Any]:
+        files = None if self.tiny else self._files()
+        if files is None:
+            digits = f"scikit-learn's, version {tiny.VERSION}"
+        else:
+            digest = hashlib.sha256()
+            for path in (path for part in FILES for path in files[part]):
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digits = digest.hexdigest()
+        return {
+            "source": digits,
+            "digits": self.digits,
+            "slopes": self.slopes,
+            "speeds": self.speeds,
+            "frames": self.frames,
+            "clips": self.clips,
+            "simulation_seed": self.simulation_seed,
+        }
+
+    def count(self, split: Split) -> int:
+        return self.clips[split]
+
+    def read(self, split: Split) -> Iterator[Clip]:
+        pool = self.pool(split)
+        for index in range(self.clips[split]):
+            yield self.clip(pool, np.random.default_rng([self.simulation_seed, SPLITS.index(split), index]), index)
+
+    def clip(self, pool: Digits, generator: np.random.Generator, index: int) -> Clip:
+        """One clip; all that is random in it comes from `generator`."""
+        chosen = generator.integers(len(pool.images), size=self.digits)
+        motions = [self._motion(generator) for _ in chosen]
+        order = np.argsort(pool.labels[chosen], kind="stable")
+        chosen, motions = chosen[order], [motions[place] for place in order]
+
+        canvas = np.zeros((self.frames, CANVAS, CANVAS), dtype=np.uint8)
+        for image, (_, corners) in zip(pool.images[chosen], motions, strict=True):
+            for frame, (x, y) in zip(canvas, np.rint(corners).astype(int), strict=True):
+                place = frame[y : y + DIGIT, x : x + DIGIT]
+                np.maximum(place, image, out=place)
+        identity = int(np.ravel_multi_index(tuple(pool.labels[chosen]), (10,) * self.digits))
+        action = int(np.ravel_multi_index([motion for motion, _ in motions], (self._motions,) * self.digits))
+        return Clip(
+            video=resize(repeat(canvas, "t h w -> t h w c", c=3), self.height, self.width),
+            identity=identity,
+            action=action,
+            name=f"clip {index}, {self.identity_names[identity]}, {self.action_names[action]}",
+            position=self._centre(motions[0][1]) if self.digits == 1 else None,
+        )
+
+    def pool(self, split: Split) -> Digits:
+        """The digits that clips of `split` are made of; those of two splits never share one."""
+        files = self._files()
+        if files is None:
+            images, labels = tiny.small_digits()
+            order = np.random.default_rng(0).permutation(len(labels))
+            images, labels, test = images[order], labels[order], round(FALLBACK_TEST * len(labels))
+            training, testing = Digits(images[test:], labels[test:]), Digits(images[:test], labels[:test])
+        else:
+            training, testing = (Digits(*read_mnist(*files[part])) for part in ("train", "test"))
+        if training.images.shape[1:] != (DIGIT, DIGIT) or testing.images.shape[1:] != (DIGIT, DIGIT):
+            raise DataError(
+                f"{self.folder}: its images are {training.images.shape[1:]} and {testing.images.shape[1:]} pixels;"
+                f" expected {DIGIT}x{DIGIT} as MNIST's."
+            )
+        held = max(1, round(HELD_OUT * len(training.labels)))
+        return {
+            "train": Digits(training.images[:-held], training.labels[:-held]),
+            "val": Digits(training.images[-held:], training.labels[-held:]),
+            "test": testing,
+        }[split]
+
+    @property
+    def identity_names(self) -> list[str]:
+        """The digit, or both."""
+        return [f"{identity:0{self.digits}d}" for identity in range(10**self.digits)]
+
+    @property
+    def action_names(self) -> list[str]:
+        """As "22° at 2 px", or two of them."""
+        one = [
+            f"{90 * (slope + 0.5) / self.slopes:.0f}° at {speed:g} px"
+            for slope in range(self.slopes)
+            for speed in self.speeds
+        ]
+        return one if self.digits == 1 else [f"{first}, {second}" for first in one for second in one]
+
+    @property
+    def _motions(self) -> int:
+        return self.slopes * len(self.speeds)
+
+    def _motion(self, generator: np.random.Generator) -> tuple[int, np.ndarray]:
+        """A motion's label and its path: (t, 2), (x, y) pixels of the digit's upper left corner."""
+        slope, speed = int(generator.integers(self.slopes)), int(generator.integers(len(self.speeds)))
+        angle = np.pi / 2 * (slope + 0.5 + generator.uniform(-0.25, 0.25)) / self.slopes
+        heading = np.array([np.cos(angle), np.sin(angle)]) * generator.choice((-1, 1), size=2)
+        start = generator.uniform(0, ROOM, size=2)
+        steps = rearrange(np.arange(self.frames), "t -> t 1")
+        return slope * len(self.speeds) + speed, bounced(start + steps * heading * self.speeds[speed])
+
+    def _centre(self, corners: np.ndarray) -> np.ndarray:
+        """(t, 2) float32: of the digit's box, in pixels of the resized frame, whose first pixel's centre is 0."""
+        centre = np.rint(corners) + DIGIT / 2
+        return (centre * (self.width / CANVAS) - 0.5).astype(np.float32)
+
+    def _files(self) -> dict[str, tuple[Path, Path]] | None:
+        files = mnist_files(self.folder)
+        if files is None and (self.idx is not None or self.folder.is_dir()):
+            expected = ", ".join(f"{name}.gz" for names in FILES.values() for name in names)
+            raise DataError(f"{self.folder}: MNIST is not there or not whole. Expected {expected}, gzipped or not.")
+        return files
+
+
+def bounced(path: np.ndarray) -> np.ndarray:
+    """A straight path folded at the walls 0 and ROOM: a triangle wave of period 2 ROOM."""
+    return ROOM - np.abs(np.mod(path, 2 * ROOM) - ROOM)

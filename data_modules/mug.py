@@ -1,0 +1,152 @@
+"""MUG: people who show six emotions.  [Aifanti, Papachristou & Delopoulos, The MUG Facial Expression Database, 2010]"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from data_modules import tiny
+from data_modules.base import Split, VideoDataModule
+from data_modules.clips import Clip
+from data_modules.errors import DataError, UserError
+from data_modules.sources.mug import EMOTIONS, Recordings, find_recordings
+
+log = logging.getLogger(__name__)
+
+TEST_PART = 0.25
+
+
+class MUG(VideoDataModule):
+    """Faces from rest to an emotion and back; identity is the subject, action the emotion.
+
+    A quarter of the sequences, seeded, are the test; a few of the others are for validation. All splits share subjects.
+
+    Args:
+        layout: "tree" for the database's folders `ROOT/mug/SUBJECT/EMOTION/TAKE/*.jpg`, "npz" for aligned sequences in
+            `ROOT/mug/*.npz`, "auto" for what is there.
+        action_codes: what the actions 0, 1, ... in an npz mean; all that is none of the six emotions is left out.
+        every: take every n-th frame of the recordings.
+        validation_part: part of the training sequences that are for validation.
+        split_seed: of the split; `seed` is that of the training order.
+    """
+
+    name = "mug"
+
+    def __init__(
+        self,
+        *,
+        layout: Literal["auto", "tree", "npz"] = "auto",
+        action_codes: tuple[str, ...] = EMOTIONS,
+        every: int = 2,
+        validation_part: float = 0.05,
+        split_seed: int = 0,
+        clip_length: int = 20,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(clip_length=clip_length, **kwargs)
+        if not 0 < validation_part < 1 or every < 1 or split_seed < 0:
+            raise UserError(
+                f"mug: validation_part is {validation_part}, every {every} and split_seed {split_seed}; expected"
+                " between 0 and 1, at least 1 and at least 0."
+            )
+        self.layout: Literal["auto", "tree", "npz"] = layout
+        self.action_codes = tuple(action_codes)
+        self.every = every
+        self.validation_part = validation_part
+        self.split_seed = split_seed
+
+    @property
+    def folder(self) -> Path:
+        """Where MUG is looked for."""
+        if self.tiny:
+            layout = "npz" if self.layout == "npz" else "tree"
+            return self.root / "drawn" / f"mug-{layout}-{self._tiny_frames}-{tiny.VERSION}"
+        return self.root / "mug"
+
+    def obtain(self) -> None:
+        if self.tiny:
+            write = tiny.write_mug_npz if self.layout == "npz" else tiny.write_mug_tree
+            frames = self._tiny_frames
+            tiny.write_once(self.folder, lambda folder: write(folder, subjects=2, takes=2, frames=frames))
+
+    @cached_property
+    def recordings(self) -> Recordings:
+        """The sequences that are there.
+
+        Raises: DataError where MUG is not there, with how to obtain it and where to put it; or is malformed.
+        """
+        found = find_recordings(self.folder, layout=self.layout, codes=self.action_codes)
+        if found is None:
+            raise DataError(
+                f"MUG is not in {self.folder.absolute()}.\n"
+                "The MUG Facial Expression Database (faces that show six emotions) is licensed and may not be passed"
+                " on. Ask the Aristotle University of Thessaloniki for it:\n"
+                "    https://mug.ee.auth.gr/fed/\n"
+                "Then put it there, either as it comes, one folder a subject,\n"
+                f"    {self.folder}/001/anger/take000/img_0000.jpg\n"
+                "or cropped and aligned, an object array of sequences (t, 112, 112, 3) uint8 and an integer array"
+                " (n, 2) of subjects and actions,\n"
+                f"    {self.folder}/mug.npz\n"
+                "To try the code without it, set --data.tiny true: faces that our code draws."
+            )
+        return found
+
+    def source(self) -> dict[str, Any]:
+        if self.tiny:
+            recordings = f"drawn, version {tiny.VERSION}, {self.layout}, {self._tiny_frames} frames"
+        else:
+            recordings = self.recordings.fingerprint()
+        return {
+            "recordings": recordings,
+            "action_codes": self.action_codes,
+            "every": self.every,
+            "validation_part": self.validation_part,
+            "split_seed": self.split_seed,
+        }
+
+    def sequences(self, split: Split) -> np.ndarray:
+        """Which of the recordings are in `split`, in ascending order; how long they are plays no part."""
+        order = np.random.default_rng(self.split_seed).permutation(len(self.recordings.identity))
+        test = round(TEST_PART * len(order))
+        validation = max(1, round(self.validation_part * (len(order) - test)))
+        parts = {"test": order[:test], "val": order[test : test + validation], "train": order[test + validation :]}
+        if not all(part.size for part in parts.values()):
+            raise DataError(f"{self.folder}: {len(order)} sequences are too few to split. Is all of MUG there?")
+        return np.sort(parts[split])
+
+    def read(self, split: Split) -> Iterator[Clip]:
+        recordings = self.recordings
+        if split == "train" and recordings.left_out:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in recordings.left_out.most_common())
+            log.info("mug: left out of all splits: %s.", reasons)
+        chosen = self.sequences(split).tolist()
+        for index, name, video in recordings.read(chosen, every=self.every, height=self.height, width=self.width):
+            yield Clip(
+                video=video,
+                identity=int(recordings.identity[index]),
+                action=int(recordings.action[index]),
+                name=name,
+            )
+
+    def count(self, split: Split) -> int:
+        return len(self.sequences(split))
+
+    @property
+    def identity_names(self) -> list[str]:
+        """The subjects as the source calls them."""
+        return self.recordings.subjects
+
+    @property
+    def action_names(self) -> list[str]:
+        """The six emotions."""
+        return list(EMOTIONS)
+
+    @property
+    def _tiny_frames(self) -> int:
+        longest = max(self.clip_length, self.eval_clip_length)
+        return self.every * ((longest - 1) * self.stride + 1)
