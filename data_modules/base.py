@@ -169,7 +169,13 @@ class VideoDataModule(LightningDataModule, ABC):
         )
 
     def train_dataloader(self) -> DataLoader[VideoBatch]:
-        """Random windows of the training clips; saves and takes up its position within an epoch."""
+        """Random windows of the training clips; saves and takes up its position within an epoch.
+
+        Raises: UserError for Lightning's `overfit_batches`, which would replace the sampler and take clips one by one.
+        """
+        trainer = self.trainer
+        if getattr(trainer, "overfit_batches", 0):
+            raise UserError("overfit_batches cannot be used with these loaders; set data.batches_per_epoch instead.")
         dataset = self.dataset("train")
         sampler = ClipSampler(
             dataset,
@@ -179,7 +185,8 @@ class VideoDataModule(LightningDataModule, ABC):
             world_size=self._world_size,
             rank=self._rank,
         )
-        return ClipLoader(dataset, sampler=sampler, **self._loader_options())
+        current_epoch = None if trainer is None else lambda: trainer.current_epoch
+        return ClipLoader(dataset=dataset, sampler=sampler, current_epoch=current_epoch, **self._loader_options())
 
     def val_dataloader(self) -> DataLoader[VideoBatch]:
         """Every validation clip once, from its first frame."""

@@ -135,7 +135,7 @@ class ClipDataset(Dataset[VideoBatch]):
         clips = np.array([windows[0].clip for windows in samples])
         mask = self._gather("mask", samples)
         return VideoBatch(
-            video=torch.div(_required(self._gather("video", samples)), 255.0),
+            video=_required(self._gather("video", samples)).float().div_(255),
             identity=torch.from_numpy(self.split.array("identity")[clips]),
             action=self._action(samples),
             clip=torch.from_numpy(clips),

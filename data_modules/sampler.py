@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
@@ -95,18 +95,27 @@ class ClipLoader(DataLoader[VideoBatch]):
     """A loader whose position within an epoch can be saved and taken up again, exactly.
 
     The order is a function of seed and epoch, so (epoch, batches delivered) is all there is to save. It is honoured
-    only when that same epoch is iterated: Lightning restores the position first and announces the epoch later, and
-    after a checkpoint from the very end of an epoch that is the next one. The number of workers may change in between.
+    only when that same epoch is iterated: after a checkpoint from the very end of an epoch that is the next one. The
+    number of workers may change in between.
+
+    Args:
+        current_epoch: tells the epoch when its first batch is asked for. What Lightning announces by `set_epoch` comes
+            after it has asked for the iterator, and is one too high once step-limited training was resumed from the end
+            of an epoch; the trainer's own count is right. `set_epoch` decides by default.
+        options: of the DataLoader; its sampler is a `ClipSampler`.
     """
 
-    _position = (0, 0)
-    _resume: tuple[int, int] | None = None
+    def __init__(self, *, current_epoch: Callable[[], int] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self._current_epoch = current_epoch
+        self._position = (0, 0)
+        self._resume: tuple[int, int] | None = None
 
     def __iter__(self) -> Iterator[VideoBatch]:  # pyright: ignore[reportIncompatibleMethodOverride]
         # A generator, so that nothing is prefetched before the first batch is asked for: by then the epoch is known.
-        sampler = self.sampler
-        if not isinstance(sampler, ClipSampler):
-            raise TypeError(f"ClipLoader needs a ClipSampler, not {type(sampler).__name__}")
+        sampler = cast(ClipSampler, self.sampler)
+        if self._current_epoch is not None:
+            sampler.set_epoch(self._current_epoch())
         epoch, done = self._resume or (sampler.epoch, 0)
         sampler.start = done if epoch == sampler.epoch else 0
         self._resume = None
