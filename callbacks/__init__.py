@@ -1,0 +1,50 @@
+"""When things happen: what runs between the steps of a LightningModule."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from callbacks.checkpoint import RunCheckpoint
+    from callbacks.checkpoint_io import AtomicCheckpointIO
+    from callbacks.csv_logger import RunCSVLogger
+    from callbacks.graceful_stop import GracefulStop
+    from callbacks.kl_annealing import KLAnnealing
+    from callbacks.nan_guard import NonFiniteError, NonFiniteGuard
+    from callbacks.rng_state import RNGState
+    from callbacks.run_folder import RunFolder
+    from callbacks.wandb_logger import RunWandbLogger
+
+_HOMES = {
+    "AtomicCheckpointIO": "callbacks.checkpoint_io",
+    "GracefulStop": "callbacks.graceful_stop",
+    "KLAnnealing": "callbacks.kl_annealing",
+    "NonFiniteError": "callbacks.nan_guard",
+    "NonFiniteGuard": "callbacks.nan_guard",
+    "RNGState": "callbacks.rng_state",
+    "RunCSVLogger": "callbacks.csv_logger",
+    "RunCheckpoint": "callbacks.checkpoint",
+    "RunFolder": "callbacks.run_folder",
+    "RunWandbLogger": "callbacks.wandb_logger",
+}
+
+__all__ = [
+    "AtomicCheckpointIO",
+    "GracefulStop",
+    "KLAnnealing",
+    "NonFiniteError",
+    "NonFiniteGuard",
+    "RNGState",
+    "RunCSVLogger",
+    "RunCheckpoint",
+    "RunFolder",
+    "RunWandbLogger",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a callback when it is first named, so that one that needs W&B costs those nothing who do without."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

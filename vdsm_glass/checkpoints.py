@@ -24,22 +24,24 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        beside = ", ".join(sorted(other.name for other in path.parent.glob("*.ckpt"))) or "none"
-        raise CheckpointError(f"{path}: no such checkpoint; checkpoints in that folder: {beside}")
+        raise CheckpointError(f"{path}: no such checkpoint; checkpoints in that folder: {beside(path)}")
     if not zipfile.is_zipfile(path):
         raise CheckpointError(
             f"{path}: not a whole checkpoint ({path.stat().st_size} bytes, and no zip archive): it was cut short or is "
-            "another kind of file; take another checkpoint of that run, or train again"
+            f"another kind of file; take another checkpoint (beside it: {beside(path)}), or train again"
         )
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped, not copied: who wants the step only, or a part of the weights, reads no more of the file than that.
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
         raise CheckpointError(
             f"{path}: cannot be read safely ({str(error).splitlines()[0]}); only checkpoints that hold plain data and "
             "tensors are loaded; take one written by this program"
         ) from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise CheckpointError(f"{path}: holds no state_dict, so it is no Lightning checkpoint; take one from a run's checkpoints/")
+        raise CheckpointError(
+            f"{path}: holds no state_dict, so it is no Lightning checkpoint; take one from a run's checkpoints/"
+        )
     return checkpoint
 
 
@@ -53,12 +55,37 @@ def load_part(network: nn.Module, path: Path | str, *, prefix: str, trained_by: 
     part = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     problems = misfits(network.state_dict(), part)
     if problems:
-        shown = "; ".join(problems[:4]) + (f"; and {len(problems) - 4} more" if len(problems) > 4 else "")
         raise CheckpointError(
-            f"{path}: does not fit this model: {shown}. It should be a checkpoint of {trained_by} with the same "
-            "model.init_args.sizes: give that stage's file, or make the sizes agree"
+            f"{path}: does not fit this model: {shortened(problems)}. It should be a checkpoint of {trained_by} with "
+            "the same model.init_args.sizes: give that stage's file, or make the sizes agree"
         )
     network.load_state_dict(part)
+
+
+def steps_in(path: Path | str, module: nn.Module, *, to_resume: bool) -> int:
+    """The optimiser steps done when a checkpoint was written.
+
+    Args:
+        module: the model it is meant for.
+        to_resume: whether training is to go on from it, which takes the optimiser's state, too.
+    Raises: CheckpointError, it was written by another model, or holds too little.
+    """
+    path = Path(path)
+    checkpoint = read_checkpoint(path)
+    problems = misfits(module.state_dict(), checkpoint["state_dict"]) if getattr(module, "strict_loading", True) else []
+    if problems:
+        raise CheckpointError(
+            f"{path}: was written by another model than this {type(module).__name__}: {shortened(problems)}; give the "
+            "config that it was trained with, which is in its run's config.yaml"
+        )
+    needed = {"global_step", "epoch", "loops", "pytorch-lightning_version"}
+    needed |= {"optimizer_states", "lr_schedulers"} if to_resume else set()
+    if missing := sorted(needed - checkpoint.keys()):
+        raise CheckpointError(
+            f"{path}: holds no {', '.join(missing)}, so training cannot go on from it (best.ckpt holds weights only); "
+            f"take last.ckpt. Checkpoints beside it: {beside(path)}"
+        )
+    return int(checkpoint["global_step"])
 
 
 def misfits(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> list[str]:
@@ -71,3 +98,13 @@ def misfits(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> list[str]:
         if name in found and found[name].shape != value.shape
     ]
     return problems
+
+
+def shortened(problems: list[str], shown: int = 4) -> str:
+    """The first few of many problems, and how many more there are."""
+    return "; ".join(problems[:shown]) + (f"; and {len(problems) - shown} more" if len(problems) > shown else "")
+
+
+def beside(path: Path) -> str:
+    """The other checkpoints in the folder of one."""
+    return ", ".join(sorted(other.name for other in path.parent.glob("*.ckpt") if other != path)) or "none"

@@ -1,0 +1,143 @@
+"""Which checkpoints a run keeps: last.ckpt to go on from, best.ckpt to use."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_only
+
+from callbacks.checkpoint_io import remove_leftovers
+from callbacks.graceful_stop import any_process, stop_agreed
+from data_modules.errors import UserError
+from vdsm_glass.suggest import did_you_mean
+
+SECONDS_PER_MINUTE = 60.0
+
+
+class RunCheckpoint(Checkpoint):
+    """Keeps `<run>/checkpoints/last.ckpt` and, if a metric is watched, `best.ckpt`.
+
+    last.ckpt holds everything and is written every few minutes, when training ends and when Ctrl-C or SIGTERM ends it
+    (a checkpoint of Sprites' full width is 1.6 GB, and an epoch may last half a second). It is only written where
+    Lightning resumes exactly: never between the last step of an epoch and the end of its validation, which a resumed
+    run would skip. Other exceptions leave it alone: their state may be the error.
+
+    Args:
+        monitor: the logged metric that says what is best; none, no best.ckpt.
+        mode: whether less of it is better, or more.
+        every_minutes: how often last.ckpt is written.
+        every_n_train_steps: writes it also after so many optimiser steps.
+        best_weights_only: leave the optimiser's state out of best.ckpt; a run cannot be resumed from it then.
+    """
+
+    def __init__(
+        self,
+        monitor: str | None = None,
+        mode: Literal["min", "max"] = "min",
+        every_minutes: float = 2.0,
+        every_n_train_steps: int | None = None,
+        best_weights_only: bool = True,
+    ) -> None:
+        super().__init__()
+        self.monitor, self.mode = monitor, mode
+        self.every_minutes, self.every_n_train_steps = every_minutes, every_n_train_steps
+        self.best_weights_only = best_weights_only
+        self.best_score: float | None = None
+        self.last_model_path = ""
+        self.best_model_path = ""
+        self._saved_step = -1
+        self._saved_at = 0.0
+        self._postponed = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.folder = Path(trainer.default_root_dir) / "checkpoints"
+        if stage == "fit":
+            rank_zero_only(remove_leftovers)(self.folder)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._saved_at = time.monotonic()
+        self._saved_step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not self._due(trainer):
+            return
+        if trainer.is_last_batch or validation_follows(trainer, batch_idx):
+            self._postponed = True
+        else:
+            self.save_last(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return
+        self.save_if_best(trainer)
+        if self._postponed and not trainer.is_last_batch:
+            self.save_last(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.save_if_best(trainer)
+        if self._postponed or self._due(trainer):
+            self.save_last(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._check_monitored(trainer)
+        self.save_last(trainer)
+
+    def save_last(self, trainer: Trainer) -> None:
+        """Writes last.ckpt, unless this step is in it already."""
+        self._postponed = False
+        if trainer.fast_dev_run or self._saved_step == trainer.global_step:
+            return
+        self.last_model_path = str(self.folder / "last.ckpt")
+        trainer.save_checkpoint(self.last_model_path)
+        self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+
+    def save_if_best(self, trainer: Trainer) -> None:
+        """Writes best.ckpt if the watched metric has never been so good."""
+        if self.monitor is None or self.monitor not in trainer.callback_metrics or trainer.fast_dev_run:
+            return
+        score = float(trainer.callback_metrics[self.monitor])
+        before = self.best_score
+        better = score == score and (before is None or (score < before if self.mode == "min" else score > before))
+        if any_process(trainer, better):
+            self.best_score = score
+            self.best_model_path = str(self.folder / "best.ckpt")
+            trainer.save_checkpoint(self.best_model_path, weights_only=self.best_weights_only)
+
+    def _due(self, trainer: Trainer) -> bool:
+        if stop_agreed(trainer):
+            return True
+        steps, now = self.every_n_train_steps, trainer.global_step
+        by_steps = bool(steps) and now % steps == 0 and now != self._saved_step
+        by_time = time.monotonic() - self._saved_at >= self.every_minutes * SECONDS_PER_MINUTE
+        # Clocks differ between processes, and saving is something that all do together.
+        return by_steps or any_process(trainer, by_time)
+
+    def _check_monitored(self, trainer: Trainer) -> None:
+        if self.monitor is not None and self.monitor not in trainer.callback_metrics:
+            logged = sorted(trainer.callback_metrics)
+            raise UserError(
+                f"checkpoint.monitor is {self.monitor!r}, which was never logged{did_you_mean(self.monitor, logged)}; "
+                f"logged were: {', '.join(logged) or 'none'}"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_score": self.best_score, "best_model_path": self.best_model_path}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_score = state_dict["best_score"]
+        self.best_model_path = state_dict["best_model_path"]
+
+
+def validation_follows(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether a validation inside the epoch begins after this batch."""
+    every = trainer.val_check_batch
+    return (
+        bool(trainer.enable_validation) and every is not None and every != float("inf") and (batch_idx + 1) % every == 0
+    )

@@ -1,0 +1,151 @@
+"""`fit`, `validate`, `test` and `predict`: LightningCLI with recipes and run folders.
+
+The one place in `vdsm_glass` that knows `callbacks`: it puts the parts together, and nothing imports it.
+"""
+
+from __future__ import annotations
+
+import signal
+from argparse import ArgumentError
+from typing import Any
+
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from callbacks import (
+    AtomicCheckpointIO,
+    GracefulStop,
+    NonFiniteGuard,
+    RNGState,
+    RunCheckpoint,
+    RunCSVLogger,
+    RunFolder,
+    RunWandbLogger,
+)
+from data_modules.errors import UserError
+from vdsm_glass import recipes, runs
+from vdsm_glass.checkpoints import steps_in
+from vdsm_glass.commands.config_errors import check_top_level, explain
+
+UNNAMED = "unnamed"
+# `kill` leaves 128 + the signal's number, as shells count.
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+
+
+def main(argv: list[str]) -> int:
+    """Runs `fit|validate|test|predict ...` and returns the exit code."""
+    command, *options = argv
+    try:
+        cli = RecipeCLI(command, options)
+    except SIGTERMException:
+        return TERMINATED
+    except SystemExit as stop:
+        # Lightning ends a run that Ctrl-C stopped with exit code 1.
+        return INTERRUPTED if isinstance(stop.__context__, KeyboardInterrupt) else int(stop.code or 0)
+    return TERMINATED if cli.trainer.received_sigterm else 0
+
+
+class RecipeCLI(LightningCLI):
+    """One LightningCLI command, run in a folder of its own.
+
+    Args:
+        command: fit, validate, test or predict.
+        options: its command line.
+    """
+
+    def __init__(self, command: str, options: list[str]) -> None:
+        self.command = command
+        self.recipe = next(iter(recipes.configs_in(options)), None)
+        options = recipes.expand(options)
+        self.files = recipes.configs_in(options)
+        super().__init__(
+            model_class=LightningModule,
+            datamodule_class=LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            save_config_callback=None,
+            seed_everything_default=0,
+            trainer_defaults={
+                "logger": [{"class_path": "callbacks.RunCSVLogger"}],
+                "callbacks": [RNGState(), GracefulStop()],
+            },
+            parser_kwargs={"exit_on_error": False, command: {"exit_on_error": False, "allow_abbrev": False}},
+            args=[command, *options],
+        )
+
+    def subcommands(self) -> dict[str, set[str]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Only the command asked for: building the parsers of the other three would take as long again."""
+        return {self.command: LightningCLI.subcommands()[self.command]}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """`run`, `checkpoint` and `nan_guard` in every recipe, and `base`, which `recipes.expand` has dealt with."""
+        parser.add_argument("--run", type=runs.RunOptions, default=runs.RunOptions())
+        parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(NonFiniteGuard, "nan_guard")
+        parser.add_argument(
+            f"--{recipes.PARTS_KEY}",
+            type=_merged_already,
+            default=[],
+            help="In a recipe: files that it is merged over.",
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parses the command line.  Raises: UserError, naming the key, its file and the nearest valid key."""
+        subparser = self._subcommand_parsers[self.command]
+        check_top_level(subparser, self.files)
+        try:
+            self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            raise explain(str(error), subparser, self.files) from error
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: here the recipe says what the model is, and the checkpoint's hyper-parameters do not override it."""
+
+    def before_instantiate_classes(self) -> None:
+        """Names the recipe and finds the checkpoint, so that both are settled before anything is made."""
+        config = self.config[self.command]
+        if config.trainer.default_root_dir is not None:
+            raise UserError("trainer.default_root_dir is the run's folder here; choose it by --run.dir and --run.name")
+        config.run.name = config.run.name or (recipes.name_of(self.recipe) if self.recipe else UNNAMED)
+        self.start = runs.Start(command=self.command, options=config.run, ckpt_path=config.ckpt_path)
+        config.ckpt_path = str(self.start.checkpoint) if self.start.checkpoint else None
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer, writing into the run's folder whatever its loggers are."""
+        chosen = self._get(self.config_init, "trainer")
+        if chosen.enable_checkpointing is False:
+            self._parser(self.command).callback_keys.remove("checkpoint")
+        checkpoint = self.start.checkpoint
+        steps = steps_in(checkpoint, self.model, to_resume=self.command == "fit") if checkpoint else 0
+        plugins = chosen.plugins or []
+        trainer = super().instantiate_trainer(
+            plugins=[*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()], **kwargs
+        )
+        self.folder = self.start.make_folder() if trainer.is_global_zero else None
+        trainer.callbacks.insert(0, RunFolder(self.folder, self.saved_config()))
+        for logger in trainer.loggers if self.folder else []:
+            if isinstance(logger, RunCSVLogger):
+                logger.enter(self.folder, steps_done=steps if self.start.resumes else 0)
+            elif isinstance(logger, RunWandbLogger):
+                logger.enter(self.folder, run=self.start.home)
+        return trainer
+
+    def saved_config(self) -> str:
+        """The whole config as YAML, runnable alone: it names its run, and neither a version nor a checkpoint."""
+        config = self.config[self.command].clone()
+        config.ckpt_path = config.run.version = None
+        return self._parser(self.command).dump(config, skip_none=False)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        finally:
+            if self.folder is not None:
+                runs.discard_if_empty(self.folder)
+
+
+def _merged_already(value: object) -> list[str]:
+    """`base` as it stands in a merged config: nothing is left to merge."""
+    return []
