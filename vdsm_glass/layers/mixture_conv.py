@@ -8,13 +8,15 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-Method = Literal["auto", "grouped", "matmul"]
+from vdsm_glass.layers.overlap_add import MatmulConvTranspose2d
+
+Method = Literal["auto", "grouped", "matmul", "subpixel"]
 
 
 class BlendedWeights(NamedTuple):
     """W(s̃) and c(s̃): one set of weights per sequence, shared by all of its frames.
 
-    `weight` (b, in, out, kh, kw); `bias` (b, out).
+    `weight` (b, kh, kw, out, in); `bias` (b, out).
     """
 
     weight: Tensor
@@ -28,8 +30,18 @@ class MixtureConvTranspose2d(nn.Module):
     number of experts. `forward` blends by itself, or takes what `blend` returned: where the experts are frozen, blend
     under `torch.no_grad()`, and gradients still reach x.
 
-    Args: experts k; in_channels, out_channels, kernel_size, stride, padding as in `nn.ConvTranspose2d`;
-    method how the sequences of a batch are convolved with a weight each, `auto` being the fastest measured.
+    `weight` is (experts, kh, kw, out, in): blended, it is the matrix that `matmul` multiplies with, without a copy.
+    The result's memory is channels-last, which is how the next layer's product reads it; an elementwise function keeps
+    that, so nothing is copied between layers.
+
+    Args: experts k; in_channels, out_channels, kernel_size, stride, padding as in `nn.ConvTranspose2d`, the kernel a
+    multiple of the stride; method one of
+        matmul    a matrix product per sequence gives every input pixel's patch of the output; overlapping ones add up.
+        grouped   sequences are the groups of one transposed convolution.
+        subpixel  every phase of the output is an ordinary convolution with kernel / stride taps a side.
+        auto      the fastest. On CPU that is matmul in every layer of VDSM's decoder (`benchmarks/decoder.py`). On CUDA
+                  it is matmul too, but by reasoning (few launches, tensor cores) and not yet by measurement.
+    Raises: ValueError where the kernel is not a multiple of the stride, or the method has no such name.
     """
 
     def __init__(
@@ -44,16 +56,20 @@ class MixtureConvTranspose2d(nn.Module):
         method: Method = "auto",
     ) -> None:
         super().__init__()
+        if kernel_size % stride:
+            raise ValueError(f"kernel_size {kernel_size} must be a multiple of stride {stride}")
+        if method not in _CONVOLVE:
+            raise ValueError(f"method {method!r} is none of {', '.join(_CONVOLVE)}")
         self.stride = stride
         self.padding = padding
-        self.method = method
-        self.weight = nn.Parameter(torch.empty(experts, in_channels, out_channels, kernel_size, kernel_size))
+        self.method: Method = method
+        self.weight = nn.Parameter(torch.empty(experts, kernel_size, kernel_size, out_channels, in_channels))
         self.bias = nn.Parameter(torch.empty(experts, out_channels))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Every expert starts as its own `nn.ConvTranspose2d` would: U(-r, r), r = 1 / sqrt(out kh kw)."""
-        bound = 1.0 / math.sqrt(self.weight[0, 0].numel())
+        bound = 1.0 / math.sqrt(self.weight[0, ..., 0].numel())
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
@@ -67,18 +83,32 @@ class MixtureConvTranspose2d(nn.Module):
 
     def forward(self, x: Tensor, mixture: Tensor | BlendedWeights) -> Tensor:
         """Args: x (b, t, in, h, w); mixture s̃ (b, k), or what `blend` made of it.   Returns: (b, t, out, h', w')."""
-        blended = self.blend(mixture) if isinstance(mixture, Tensor) else mixture
-        convolve = _grouped if self.method == "grouped" else _matmul
-        return convolve(x, blended, stride=self.stride, padding=self.padding)
+        weight, bias = self.blend(mixture) if isinstance(mixture, Tensor) else mixture
+        device_type = x.device.type
+        if torch.is_autocast_enabled(device_type):
+            dtype = torch.get_autocast_dtype(device_type)
+            x, weight, bias = x.to(dtype), weight.to(dtype), bias.to(dtype)
+        return _CONVOLVE[self.method](x, weight, bias, self.stride, self.padding)
+
+    def extra_repr(self) -> str:
+        experts, kernel, _, out_channels, in_channels = self.weight.shape
+        return (
+            f"experts={experts}, in_channels={in_channels}, out_channels={out_channels}, kernel_size={kernel}, "
+            f"stride={self.stride}, padding={self.padding}, method={self.method!r}"
+        )
 
 
-def _grouped(x: Tensor, blended: BlendedWeights, *, stride: int, padding: int) -> Tensor:
-    """Sequences as the groups of one transposed convolution, frames as its batch."""
+def _matmul(x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
+    y = MatmulConvTranspose2d.apply(rearrange(x, "b t i h w -> b t h w i"), weight, bias, stride, padding)
+    return rearrange(y, "b t h w o -> b t o h w")
+
+
+def _grouped(x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
     b = x.shape[0]
     y = F.conv_transpose2d(
-        rearrange(x, "b t c h w -> t (b c) h w"),
-        rearrange(blended.weight, "b i o kh kw -> (b i) o kh kw"),
-        bias=rearrange(blended.bias, "b o -> (b o)"),
+        rearrange(x, "b t i h w -> t (b i) h w"),
+        rearrange(weight, "b kh kw o i -> (b i) o kh kw"),
+        bias=rearrange(bias, "b o -> (b o)"),
         stride=stride,
         padding=padding,
         groups=b,
@@ -86,15 +116,14 @@ def _grouped(x: Tensor, blended: BlendedWeights, *, stride: int, padding: int) -
     return rearrange(y, "t (b o) h w -> b t o h w", b=b)
 
 
-def _matmul(x: Tensor, blended: BlendedWeights, *, stride: int, padding: int) -> Tensor:
-    """A matrix product per sequence gives every input pixel's kh x kw patch of the output; overlapping ones add up."""
-    b, t, _, h, w = x.shape
-    kernel = blended.weight.shape[-1]
-    patches = torch.bmm(
-        rearrange(blended.weight, "b i o kh kw -> b (o kh kw) i"), rearrange(x, "b t i h w -> b i (t h w)")
-    )
-    size = tuple((n - 1) * stride - 2 * padding + kernel for n in (h, w))
-    y = F.fold(
-        rearrange(patches, "b p (t l) -> (b t) p l", t=t), size, kernel_size=kernel, stride=stride, padding=padding
-    )
-    return rearrange(y, "(b t) o h w -> b t o h w", b=b) + rearrange(blended.bias, "b o -> b 1 o 1 1")
+def _subpixel(x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
+    """Y[s m + p] = Σ_q W[s q + p] x[m - q]: one convolution gives all s x s phases p, then they are interleaved."""
+    b = x.shape[0]
+    taps = rearrange(weight, "b (q p) (u v) o i -> (b o p v) i q u", p=stride, v=stride)
+    y = F.conv2d(rearrange(x, "b t i h w -> t (b i) h w"), taps.flip((2, 3)), padding=taps.shape[-1] - 1, groups=b)
+    y = rearrange(y, "t (b o p v) h w -> b t o (h p) (w v)", b=b, p=stride, v=stride)
+    y = y[..., padding : y.shape[-2] - padding, padding : y.shape[-1] - padding]
+    return y + rearrange(bias, "b o -> b 1 o 1 1")
+
+
+_CONVOLVE = {"auto": _matmul, "matmul": _matmul, "grouped": _grouped, "subpixel": _subpixel}

@@ -2,12 +2,13 @@ import math
 
 import pytest
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from tests.reference.mixture_decoder import mixture_conv_transpose2d
 from vdsm_glass.layers.mixture_conv import Method, MixtureConvTranspose2d
 
-METHODS: list[Method] = ["auto", "grouped", "matmul"]
+METHODS: list[Method] = ["auto", "grouped", "matmul", "subpixel"]
 GEOMETRIES = [(1, 0, 1), (2, 1, 4), (2, 1, 1), (1, 0, 3), (1, 1, 3), (2, 0, 2)]  # stride, padding, side of the input
 
 
@@ -19,6 +20,11 @@ def make(*, method: Method, stride: int, padding: int, side: int, dtype: torch.d
     x = torch.randn(2, 3, 4, side, side, dtype=dtype, requires_grad=True)
     mixture = torch.randn(2, 3, dtype=dtype).softmax(dim=-1).requires_grad_()
     return layer, x, mixture
+
+
+def as_torch_lays_it_out(weight: Tensor) -> Tensor:
+    """(k, kh, kw, out, in) → (k, in, out, kh, kw)."""
+    return rearrange(weight, "k kh kw o i -> k i o kh kw")
 
 
 def gradients(y: Tensor, inputs: list[Tensor]) -> tuple[Tensor, ...]:
@@ -33,7 +39,9 @@ def gradients(y: Tensor, inputs: list[Tensor]) -> tuple[Tensor, ...]:
 def test_equals_the_loop_over_sequences(method, stride, padding, side, dtype, tolerance):
     layer, x, mixture = make(method=method, stride=stride, padding=padding, side=side, dtype=dtype)
     y = layer(x, mixture)
-    expected = mixture_conv_transpose2d(x, mixture, layer.weight, layer.bias, stride=stride, padding=padding)
+    expected = mixture_conv_transpose2d(
+        x, mixture, as_torch_lays_it_out(layer.weight), layer.bias, stride=stride, padding=padding
+    )
     torch.testing.assert_close(y, expected, rtol=tolerance, atol=tolerance)
     inputs = [x, mixture, layer.weight, layer.bias]
     for ours, theirs in zip(gradients(y, inputs), gradients(expected, inputs), strict=True):
@@ -54,7 +62,7 @@ def test_blended_once_without_gradient_still_sends_gradient_to_the_input(method)
 def test_a_one_hot_mixture_is_that_expert_alone():
     layer, x, _ = make(method="auto", stride=2, padding=1, side=4)
     expert = nn.ConvTranspose2d(4, 5, kernel_size=4, stride=2, padding=1).double()
-    expert.load_state_dict({"weight": layer.weight[1], "bias": layer.bias[1]})
+    expert.load_state_dict({"weight": as_torch_lays_it_out(layer.weight)[1], "bias": layer.bias[1]})
     y = layer(x, torch.eye(3, dtype=torch.float64)[[1, 1]])
     torch.testing.assert_close(y, expert(x.flatten(0, 1)).unflatten(0, (2, 3)))
 
@@ -68,3 +76,50 @@ def test_experts_start_like_convolutions_of_torch():
         assert values.abs().max() <= bound
     assert experts.weight.std().item() == pytest.approx(torch_layer.weight.std().item(), rel=0.05)
     assert not torch.equal(experts.weight[0], experts.weight[1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_autocast_changes_the_precision_and_not_the_function(method):
+    layer, x, mixture = make(method=method, stride=2, padding=1, side=4, dtype=torch.float32)
+    inputs = [x, mixture, layer.weight, layer.bias]
+    exact = layer(x, mixture)
+    with torch.autocast(device_type="cpu", dtype=torch.bfloat16):
+        rounded = layer(x, mixture)
+    assert rounded.dtype == torch.bfloat16
+    torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.05)
+    torch.manual_seed(1)
+    cotangent = torch.randn_like(exact)
+    found = torch.autograd.grad(rounded, inputs, cotangent.bfloat16())
+    expected = torch.autograd.grad(exact, inputs, cotangent)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == torch.float32
+        assert torch.linalg.vector_norm(ours - theirs) < 0.02 * torch.linalg.vector_norm(theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_one_graph_holds_the_layer(method):
+    """`torch.compile` finds no break in it, and what it traced gives the same numbers."""
+    layer, x, mixture = make(method=method, stride=2, padding=1, side=4)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    inputs = [x, mixture, layer.weight, layer.bias]
+    y, expected = compiled(x, mixture), layer(x, mixture)
+    torch.testing.assert_close(y, expected)
+    for ours, theirs in zip(gradients(y, inputs), gradients(expected, inputs), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_an_activation_in_place_keeps_gradients_and_the_layout_that_the_next_layer_reads():
+    layer, x, mixture = make(method="auto", stride=2, padding=1, side=4)
+    y = torch.nn.functional.leaky_relu(layer(x, mixture), negative_slope=0.2)
+    in_place = torch.nn.functional.leaky_relu(layer(x, mixture), negative_slope=0.2, inplace=True)
+    torch.testing.assert_close(in_place, y)
+    torch.testing.assert_close(gradients(in_place, [x]), gradients(y, [x]))
+    assert rearrange(in_place, "b t c h w -> b t h w c").is_contiguous()
+
+
+@pytest.mark.parametrize(("change", "message"), [({"stride": 3}, "multiple"), ({"method": "loop"}, "matmul")])
+def test_what_cannot_be_computed_is_refused(change, message):
+    arguments = {"experts": 2, "in_channels": 3, "out_channels": 4, "stride": 2, "padding": 1} | change
+    with pytest.raises(ValueError, match=message):
+        MixtureConvTranspose2d(**arguments)
