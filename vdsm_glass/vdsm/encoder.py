@@ -23,14 +23,14 @@ class Encoder(nn.Module):
         super().__init__()
         *halving, features = sizes.encoder_channels
         blocks: list[nn.Module] = []
-        channels = 3
+        channels, size = 3, sizes.frame_size
         for width in halving:
             blocks += [
                 nn.Conv2d(in_channels=channels, out_channels=width, kernel_size=4, padding=1),
                 nn.LeakyReLU(negative_slope=SLOPE),
-                BlurPool2d(taps=4, stride=2),
+                BlurPool2d(size=size - 1, taps=4),
             ]
-            channels = width
+            channels, size = width, size // 2
         blocks += [
             nn.Conv2d(in_channels=channels, out_channels=features, kernel_size=4),
             nn.LeakyReLU(negative_slope=SLOPE),

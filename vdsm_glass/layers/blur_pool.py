@@ -1,0 +1,46 @@
+"""Anti-aliased halving of feature maps.  [Zhang 2019, Making Convolutional Networks Shift-Invariant Again]"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class BlurPool2d(nn.Module):
+    """y = A x Aᵀ for every channel: a binomial filter, then every second row and column.
+
+    The filter is separable and the maps are small, so rows and columns are each one product with the banded matrix A,
+    reflect padding included. On a CPU that takes a third to a fifth of the time of the depthwise convolution it equals
+    (forward and backward, one thread, maps of 31 to 63 pixels: `python -m benchmarks.blur_pool`).
+
+    Args:
+        size: height and width of the maps; they come out ceil(size / 2).
+        taps: of the filter: 4 is [1 3 3 1] / 8.
+    """
+
+    weight: Tensor
+
+    def __init__(self, *, size: int, taps: int = 4) -> None:
+        super().__init__()
+        self.register_buffer("weight", blur_matrix(size=size, taps=taps), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Args: x (..., size, size).   Returns: (..., ceil(size / 2), ceil(size / 2))."""
+        weight = self.weight.to(x.dtype)
+        return weight @ (x @ weight.T)
+
+
+def blur_matrix(*, size: int, taps: int) -> Tensor:
+    """(ceil(size / 2), size): row i filters around pixel 2 i; what falls outside is reflected at the border pixels.
+
+    With an even number of taps the odd one out lies to the right, as in Zhang's padding.
+    """
+    binomial = torch.tensor([math.comb(taps - 1, k) for k in range(taps)]) / 2 ** (taps - 1)
+    matrix = torch.zeros((size + 1) // 2, size)
+    for row in range(len(matrix)):
+        for tap, share in enumerate(binomial):
+            column = abs(2 * row - (taps - 1) // 2 + tap)
+            matrix[row, column if column < size else 2 * (size - 1) - column] += share
+    return matrix
