@@ -9,15 +9,18 @@ if TYPE_CHECKING:
     from callbacks.checkpoint import RunCheckpoint
     from callbacks.checkpoint_io import AtomicCheckpointIO
     from callbacks.csv_logger import RunCSVLogger
+    from callbacks.disentanglement import Disentanglement
     from callbacks.graceful_stop import GracefulStop
     from callbacks.kl_annealing import KLAnnealing
     from callbacks.nan_guard import NonFiniteError, NonFiniteGuard
+    from callbacks.pictures import VDSMPictures
     from callbacks.rng_state import RNGState
     from callbacks.run_folder import RunFolder
     from callbacks.wandb_logger import RunWandbLogger
 
 _HOMES = {
     "AtomicCheckpointIO": "callbacks.checkpoint_io",
+    "Disentanglement": "callbacks.disentanglement",
     "GracefulStop": "callbacks.graceful_stop",
     "KLAnnealing": "callbacks.kl_annealing",
     "NonFiniteError": "callbacks.nan_guard",
@@ -27,10 +30,12 @@ _HOMES = {
     "RunCheckpoint": "callbacks.checkpoint",
     "RunFolder": "callbacks.run_folder",
     "RunWandbLogger": "callbacks.wandb_logger",
+    "VDSMPictures": "callbacks.pictures",
 }
 
 __all__ = [
     "AtomicCheckpointIO",
+    "Disentanglement",
     "GracefulStop",
     "KLAnnealing",
     "NonFiniteError",
@@ -40,6 +45,7 @@ __all__ = [
     "RunCheckpoint",
     "RunFolder",
     "RunWandbLogger",
+    "VDSMPictures",
 ]
 
 

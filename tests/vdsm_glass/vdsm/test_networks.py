@@ -119,7 +119,7 @@ def test_single_decoder_has_one_expert_and_still_sees_the_identity():
 
 
 def test_encoder_and_decoder_must_agree_on_the_frame():
-    with pytest.raises(ValueError, match="take frames of 32x32.*draw 64x64"):
+    with pytest.raises(ValueError, match=r"take frames of 32x32.*draw 64x64"):
         Sizes(encoder_channels=(8, 8, 8, 8))
 
 
