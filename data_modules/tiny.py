@@ -22,7 +22,7 @@ VERSION = 1
 """Part of every drawn source's description: raise it when a drawing changes."""
 
 
-def write_once(folder: Path, write: Callable[[Path], None]) -> None:
+def write_once(folder: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill `folder` unless it is there; whole or not at all, also with several processes at once."""
     if folder.is_dir():
         return
