@@ -87,21 +87,29 @@ def write_mp4(video: Tensor, path: Path, *, fps: int = 8) -> Path:
 
 
 def draw_curves(
-    curves: dict[str, Sequence[float]], path: Path, *, across: str, positions: Sequence[float] | None = None
+    curves: dict[str, Sequence[float]],
+    path: Path,
+    *,
+    across: str,
+    positions: dict[str, Sequence[float]] | None = None,
 ) -> Path:
-    """One small panel a curve, all over the same axis.
+    """One small panel a curve, three in a row.
 
-    Args: curves, values by name; across, the axis' name; positions, where the values stand, 0, 1, 2, ... by default.
+    Args: curves, values by name; across, what runs along the axis; positions, by name, where the values stand: 0, 1, 2,
+    ... by default.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.2 * max(len(curves), 1), 2.4), layout="constrained")
-    for axes, (name, values) in zip(
-        np.atleast_1d(figure.subplots(1, max(len(curves), 1))), curves.items(), strict=False
-    ):
-        axes.plot(range(len(values)) if positions is None else positions, values, color="#2b6cb0", linewidth=1.5)
+    columns = min(len(curves), 3)
+    rows = -(-len(curves) // 3)
+    figure = Figure(figsize=(3.4 * columns, 2.4 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, (name, values) in zip(panels, curves.items(), strict=False):
+        axes.plot(positions[name] if positions else range(len(values)), values, color="#2b6cb0", linewidth=1.5)
         axes.set(title=name, xlabel=across)
         axes.grid(alpha=0.3)
+    for axes in list(panels)[len(curves) :]:
+        axes.set_axis_off()
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
     return path

@@ -1,0 +1,171 @@
+"""`vdsm-glass demo`: both stages of VDSM on pendula, then a page that shows what was learned."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_modules.errors import UserError
+from vdsm_glass.report.curves import draw_run
+from vdsm_glass.report.html import Section, write_report
+
+RECIPES = Path(__file__).resolve().parents[2] / "experiments" / "vdsm" / "compact"
+STAGES = ("pretrain", "sequence")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a number of results.json means, and from where on the demo counts as working."""
+
+    name: str
+    meaning: str
+    least: float | None = None
+
+
+GOALS = (
+    Goal("psnr", "PSNR of reconstructions through d alone, dB", least=25.0),
+    Goal("identity_from_s", "identity, read from s by a linear probe", least=0.95),
+    Goal("action_from_d", "action, read from d by a linear probe", least=0.8),
+    Goal("swapped_identity", "identity that redrawn clips show after a swap, encoded again", least=0.9),
+    Goal("swapped_action", "action that redrawn clips show after a swap, encoded again"),
+    Goal("identity_from_d", "leak: identity, read from d"),
+    Goal("action_from_s", "leak: action, read from s"),
+    Goal("chance_identity", "identity by chance"),
+    Goal("chance_action", "action by chance"),
+)
+
+
+def main(argv: list[str]) -> int:
+    """Trains, tests and reports.  Args: the command line behind `demo`."""
+    parser = argparse.ArgumentParser(
+        prog="vdsm-glass demo", description="Both stages of VDSM on simulated pendula, about five minutes on two cores."
+    )
+    parser.add_argument("--dir", type=Path, default=Path("runs"), help="folder of all runs (default: runs)")
+    parser.add_argument("--root", type=Path, default=Path("data"), help="folder of all data (default: data)")
+    parser.add_argument("--epochs", type=int, default=None, help="shorten both stages, to try the command")
+    options = parser.parse_args(argv)
+    missing = [stage for stage in STAGES if not recipe(stage).is_file()]
+    if missing:
+        raise UserError(f"{recipe(missing[0])}: no such recipe; run the demo from a clone of the repository")
+    seconds = {stage: train(stage, options) for stage in STAGES}
+    test(options)
+    home = options.dir / "demo"
+    report = write_report(home / "report.html", **content(home, seconds))
+    pictures = tested(home) / "pictures"
+    print(f"pictures: {pictures}\nreport:   {report}")
+    return 0
+
+
+def recipe(stage: str) -> Path:
+    """The recipe of one stage."""
+    return RECIPES / f"pendulum_{stage}.yaml"
+
+
+def arguments(stage: str, options: argparse.Namespace) -> list[str]:
+    """What fit and test of a stage are told alike."""
+    run = ["--run.dir", str(options.dir), "--run.name", f"demo/{stage}", "--data.root", str(options.root)]
+    epochs = [] if options.epochs is None else ["--trainer.max_epochs", str(options.epochs)]
+    return ["--config", str(recipe(stage)), *run, *epochs]
+
+
+def train(stage: str, options: argparse.Namespace) -> float:
+    """Trains one stage and returns the seconds it took."""
+    from vdsm_glass.commands.train import main as command
+
+    start = [] if stage == STAGES[0] else ["--model.pretrained", str(checkpoint(options.dir / "demo" / STAGES[0]))]
+    began = time.monotonic()
+    stop_unless_done(command(["fit", *arguments(stage, options), *start]), f"training of the {stage} stage")
+    return time.monotonic() - began
+
+
+def test(options: argparse.Namespace) -> None:
+    """Scores the second stage on the test split."""
+    from vdsm_glass.commands.train import main as command
+
+    path = checkpoint(options.dir / "demo" / STAGES[1])
+    stop_unless_done(command(["test", *arguments(STAGES[1], options), "--ckpt_path", str(path)]), "the test")
+
+
+def stop_unless_done(code: int, what: str) -> None:
+    """Raises: SystemExit with the code of a part that did not end well."""
+    if code:
+        print(f"{what} ended with code {code}; the demo stops here")
+        raise SystemExit(code)
+
+
+def checkpoint(recipe_folder: Path) -> Path:
+    """The last checkpoint of a recipe's newest run."""
+    return (recipe_folder / "latest").resolve() / "checkpoints" / "last.ckpt"
+
+
+def tested(home: Path) -> Path:
+    """Where the newest test of the second stage wrote."""
+    return home / STAGES[1] / "latest" / "test" / "latest"
+
+
+def content(home: Path, seconds: dict[str, float]) -> dict:
+    """The report's title, opening and sections."""
+    results = json.loads((tested(home) / "results.json").read_text(encoding="utf-8"))
+    pictures = tested(home) / "pictures"
+    curves = {
+        stage: draw_run(home / stage / "latest" / "metrics.csv", columns, home / stage / "latest" / "curves.png")
+        for stage, columns in {
+            "pretrain": [
+                "train/reconstruction",
+                "train/kl_z",
+                "train/kl_s",
+                "val/psnr",
+                "schedule/kl_z",
+                "schedule/tau_s",
+            ],
+            "sequence": [
+                "train/reconstruction",
+                "train/kl_z",
+                "train/kl_d",
+                "val/psnr",
+                "schedule/kl_z",
+                "schedule/kl_d",
+            ],
+        }.items()
+    }
+    return {
+        "title": "VDSM on pendula",
+        "about": f"Trained on this machine in {seconds['pretrain']:.0f} s (frames) and {seconds['sequence']:.0f} s "
+        f"(dynamics), start-up, validation and pictures included. Everything below is from {results['clips']} test "
+        "clips, whose pairs of colour and swing were never seen in training.",
+        "sections": [
+            Section(
+                "Everybody doing everything",
+                "The identity of the left column, the motion of the top row. Nobody told the model what a colour or a "
+                "swing is.",
+                pictures=[pictures / "swap.gif"],
+            ),
+            Section(
+                "Sixty frames ahead",
+                "Left the real video, in the middle the poses of the guide, right those of the learned transition; the "
+                "model saw the first 16 frames.",
+                pictures=[pictures / "rollout.gif"],
+            ),
+            Section(
+                "Reconstruction", "Each clip above its reconstruction.", pictures=[pictures / "reconstruction.png"]
+            ),
+            Section(
+                "Numbers",
+                "Linear probes are fitted on the training split and read on the test split.",
+                header=("what", "measured", "goal", ""),
+                rows=[row(goal, results[goal.name]) for goal in GOALS],
+            ),
+            Section("Stage 1", "Frames: terms of the loss, and two of the schedules.", pictures=[curves["pretrain"]]),
+            Section("Stage 2", "Dynamics, on frozen frames.", pictures=[curves["sequence"]]),
+        ],
+    }
+
+
+def row(goal: Goal, value: float) -> tuple[str, ...]:
+    """One line of the table of numbers."""
+    if goal.least is None:
+        return goal.meaning, f"{value:.3f}", "", ""
+    return goal.meaning, f"{value:.3f}", f"{goal.least:g}", "reached" if value >= goal.least else "missed"

@@ -1,0 +1,78 @@
+"""One HTML file that holds everything it shows: pictures are inside, nothing is fetched."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_modules.errors import UserError
+from data_modules.files import replacing
+
+MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
+
+TEMPLATE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>
+  body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a202c }
+  h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
+  img { max-width: 100%; image-rendering: pixelated }
+  table { border-collapse: collapse }
+  td, th { padding: .25rem .8rem; border-bottom: 1px solid #cbd5e0; text-align: left }
+  td { font-variant-numeric: tabular-nums }
+  .reached { color: #276749 } .missed { color: #9b2c2c }
+</style>
+<h1>{{ title }}</h1>
+<p>{{ about }}</p>
+{% for section in sections %}
+<h2>{{ section.title }}</h2>
+<p>{{ section.text }}</p>
+{% if section.rows %}
+<table>
+<tr>{% for name in section.header %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for row in section.rows %}
+<tr>{% for cell in row %}<td class="{{ cell if loop.last else '' }}">{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</table>
+{% endif %}
+{% for image in section.images %}<p><img src="{{ image }}" alt="{{ section.title }}"></p>
+{% endfor %}
+{% endfor %}
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a paragraph, and perhaps a table and pictures (PNG or GIF files)."""
+
+    title: str
+    text: str
+    header: tuple[str, ...] = ()
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
+
+    @property
+    def images(self) -> list[str]:
+        """The pictures as data URLs.  Raises: UserError, one is not there."""
+        return [data_url(picture) for picture in self.pictures]
+
+
+def data_url(picture: Path) -> str:
+    """A picture as text that a page can hold."""
+    if not picture.is_file():
+        raise UserError(f"{picture}: the report shows this picture, and it is not there; run the command that draws it")
+    return f"data:{MEDIA_TYPES[picture.suffix]};base64,{base64.b64encode(picture.read_bytes()).decode('ascii')}"
+
+
+def write_report(path: Path, *, title: str, about: str, sections: list[Section]) -> Path:
+    """Writes the page."""
+    from jinja2 import Environment, StrictUndefined
+
+    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(TEMPLATE)
+    with replacing(path) as temporary:
+        temporary.write_text(page.render(title=title, about=about, sections=sections), encoding="utf-8")
+    return path
