@@ -26,8 +26,8 @@ SMALLEST_CELL = 64
 class VDSMPictures(Callback):
     """Reconstructions, the swap grid, and after stage 2 transfers and rollouts, to disk and to W&B.
 
-    Every `every_n_epochs` and at the end of training, from validation clips; at the end of a test, from test clips.
-    Into `<run>/pictures/`, the same files anew each time:
+    After a validation, `every_n_epochs` apart, and at the end of training, from validation clips; at the end
+    of a test, from test clips. Into `<run>/pictures/`, the same files anew each time:
 
     `reconstruction.png` pairs of rows, a clip above its reconstruction;
     `swap.png`, `swap.gif` row i has the identity of its first cell, column j the motion of its top cell [Fig. 5-9];
@@ -35,7 +35,7 @@ class VDSMPictures(Callback):
     the guide, those of the transition [Fig. 4].
 
     Args:
-        every_n_epochs: how often; 0 for the end only.
+        every_n_epochs: how often at most; 0 for the end only.
         identities, actions: rows and columns of the grid, of different labels where labels are known.
         rollout_steps: frames.
         fps: of the moving pictures, frames a second.
@@ -54,12 +54,17 @@ class VDSMPictures(Callback):
         self.actions = actions
         self.rollout_steps = rollout_steps
         self.fps = fps
+        self._drawn_at = 0
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        epoch = trainer.current_epoch + 1
-        due = self.every_n_epochs and epoch % self.every_n_epochs == 0
-        if not trainer.sanity_checking and (due or epoch == trainer.max_epochs):
+        due = self.every_n_epochs and trainer.current_epoch + 1 - self._drawn_at >= self.every_n_epochs
+        if due and not trainer.sanity_checking:
+            self._drawn_at = trainer.current_epoch + 1
             self.draw(trainer, pl_module, split="val")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.eval()
+        self.draw(trainer, pl_module, split="val")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.draw(trainer, pl_module, split="test")

@@ -1,0 +1,107 @@
+"""Every recipe under experiments/ trains: two steps, on tiny data, through the command line. A new one is found."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from vdsm_glass.cli import main
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+NOT_RECIPES = {"parts", "smoke", "ablations", "sweeps"}
+RECIPES = sorted(
+    str(file.relative_to(EXPERIMENTS).with_suffix(""))
+    for file in EXPERIMENTS.rglob("*.yaml")
+    if not NOT_RECIPES & set(file.relative_to(EXPERIMENTS).parts)
+)
+PRETRAINED = [recipe for recipe in RECIPES if recipe.endswith("_pretrain")]
+
+
+def smoke(recipe: str, folder: Path, *more: str) -> Path:
+    """Trains a recipe for two steps and returns its run folder."""
+    narrow = [] if "compact" in recipe else ["--config", str(EXPERIMENTS / "smoke" / "narrow_vdsm.yaml")]
+    arguments = [
+        "fit",
+        *("--config", str(EXPERIMENTS / f"{recipe}.yaml")),
+        *narrow,
+        *("--config", str(EXPERIMENTS / "smoke" / "run.yaml")),
+        *("--run.dir", str(folder / "runs"), "--data.root", str(folder / "data")),
+    ]
+    assert main([*arguments, *more]) == 0
+    return folder / "runs" / recipe / "latest"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by all recipes, so that each dataset's tiny store is built once."""
+    return tmp_path_factory.mktemp("experiments")
+
+
+def losses(run: Path) -> list[float]:
+    with (run / "metrics.csv").open(newline="", encoding="utf-8") as lines:
+        return [float(row["train/loss"]) for row in csv.DictReader(lines) if row["train/loss"]]
+
+
+@pytest.mark.parametrize("recipe", PRETRAINED)
+def test_both_stages_take_two_steps(recipe: str, folder: Path):
+    first = smoke(recipe, folder)
+    second_recipe = recipe.replace("_pretrain", "_sequence")
+    assert second_recipe in RECIPES, "a stage 1 without its stage 2"
+    second = smoke(second_recipe, folder, "--model.pretrained", str(first / "checkpoints" / "last.ckpt"))
+    for run in (first, second):
+        assert len(losses(run)) == 2
+        assert (run / "pictures" / "schedules.png").is_file()
+        assert (run / "pictures" / "swap.gif").is_file()
+        assert (run / "config.yaml").is_file()
+    before = torch.load(first / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    after = torch.load(second / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    frozen = {name: value for name, value in after.items() if name.startswith("net.frames.") and "tau" not in name}
+    assert frozen
+    for name, value in frozen.items():
+        assert torch.equal(value, before[name.replace("net.frames.", "net.")])
+
+
+def test_no_recipe_is_left_out():
+    assert {recipe.rsplit("_", 1)[0] for recipe in RECIPES} == {recipe.rsplit("_", 1)[0] for recipe in PRETRAINED}
+
+
+@pytest.mark.parametrize("ablation", sorted(file.name for file in (EXPERIMENTS / "ablations").glob("*.yaml")))
+def test_every_ablation_is_an_overlay_of_at_most_five_lines(ablation: str, folder: Path):
+    file = EXPERIMENTS / "ablations" / ablation
+    lines = [line for line in file.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    assert len(lines) <= 5
+    run = smoke("vdsm/pendulum_pretrain", folder, "--config", str(file), "--run.name", f"ablation/{ablation}")
+    assert (folder / "runs" / "ablation" / ablation / "latest" / "checkpoints" / "last.ckpt").is_file()
+    assert run
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ("missing.ckpt", "no such checkpoint"),
+        ("truncated.ckpt", "not a whole checkpoint"),
+        ("wide.ckpt", "does not fit this model"),
+    ],
+)
+def test_a_stage_1_that_does_not_fit_is_named(wrong: str, complaint: str, folder: Path, capsys):
+    good = smoke("vdsm/compact/pendulum_pretrain", folder, "--run.name", f"wrong/{wrong}") and (
+        folder / "runs" / "wrong" / wrong / "latest" / "checkpoints" / "last.ckpt"
+    )
+    file = folder / wrong
+    content = good.read_bytes()
+    if wrong == "truncated.ckpt":
+        file.write_bytes(content[: len(content) // 2])
+    elif wrong == "wide.ckpt":
+        file.write_bytes(content)
+    arguments = [
+        "fit",
+        *("--config", str(EXPERIMENTS / "vdsm" / "compact" / "pendulum_sequence.yaml")),
+        *("--config", str(EXPERIMENTS / "smoke" / "run.yaml")),
+        *("--run.dir", str(folder / "runs"), "--data.root", str(folder / "data")),
+        *("--model.pretrained", str(file), "--model.sizes.kappa_z", "9"),
+    ]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert str(file) in error
+    assert complaint in error
