@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+import torch
+
+from vdsm_glass.metrics.disentanglement import Labelled, score
+from vdsm_glass.metrics.probes import LinearProbe, chance
+from vdsm_glass.vdsm.latents import Latents
+
+
+class Oracle:
+    """A network that draws what it is told: frame 0 holds s, the frames' first row z; and reads it back."""
+
+    def decode(self, z: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
+        return torch.cat([s.unsqueeze(1).expand(-1, z.shape[1], -1), z], dim=-1)
+
+    def encode(self, video: torch.Tensor) -> Latents:
+        return Latents(s=video[:, 0, :8], z=video[..., 8:], d=video[:, 0, 8:])
+
+
+def labelled(n: int, seed: int, *, mixed: bool = False) -> Labelled:
+    """s is the identity's one-hot, d the action's; `mixed` hides the identity in d as well."""
+    generator = np.random.default_rng(seed)
+    identity, action = generator.integers(0, 4, n), generator.integers(0, 3, n)
+    s = torch.nn.functional.one_hot(torch.from_numpy(identity), 8).float()
+    d = torch.nn.functional.one_hot(torch.from_numpy(action), 8).float()
+    if mixed:
+        d[:, 4:] = s[:, :4]
+    z = d.unsqueeze(1).expand(-1, 5, -1)
+    return Labelled(latents=Latents(s=s, z=z, d=d), factors={"identity": identity}, action=action)
+
+
+def test_perfect_factors_score_one_and_leak_nothing():
+    results = score(Oracle(), labelled(200, 0), labelled(200, 1))
+    for name in ("identity_from_s", "action_from_d", "swapped_identity", "swapped_action"):
+        assert results[name] == 1.0
+    # 200 clips and chance 1/4, 1/3: more than 0.5 by luck alone has a probability below 1e-6.
+    assert results["identity_from_d"] < 0.5
+    assert results["action_from_s"] < 0.5
+
+
+def test_a_leak_is_seen():
+    assert score(Oracle(), labelled(200, 0, mixed=True), labelled(200, 1, mixed=True))["identity_from_d"] == 1.0
+
+
+def test_a_decoder_that_ignores_s_fails_the_swap():
+    class Deaf(Oracle):
+        def decode(self, z, s):
+            return super().decode(z, torch.zeros_like(s))
+
+    assert score(Deaf(), labelled(200, 0), labelled(200, 1))["swapped_identity"] < 0.5
+
+
+def test_without_dynamics_only_s_is_probed():
+    train, test = labelled(60, 0), labelled(60, 1)
+
+    def without_d(part: Labelled) -> Labelled:
+        return Labelled(Latents(s=part.latents.s, z=part.latents.z), part.factors, part.action)
+
+    results = score(Oracle(), without_d(train), without_d(test))
+    assert "identity_from_s" in results
+    assert not [name for name in results if name.endswith("_d") or name == "swapped_action"]
+
+
+def test_probe_does_not_care_about_units():
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(100, 3)), generator.integers(0, 2, 100)
+    x[:, 0] += 3 * y
+    scaled = x * np.array([1e-4, 1.0, 1e4])
+    assert LinearProbe.fit(x, y).accuracy(x, y) == pytest.approx(LinearProbe.fit(scaled, y).accuracy(scaled, y))
+
+
+def test_chance_is_the_commonest_label():
+    assert chance(np.array([0, 0, 0, 2])) == 0.75
