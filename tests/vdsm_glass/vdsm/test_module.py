@@ -1,0 +1,103 @@
+import csv
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from data_modules.batch import VideoBatch
+from data_modules.errors import UserError
+from vdsm_glass.checkpoints import CheckpointError, read_checkpoint
+from vdsm_glass.vdsm import VDSMPretrain, VDSMSequence
+from vdsm_glass.vdsm.elbo import Weights
+
+ROOT = Path(__file__).resolve().parents[3]
+EXPERIMENTS = ROOT / "experiments"
+
+
+def batch(video: torch.Tensor) -> VideoBatch:
+    return VideoBatch.unlabelled(video)
+
+
+def test_loss_is_the_weighted_sum_of_the_terms_it_names(sizes, video, monkeypatch):
+    module = VDSMPretrain(sizes)
+    monkeypatch.setattr(module, "log_terms", lambda *args, **kwargs: None)
+    module.anneal(kl_z=0.5, kl_s=2.0, tau_s=4.0)
+    assert module.weights == Weights(kl_z=0.5, kl_s=2.0)
+    assert module.net.tau_s.item() == 4.0
+    loss = module.training_step(batch(video))
+    terms = module.last_terms
+    expected = terms["reconstruction"] + 0.5 * terms["kl_z"] + 2.0 * terms["kl_s"]
+    torch.testing.assert_close(loss.detach(), expected)
+
+
+def test_annealing_a_weight_that_is_none_is_refused(sizes):
+    with pytest.raises(TypeError, match="kl_zz"):
+        VDSMPretrain(sizes).anneal(kl_zz=0.5)
+
+
+def test_second_stage_optimises_only_what_it_trains(sizes):
+    module = VDSMSequence(sizes)
+    (group,) = module.configure_optimizers().param_groups
+    trained = {id(parameter) for parameter in group["params"]}
+    expected = {id(p) for name, p in module.net.named_parameters() if not name.startswith("frames.")}
+    assert trained == expected
+
+
+def test_frames_of_another_size_are_named(sizes):
+    with pytest.raises(UserError, match="3x32x32, but the network takes 3x16x16"):
+        VDSMPretrain(sizes).checked(batch(torch.rand(1, 2, 3, 32, 32)))
+
+
+@pytest.mark.parametrize("content", [{"epoch": 3}, [1, 2]])
+def test_a_foreign_checkpoint_is_named(tmp_path: Path, content):
+    file = tmp_path / "foreign.ckpt"
+    torch.save(content, file)
+    with pytest.raises(CheckpointError, match=r"foreign\.ckpt.*no state_dict"):
+        read_checkpoint(file)
+
+
+def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(tmp_path: Path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    file = tmp_path / "trap.ckpt"
+    torch.save({"state_dict": {}, "trap": Trap()}, file)
+    with pytest.raises(CheckpointError, match="cannot be read safely"):
+        read_checkpoint(file)
+    assert not (tmp_path / "ran").exists()
+
+
+def run(folder: Path, *, processes: int, batch_size: int) -> Path:
+    """Two noiseless steps of the compact recipe at a total batch of 4, and its run folder."""
+    job = [
+        *(sys.executable, str(Path(__file__).with_name("noiseless.py")), "fit"),
+        *("--config", str(EXPERIMENTS / "vdsm" / "compact" / "pendulum_pretrain.yaml")),
+        *("--config", str(EXPERIMENTS / "smoke" / "run.yaml")),
+        *("--run.dir", str(folder), "--run.name", f"on_{processes}", "--data.root", str(folder / "data")),
+        *("--trainer.devices", str(processes), "--trainer.strategy", "ddp" if processes > 1 else "auto"),
+        *("--data.batch_size", str(batch_size), "--data.eval_batch_size", str(batch_size)),
+        *("--trainer.limit_val_batches", "1.0"),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(job, check=False, env=environment, cwd=folder, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder / f"on_{processes}" / "latest"
+
+
+def validation_loss(folder: Path) -> float:
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as lines:
+        return next(float(row["val/loss"]) for row in csv.DictReader(lines) if row.get("val/loss"))
+
+
+def test_two_processes_train_as_one_with_the_same_total_batch(tmp_path: Path):
+    one, two = run(tmp_path, processes=1, batch_size=4), run(tmp_path, processes=2, batch_size=2)
+    alone, together = (read_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"] for folder in (one, two))
+    assert alone.keys() == together.keys()
+    for name, value in alone.items():
+        torch.testing.assert_close(together[name], value, rtol=1e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
+    assert math.isclose(validation_loss(one), validation_loss(two), rel_tol=1e-4)
