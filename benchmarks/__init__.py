@@ -1,0 +1,1 @@
+"""How fast, and against what: `python -m benchmarks.NAME` prints a table and writes `benchmarks/results/*.json`."""
