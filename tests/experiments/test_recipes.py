@@ -1,6 +1,7 @@
 """Every recipe under experiments/ trains: two steps, on tiny data, through the command line. A new one is found."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,11 @@ RECIPES = sorted(
 PRETRAINED = [recipe for recipe in RECIPES if recipe.endswith("_pretrain")]
 
 
-def smoke(recipe: str, folder: Path, *more: str) -> Path:
-    """Trains a recipe for two steps and returns its run folder."""
+def smoke(recipe: str, folder: Path, *more: str, command: str = "fit") -> Path:
+    """Trains a recipe for two steps (or tests it) and returns its run folder."""
     narrow = [] if "compact" in recipe else ["--config", str(EXPERIMENTS / "smoke" / "narrow_vdsm.yaml")]
     arguments = [
-        "fit",
+        command,
         *("--config", str(EXPERIMENTS / f"{recipe}.yaml")),
         *narrow,
         *("--config", str(EXPERIMENTS / "smoke" / "run.yaml")),
@@ -60,6 +61,19 @@ def test_both_stages_take_two_steps(recipe: str, folder: Path):
     assert frozen
     for name, value in frozen.items():
         assert torch.equal(value, before[name.replace("net.frames.", "net.")])
+
+
+@pytest.mark.parametrize("recipe", ["vdsm/compact/pendulum_pretrain", "vdsm/compact/sprites_pretrain"])
+def test_a_test_ends_with_numbers_and_pictures(recipe: str, folder: Path):
+    trained = smoke(recipe, folder, "--run.name", f"tested/{recipe}") and folder / "runs" / "tested" / recipe / "latest"
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    smoke(recipe, folder, "--run.name", f"tested/{recipe}", "--ckpt_path", str(checkpoint), command="test")
+    written = trained / "test" / "latest"
+    results = json.loads((written / "results.json").read_text("utf-8"))
+    factor = "identity" if "pendulum" in recipe else "hair"
+    assert {"clips", "psnr", "experts_used", f"{factor}_from_s", f"swapped_{factor}", "action_from_s"} <= results.keys()
+    assert all(0 <= results[name] <= 1 for name in results if "_from_" in name or name.startswith("swapped_"))
+    assert (written / "pictures" / "reconstruction.png").is_file()
 
 
 def test_no_recipe_is_left_out():

@@ -1,0 +1,66 @@
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+from data_modules.errors import UserError
+from vdsm_glass.pictures import write_gif, write_png
+from vdsm_glass.report import demo
+from vdsm_glass.report.curves import draw_run, read_curve
+from vdsm_glass.report.html import Section, write_report
+
+
+class Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [value for name, value in attrs if name in ("src", "href")]
+
+
+def test_page_holds_its_pictures_and_fetches_nothing(tmp_path: Path):
+    gif = write_gif(torch.rand(3, 3, 8, 8), tmp_path / "a.gif")
+    png = write_png(torch.rand(3, 8, 8), tmp_path / "b.png")
+    section = Section("One & <two>", "text", header=("a", "b"), rows=[("x", "reached")], pictures=[gif, png])
+    page = write_report(tmp_path / "r.html", title="T", about="A", sections=[section]).read_text("utf-8")
+    links = Links()
+    links.feed(page)
+    assert len(links.found) == 2
+    assert all(link.startswith("data:image/") for link in links.found)
+    assert "One &amp; &lt;two&gt;" in page
+
+
+def test_a_picture_that_is_not_there_is_named(tmp_path: Path):
+    section = Section("s", "t", pictures=[tmp_path / "gone.png"])
+    with pytest.raises(UserError, match=r"gone\.png"):
+        write_report(tmp_path / "r.html", title="T", about="A", sections=[section])
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_curves_skip_rows_without_a_value(tmp_path: Path):
+    file = tmp_path / "metrics.csv"
+    file.write_text("step,loss,val\n1,5.0,\n2,,0.5\n3,4.0,\n")
+    assert read_curve(file, "loss") == ([1.0, 3.0], [5.0, 4.0])
+    assert draw_run(file, ["loss", "val"], tmp_path / "c.png").is_file()
+    with pytest.raises(UserError, match="'nothing'"):
+        read_curve(file, "nothing")
+
+
+def test_a_goal_is_reached_or_missed():
+    goal = demo.Goal("psnr", "PSNR", least=25.0)
+    assert demo.row(goal, 25.0)[-1] == "reached"
+    assert demo.row(goal, 24.99)[-1] == "missed"
+    assert demo.row(demo.Goal("leak", "leak"), 0.3)[-1] == ""
+
+
+@pytest.mark.slow
+def test_the_demo_runs_to_its_report(tmp_path: Path, capsys):
+    assert demo.main(["--dir", str(tmp_path / "runs"), "--root", str(tmp_path / "data"), "--epochs", "1"]) == 0
+    report = tmp_path / "runs" / "demo" / "report.html"
+    assert str(report) in capsys.readouterr().out
+    assert report.read_text("utf-8").count("data:image/") == 5
+    results = json.loads((demo.tested(tmp_path / "runs" / "demo") / "results.json").read_text("utf-8"))
+    assert {goal.name for goal in demo.GOALS} <= results.keys()
