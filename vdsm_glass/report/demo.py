@@ -68,7 +68,7 @@ def arguments(stage: str, options: argparse.Namespace) -> list[str]:
     """What fit and test of a stage are told alike."""
     run = ["--run.dir", str(options.dir), "--run.name", f"demo/{stage}", "--data.root", str(options.root)]
     epochs = [] if options.epochs is None else ["--trainer.max_epochs", str(options.epochs)]
-    return ["--config", str(recipe(stage)), *run, *epochs]
+    return ["--config", str(recipe(stage)), "--trainer.logger", "callbacks.RunCSVLogger", *run, *epochs]
 
 
 def train(stage: str, options: argparse.Namespace) -> float:
@@ -117,7 +117,7 @@ def content(home: Path, seconds: dict[str, float]) -> dict:
                 "train/reconstruction",
                 "train/kl_z",
                 "train/kl_s",
-                "val/psnr",
+                "train/experts_used",
                 "schedule/kl_z",
                 "schedule/tau_s",
             ],
@@ -125,7 +125,7 @@ def content(home: Path, seconds: dict[str, float]) -> dict:
                 "train/reconstruction",
                 "train/kl_z",
                 "train/kl_d",
-                "val/psnr",
+                "train/loss",
                 "schedule/kl_z",
                 "schedule/kl_d",
             ],
