@@ -12,7 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
 from callbacks.checkpoint_io import remove_leftovers
-from callbacks.graceful_stop import any_process, stop_agreed
+from callbacks.graceful_stop import any_process, step_ended, stop_agreed
 from data_modules.errors import UserError
 from vdsm_glass.suggest import did_you_mean
 
@@ -53,6 +53,8 @@ class RunCheckpoint(Checkpoint):
         self._saved_step = -1
         self._saved_at = 0.0
         self._postponed = False
+        self._validated = False
+        self._between_epochs = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.folder = Path(trainer.default_root_dir) / "checkpoints"
@@ -66,7 +68,7 @@ class RunCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not self._due(trainer):
+        if not step_ended(trainer, batch_idx) or not self._due(trainer):
             return
         if trainer.is_last_batch or validation_follows(trainer, batch_idx):
             self._postponed = True
@@ -76,26 +78,28 @@ class RunCheckpoint(Checkpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
+        self._validated = True
         self.save_if_best(trainer)
         if self._postponed and not trainer.is_last_batch:
             self.save_last(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.monitor is not None and self._validated:
+            self._check_monitored(trainer)
         self.save_if_best(trainer)
         if self._postponed or self._due(trainer):
-            self.save_last(trainer)
+            self.save_last(trainer, between_epochs=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._check_monitored(trainer)
-        self.save_last(trainer)
+        self.save_last(trainer, between_epochs=True)
 
-    def save_last(self, trainer: Trainer) -> None:
+    def save_last(self, trainer: Trainer, *, between_epochs: bool = False) -> None:
         """Writes last.ckpt, unless this step is in it already."""
-        self._postponed = False
+        self._postponed, self._between_epochs = False, between_epochs
         if trainer.fast_dev_run or self._saved_step == trainer.global_step:
             return
         self.last_model_path = str(self.folder / "last.ckpt")
-        trainer.save_checkpoint(self.last_model_path)
+        trainer.save_checkpoint(self.last_model_path, weights_only=False)
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
 
     def save_if_best(self, trainer: Trainer) -> None:
@@ -110,6 +114,11 @@ class RunCheckpoint(Checkpoint):
             self.best_model_path = str(self.folder / "best.ckpt")
             trainer.save_checkpoint(self.best_model_path, weights_only=self.best_weights_only)
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if self._between_epochs:
+            # The loader's place in an epoch that is over would be taken up again in the next one.
+            checkpoint["loops"]["fit_loop"]["state_dict"].pop("combined_loader", None)
+
     def _due(self, trainer: Trainer) -> bool:
         if stop_agreed(trainer):
             return True
@@ -120,7 +129,7 @@ class RunCheckpoint(Checkpoint):
         return by_steps or any_process(trainer, by_time)
 
     def _check_monitored(self, trainer: Trainer) -> None:
-        if self.monitor is not None and self.monitor not in trainer.callback_metrics:
+        if self.monitor not in trainer.callback_metrics:
             logged = sorted(trainer.callback_metrics)
             raise UserError(
                 f"checkpoint.monitor is {self.monitor!r}, which was never logged{did_you_mean(self.monitor, logged)}; "

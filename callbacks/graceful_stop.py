@@ -39,8 +39,11 @@ class GracefulStop(Callback):
         if os.getpid() == self._process:
             os.write(2, MESSAGE)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        self.agreed = any_process(trainer, self.asked or trainer.received_sigterm)
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if step_ended(trainer, batch_idx):
+            self.agreed = any_process(trainer, self.asked or trainer.received_sigterm)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Asked during a validation.
@@ -72,6 +75,11 @@ class GracefulStop(Callback):
 def stop_agreed(trainer: Trainer) -> bool:
     """Whether the run ends after this step, on all processes."""
     return any(callback.agreed for callback in trainer.callbacks if isinstance(callback, GracefulStop))
+
+
+def step_ended(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether the optimiser stepped after this batch; gradients still being accumulated are in no checkpoint."""
+    return trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
 
 
 def any_process(trainer: Trainer, answer: bool) -> bool:

@@ -40,10 +40,20 @@ class KLAnnealing(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.draw(trainer)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # A run that is resumed in mid-epoch gets no `on_train_epoch_start`.
+        self.apply(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.apply(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         values = self.values(epoch=trainer.current_epoch, max_epochs=epochs_of(trainer))
-        pl_module.anneal(**values)
         pl_module.log_dict({f"schedule/{name}": value for name, value in values.items()})
+
+    def apply(self, trainer: Trainer, module: LightningModule) -> None:
+        """Sets this epoch's values."""
+        module.anneal(**self.values(epoch=trainer.current_epoch, max_epochs=epochs_of(trainer)))
 
     @rank_zero_only
     def draw(self, trainer: Trainer) -> None:

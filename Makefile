@@ -1,0 +1,68 @@
+# All that this project can be asked for, with nothing but Python >= 3.11 and make: every target sets itself up in .venv.
+#   make test PYTHON=/opt/python3.12/bin/python3      another Python
+#   make train-vdsm-mug ARGS="--ckpt_path last"       further options for every `vdsm-glass fit` of a target
+
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+TRAINED := train-vdsm-pendulum train-vdsm-mmnist train-vdsm-sprites train-vdsm-mug
+BENCHMARKS := decoder vdsm
+ARGS ?=
+
+.PHONY: help install demo test test-slow lint format bench clean $(TRAINED)
+
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z$$][^ ]*:.*## / { sub(/^\$$\(TRAINED\)/, "train-vdsm-NAME", $$1); printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## a private .venv with everything in it; done by every other target, too
+
+demo: $(INSTALLED) ## train both stages of VDSM on pendula and write runs/demo/report.html
+	$(BIN)/vdsm-glass demo
+
+test: $(INSTALLED) ## the tests
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(INSTALLED) ## the tests that take over half a minute each
+	$(BIN)/python -m pytest -n 2 -m slow
+
+lint: $(INSTALLED) ## style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+
+format: $(INSTALLED) ## put the code into the project's style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(INSTALLED) ## time it against the loops and the floor; writes benchmarks/results/*.json
+	set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name; done
+
+$(TRAINED): train-vdsm-%: $(INSTALLED) ## NAME: pendulum, mmnist, sprites or mug; pretraining, then sequences
+	$(BIN)/vdsm-glass fit --config experiments/vdsm/$*_pretrain.yaml $(ARGS)
+	$(BIN)/vdsm-glass fit --config experiments/vdsm/$*_sequence.yaml $(ARGS)
+
+clean: ## remove the .venv and caches; runs/ and data/ stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv installs in a sixth of pip's time; where it cannot be had or cannot reach the packages, pip does it.
+$(INSTALLED): pyproject.toml
+	@test -x $(BIN)/python || sh -c '$(FIND_PYTHON)'
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
+	@$(BIN)/python -m pip install --quiet uv || echo "uv cannot be had here; going on with pip"
+	@if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --python $(BIN)/python --editable '.[dev]'; then :; \
+	else $(BIN)/python -m pip install --editable '.[dev]'; fi
+	@touch $@
+
+# A name may be there and not run (pyenv's shims), and may be too old: both are tried out.
+define FIND_PYTHON
+for name in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python; do \
+  if "$$name" -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then \
+    if "$$name" -m venv $(VENV); then exit 0; fi; \
+    rm -rf $(VENV); \
+    echo "$$name cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; \
+  fi; \
+done; \
+echo "Python 3.11 or newer is needed and was not found; install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1
+endef
