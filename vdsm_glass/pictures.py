@@ -65,9 +65,14 @@ def write_png(image: Tensor, path: Path) -> Path:
 
 def write_gif(video: Tensor, path: Path, *, fps: float = 8.0) -> Path:
     """(t, 3, h, w) in [0, 1] → an animated GIF that runs for ever."""
-    first, *rest = [Image.fromarray(frame).quantize(colors=255, dither=Image.Dither.NONE) for frame in to_uint8(video)]
+    frames = to_uint8(video)
+    # One palette for all frames, chosen so that no colour is far from it: the usual median cut drops a small green bob
+    # from a grid of red ones.
+    sample = Image.fromarray(np.concatenate(frames[:: max(1, len(frames) // 4)]))
+    palette = sample.quantize(colors=255, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
+    first, *rest = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     with replacing(path) as temporary:
-        first.save(temporary, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, disposal=2)
+        first.save(temporary, save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
     return path
 
 

@@ -91,3 +91,14 @@ def test_curves_are_drawn(tmp_path: Path):
     )
     with Image.open(path) as picture:
         assert picture.width > picture.height
+
+
+def test_gif_keeps_a_small_patch_of_another_colour(tmp_path: Path):
+    video = colours(4)
+    video = pictures.enlarge(video, at_least=64)
+    video[:, 1:] *= 0.1
+    video[:, :, :4, :4] = torch.tensor([0.0, 0.7, 0.2]).view(3, 1, 1)
+    with Image.open(pictures.write_gif(video, tmp_path / "a.gif")) as gif:
+        gif.seek(2)
+        shown = np.asarray(gif.convert("RGB"))[2, 2].astype(int)
+    assert np.abs(shown - [0, 178, 51]).max() < 30
