@@ -1,0 +1,30 @@
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource
+from vdsm_glass.allocator import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytearray(64 << 20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+bytearray(64 << 20)
+mapped_afresh = faults()
+assert keep_freed_memory()
+faults()
+print(mapped_afresh, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the setting")
+def test_a_second_allocation_of_the_same_size_touches_no_new_page():
+    # In a process of its own, since the setting cannot be taken back.
+    run = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    mapped_afresh, kept = map(int, run.stdout.split())
+    assert mapped_afresh > 30  # 64 MB are 32 huge pages at the least
+    assert kept < mapped_afresh / 10
