@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from data_modules.base import VideoDataModule
@@ -16,6 +16,7 @@ from data_modules.files import write_json
 from data_modules.store import Split
 from vdsm_glass.metrics.disentanglement import Labelled, score
 from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.module import VDSMModule
 
 
 class Disentanglement(Callback):
@@ -33,17 +34,17 @@ class Disentanglement(Callback):
         self.clips = clips
         self.batch_size = batch_size
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
         data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         train, test = (self.encode(pl_module, data, split) for split in ("train", "test"))
         known = min(int(part.action.min()) for part in (train, test)) >= 0
         known &= min(int(labels.min()) for part in (train, test) for labels in part.factors.values()) >= 0
-        results = score(pl_module.net, train, test) if known else {}  # pyright: ignore[reportArgumentType]
+        results = score(pl_module.net, train, test) if known else {}
         measured = {name.removeprefix("test/"): float(value) for name, value in trainer.callback_metrics.items()}
         self.report(measured | results, Path(trainer.default_root_dir) / "results.json", clips=len(test.action))
 
     @torch.no_grad()
-    def encode(self, pl_module: LightningModule, data: VideoDataModule, split: Split) -> Labelled:
+    def encode(self, pl_module: VDSMModule, data: VideoDataModule, split: Split) -> Labelled:
         """Latents and labels of (some of) the split's clips; an action that changes within a clip is its first."""
         dataset = ClipDataset(data.store.split(split), length=data.eval_clip_length, stride=data.stride, name=split)
         chosen = np.linspace(0, len(dataset) - 1, min(self.clips, len(dataset))).round().astype(int).tolist()

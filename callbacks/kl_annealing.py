@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from data_modules.errors import UserError
 from vdsm_glass.schedules import Schedule, share_of_epochs
+from vdsm_glass.vdsm.module import VDSMModule
 
 
 class KLAnnealing(Callback):
@@ -37,21 +38,21 @@ class KLAnnealing(Callback):
         position = share_of_epochs(epoch=epoch, max_epochs=max_epochs)
         return {name: schedule(position) for name, schedule in self.schedules.items()}
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: VDSMModule) -> None:
         self.draw(trainer)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: VDSMModule) -> None:
         # A run that is resumed in mid-epoch gets no `on_train_epoch_start`.
         self.apply(trainer, pl_module)
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: VDSMModule) -> None:
         self.apply(trainer, pl_module)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
         values = self.values(epoch=trainer.current_epoch, max_epochs=epochs_of(trainer))
         pl_module.log_dict({f"schedule/{name}": value for name, value in values.items()})
 
-    def apply(self, trainer: Trainer, module: LightningModule) -> None:
+    def apply(self, trainer: Trainer, module: VDSMModule) -> None:
         """Sets this epoch's values."""
         module.anneal(**self.values(epoch=trainer.current_epoch, max_epochs=epochs_of(trainer)))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from vdsm_glass.generate.swap import swap_grid
 from vdsm_glass.generate.transfer import rollout
 from vdsm_glass.pictures import enlarge, grid, strip, with_margins, write_gif, write_png
 from vdsm_glass.vdsm.frames import FrameVDSM
+from vdsm_glass.vdsm.module import VDSMModule
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
 SMALLEST_CELL = 64
@@ -56,26 +57,26 @@ class VDSMPictures(Callback):
         self.fps = fps
         self._drawn_at = 0
 
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
         due = self.every_n_epochs and trainer.current_epoch + 1 - self._drawn_at >= self.every_n_epochs
         if due and not trainer.sanity_checking:
             self._drawn_at = trainer.current_epoch + 1
             self.draw(trainer, pl_module, split="val")
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
         pl_module.eval()
         self.draw(trainer, pl_module, split="val")
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_test_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
         self.draw(trainer, pl_module, split="test")
 
     @torch.no_grad()
-    def draw(self, trainer: Trainer, pl_module: LightningModule, *, split: Split) -> None:
+    def draw(self, trainer: Trainer, pl_module: VDSMModule, *, split: Split) -> None:
         """Draws everything from `split`, in one process."""
         if not trainer.is_global_zero:
             return
         data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        net: FrameVDSM | SequenceVDSM = pl_module.net  # pyright: ignore[reportAssignmentType]
+        net = pl_module.net
         dataset = ClipDataset(data.store.split(split), length=data.eval_clip_length, stride=data.stride, name=split)
         people = self.clips(dataset, "identity", self.identities, pl_module.device)
         motions = self.clips(dataset, "action", self.actions, pl_module.device)

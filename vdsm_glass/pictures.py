@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -92,11 +92,11 @@ def write_mp4(video: Tensor, path: Path, *, fps: int = 8) -> Path:
 
 
 def draw_curves(
-    curves: dict[str, Sequence[float]],
+    curves: Mapping[str, Sequence[float]],
     path: Path,
     *,
     across: str,
-    positions: dict[str, Sequence[float]] | None = None,
+    positions: Mapping[str, Sequence[float]] | None = None,
 ) -> Path:
     """One small panel a curve, three in a row.
 

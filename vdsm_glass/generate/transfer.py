@@ -36,7 +36,7 @@ def transfer(net: SequenceVDSM, actions: Tensor, identities: Tensor, *, steps: i
     Args: actions (m, t, 3, h, w) and identities (n, t', 3, h, w) in [0, 1]; steps, frames to draw, t by default.
     Returns: (n, m, steps, 3, h, w) in [0, 1]; row i has the identity i, column j the action j.
     """
-    d = net.encode(actions).d
+    d = net.dynamics(actions)
     z = net.rollout(d, steps=steps or actions.shape[1])
     who = net.frames.encode(identities)
     return swap_grid(net, motion=Latents(s=who.s[:0], z=z, d=d), identity=who)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from pyro import poutine
 from pyro.poutine.util import site_is_subsample
@@ -59,22 +60,20 @@ def evaluate(model: Callable[[Tensor], object], guide: Callable[[Tensor], object
     """
     guided = poutine.trace(guide).get_trace(video)
     modelled = poutine.trace(poutine.replay(model, trace=guided)).get_trace(video)
+    sampled = random_sites(guided)
     terms: dict[str, Tensor] = {}
-    for name, site in modelled.nodes.items():
-        if site["type"] != "sample" or site_is_subsample(site):
-            continue
+    for name, site in random_sites(modelled).items():
         if site["is_observed"]:
             value = -site["fn"].log_prob(site["value"])
         else:
-            value = kl_divergence(guided.nodes[name]["fn"], site["fn"])
-        term = term_of(name)
-        per_sequence = value.sum() / video.shape[0]
+            value = kl_divergence(sampled[name]["fn"], site["fn"])
+        term, per_sequence = term_of(name), value.sum() / video.shape[0]
         terms[term] = terms[term] + per_sequence if term in terms else per_sequence
-    return Elbo(
-        terms=terms,
-        latents={
-            name: site["value"]
-            for name, site in guided.nodes.items()
-            if site["type"] == "sample" and not site_is_subsample(site)
-        },
-    )
+    return Elbo(terms=terms, latents={name: site["value"] for name, site in sampled.items()})
+
+
+def random_sites(trace: poutine.Trace) -> dict[str, Any]:
+    """The sample sites of a trace by name, plates left out."""
+    return {
+        name: site for name, site in trace.nodes.items() if site.get("type") == "sample" and not site_is_subsample(site)
+    }

@@ -159,4 +159,4 @@ class VDSMSequence(VDSMModule):
                 "the sequence stage starts from a pretrained one, and model.init_args.pretrained names none; run the "
                 "pretraining recipe, then give its checkpoint: --model.pretrained runs/.../checkpoints/last.ckpt"
             )
-        load_part(self.net.frames, self.pretrained, prefix="net.", trained_by="VDSMPretrain")
+        load_part(self.frames, self.pretrained, prefix="net.", trained_by="VDSMPretrain")

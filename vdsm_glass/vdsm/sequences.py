@@ -76,6 +76,11 @@ class SequenceVDSM(nn.Module):
         d = self.dynamics_encoder(poses.loc).loc
         return Latents(s=s.loc, z=self.follow(d, steps=video.shape[1]), d=d)
 
+    def dynamics(self, video: Tensor) -> Tensor:
+        """The mean of q(d | x_{1:T}).  Args: video (b, t, 3, h, w) in [0, 1].   Returns: (b, d)."""
+        _, poses = self.frames.encoder(video)
+        return self.dynamics_encoder(poses.loc).loc
+
     def follow(self, d: Tensor, *, steps: int) -> Tensor:
         """Mean poses under q(z_t | z_{t-1}, h_t, d), which sees of x nothing but d.
 
