@@ -12,7 +12,7 @@ from data_modules.batch import VideoBatch
 from data_modules.errors import UserError
 from vdsm_glass.checkpoints import CheckpointError, read_checkpoint
 from vdsm_glass.vdsm import VDSMPretrain, VDSMSequence
-from vdsm_glass.vdsm.elbo import Weights
+from vdsm_glass.vdsm.elbo import Weights, evaluate
 
 ROOT = Path(__file__).resolve().parents[3]
 EXPERIMENTS = ROOT / "experiments"
@@ -70,6 +70,41 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(tmp_path: Path):
     with pytest.raises(CheckpointError, match="cannot be read safely"):
         read_checkpoint(file)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("stage", ["frames", "sequences"])
+def test_bfloat16_keeps_densities_in_float32_and_the_loss_within_a_percent(stage, request, video):
+    net = request.getfixturevalue(stage)
+
+    def terms() -> dict[str, torch.Tensor]:
+        torch.manual_seed(4)
+        return evaluate(net.model, net.guide, video).terms
+
+    exact = terms()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = terms()
+    for name, value in exact.items():
+        assert rounded[name].dtype == torch.float32
+        torch.testing.assert_close(rounded[name], value, rtol=0.02, atol=0.1)
+    torch.testing.assert_close(sum(rounded.values()), sum(exact.values()), rtol=0.01, atol=0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor", "ignore::DeprecationWarning:torch")  # torch's own
+def test_compiled_is_the_same_function(sizes, video, monkeypatch):
+    losses = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        module = VDSMPretrain(sizes, compile=compiled)
+        monkeypatch.setattr(module, "log_terms", lambda *args, **kwargs: None)
+        torch.manual_seed(1)
+        loss = module.training_step(batch(video))
+        loss.backward()
+        assert all(parameter.grad is not None for parameter in module.parameters())
+        losses.append(loss.detach())
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-4, atol=0.0)
+    assert list(module.state_dict()) == list(VDSMPretrain(sizes).state_dict())
 
 
 def run(folder: Path, *, processes: int, batch_size: int) -> Path:
