@@ -71,6 +71,11 @@ class Pendulum(VideoDataModule):
                 f"pendulum: {colours} colours and {swings} swings; expected 2 to {len(COLOURS)} colours and at least 2 "
                 "swings, so that pairs of them can be kept for the test."
             )
+        if sequences_per_pair < 1 or frames < 1 or damping < 0 or simulation_seed < 0:
+            raise UserError(
+                f"pendulum: sequences_per_pair is {sequences_per_pair}, frames {frames}, damping {damping} and "
+                f"simulation_seed {simulation_seed}; expected at least 1, 1, 0 and 0."
+            )
         self.colours = colours
         self.swings = swings
         self.sequences_per_pair = 1 if self.tiny else sequences_per_pair

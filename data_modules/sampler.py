@@ -74,13 +74,14 @@ class EvaluationSampler(DistributedSampler[Keys]):
     training exchanges its buffers in every forward pass, and a process with one batch more would wait forever. Batches
     may therefore differ in size by one: averages over batches must be weighted by `len(batch)`.
 
-    Args: as `ClipSampler`.
+    Args: as `ClipSampler`; there are at least as many clips as processes.
     """
 
     def __init__(self, dataset: Dataset, *, batch_size: int, world_size: int = 1, rank: int = 0) -> None:
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=False)
         self.clips = len(dataset)  # pyright: ignore[reportArgumentType]
-        self.batches = ceil(ceil(self.clips / world_size) / batch_size)
+        # No process may be left without clips for a batch, so batches of one clip can become batches of two.
+        self.batches = min(ceil(ceil(self.clips / world_size) / batch_size), self.clips // world_size)
 
     def __len__(self) -> int:
         return self.batches

@@ -88,9 +88,9 @@ def _picture(batch: VideoBatch, clip: int, frame: int) -> Image.Image:
     centre = np.array(image.size) / 2
     if batch.mask is not None:
         mask = batch.mask[clip, frame, 0].bool().numpy()
-        large = Image.fromarray(255 * repeat(mask, "h w -> (h f) (w g)", f=factor, g=factor).astype(np.uint8))
-        inside = large.filter(ImageFilter.MinFilter(3))
-        image.paste(FOREGROUND, mask=Image.fromarray(np.asarray(large) - np.asarray(inside)))
+        large = np.pad(255 * repeat(mask, "h w -> (h f) (w g)", f=factor, g=factor).astype(np.uint8), 1)
+        inside = np.asarray(Image.fromarray(large).filter(ImageFilter.MinFilter(3)))
+        image.paste(FOREGROUND, mask=Image.fromarray((large - inside)[1:-1, 1:-1]))
         if mask.any():
             centre = (np.argwhere(mask).mean(axis=0)[::-1] + 0.5) * factor
     if batch.position is not None:

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.demos.boring_classes import BoringModel
+
+import data_modules
+from data_modules.base import VideoDataModule
+from data_modules.errors import DataError, UserError
+from tests.data_modules.toy import Toy
+
+
+@pytest.fixture(autouse=True)
+def _no_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["vdsm-glass"])  # LightningCLI warns of those of pytest
+
+
+def configured(arguments: list[str]) -> LightningDataModule:
+    cli = LightningCLI(
+        BoringModel,
+        VideoDataModule,
+        subclass_mode_data=True,
+        trainer_defaults={"logger": False, "accelerator": "cpu"},
+        seed_everything_default=False,
+        args=arguments,
+        run=False,
+    )
+    return cli.datamodule
+
+
+def test_the_command_line_sees_own_and_shared_options() -> None:
+    module = configured(
+        ["--data=data_modules.Pendulum", "--data.colours=3", "--data.size=[48,64]", "--data.clip_length=5"]
+    )
+    assert isinstance(module, data_modules.Pendulum)
+    assert (module.colours, module.height, module.width, module.clip_length, module.eval_clip_length) == (
+        3,
+        48,
+        64,
+        5,
+        5,
+    )
+
+
+def test_the_command_line_refuses_a_misspelt_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        configured(["--data=data_modules.Pendulum", "--data.bath_size=3"])
+    assert "bath_size" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"clip_length": 0}, "toy: clip_length is 0; expected at least 1"),
+        ({"eval_clip_length": 0}, "eval_clip_length is 0"),
+        ({"size": (8, -1)}, "width is -1"),
+        ({"batches_per_epoch": 0}, "batches_per_epoch is 0"),
+        ({"num_workers": -1}, "num_workers is -1; expected at least 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Toy(**options)
+
+
+def test_loaders_follow_the_settings(tmp_path: Path) -> None:
+    module = Toy(
+        root=str(tmp_path),
+        clip_length=4,
+        eval_clip_length=6,
+        batch_size=3,
+        eval_batch_size=5,
+        batches_per_epoch=7,
+        pair_actions=True,
+    )
+    module.prepare_data()
+    module.setup("fit")
+    train = list(module.train_dataloader())
+    assert [tuple(batch.video.shape) for batch in train] == [(3, 8, 3, 16, 24)] * 7
+    for loader in (module.val_dataloader(), module.test_dataloader(), module.predict_dataloader()):
+        batches = list(loader)
+        assert [tuple(batch.video.shape) for batch in batches] == [(5, 6, 3, 16, 24)] * 2
+        assert sorted(clip for batch in batches for clip in batch.clip.tolist()) == list(range(10))
+
+
+def test_splits_are_not_mixed_up(tmp_path: Path) -> None:
+    module = Toy(root=str(tmp_path), clip_length=9)
+    module.prepare_data()
+    for split, loader in (("val", module.val_dataloader()), ("test", module.test_dataloader())):
+        batch = next(iter(loader))
+        expected = module.clip(split, 0).video[:9]  # pyright: ignore[reportArgumentType]
+        assert ((batch.video[0] * 255).round().numpy().transpose(0, 2, 3, 1) == expected).all()
+
+
+def test_pairs_need_identities(tmp_path: Path) -> None:
+    class Unlabelled(Toy):
+        name = "unlabelled"
+
+        def read(self, split):
+            for clip in super().read(split):
+                yield type(clip)(video=clip.video)
+
+    module = Unlabelled(root=str(tmp_path), pair_actions=True, clip_length=4)
+    module.prepare_data()
+    with pytest.raises(DataError, match="pair_actions needs the identity"):
+        module.train_dataloader()
+    assert module.identity_names == module.action_names == []
+
+
+def test_generic_names_cover_all_labels(tmp_path: Path) -> None:
+    module = Toy(root=str(tmp_path))
+    module.prepare_data()
+    assert module.identity_names == ["identity 0", "identity 1", "identity 2"]
+    assert module.action_names == ["action 0", "action 1", "action 2", "action 3"]
+
+
+def test_public_names_are_there_and_importing_the_package_is_cheap() -> None:
+    for name in data_modules.__all__:
+        assert getattr(data_modules, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Pendulm'"):
+        _ = data_modules.Pendulm  # pyright: ignore[reportAttributeAccessIssue]
+    assert set(data_modules.DATASETS) == {kind.name for kind in _classes()}
+
+
+def _classes() -> list[type[VideoDataModule]]:
+    return [getattr(data_modules, path.rpartition(".")[2]) for path in data_modules.DATASETS.values()]
+
+
+def test_importing_the_package_does_not_import_pytorch() -> None:
+    code = "import sys, data_modules; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0
