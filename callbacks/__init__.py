@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from callbacks.disentanglement import Disentanglement
     from callbacks.graceful_stop import GracefulStop
     from callbacks.kl_annealing import KLAnnealing
+    from callbacks.latents import LatentWriter
     from callbacks.nan_guard import NonFiniteError, NonFiniteGuard
     from callbacks.pictures import VDSMPictures
     from callbacks.rng_state import RNGState
@@ -23,6 +24,7 @@ _HOMES = {
     "Disentanglement": "callbacks.disentanglement",
     "GracefulStop": "callbacks.graceful_stop",
     "KLAnnealing": "callbacks.kl_annealing",
+    "LatentWriter": "callbacks.latents",
     "NonFiniteError": "callbacks.nan_guard",
     "NonFiniteGuard": "callbacks.nan_guard",
     "RNGState": "callbacks.rng_state",
@@ -38,6 +40,7 @@ __all__ = [
     "Disentanglement",
     "GracefulStop",
     "KLAnnealing",
+    "LatentWriter",
     "NonFiniteError",
     "NonFiniteGuard",
     "RNGState",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
@@ -14,8 +15,9 @@ from data_modules.base import VideoDataModule
 from data_modules.clips import ClipDataset
 from data_modules.store import Split
 from vdsm_glass.generate.reconstruct import reconstruct
+from vdsm_glass.generate.sample import sample
 from vdsm_glass.generate.swap import swap_grid
-from vdsm_glass.generate.transfer import rollout
+from vdsm_glass.generate.transfer import rollout, transfer
 from vdsm_glass.pictures import enlarge, grid, strip, with_margins, write_gif, write_png
 from vdsm_glass.vdsm.frames import FrameVDSM
 from vdsm_glass.vdsm.module import VDSMModule
@@ -32,6 +34,8 @@ class VDSMPictures(Callback):
 
     `reconstruction.png` pairs of rows, a clip above its reconstruction;
     `swap.png`, `swap.gif` row i has the identity of its first cell, column j the motion of its top cell [Fig. 5-9];
+    `samples.gif` clips from the prior;
+    `transfer.gif` (stage 2) the actions of the grid's columns unfolded on its rows' identities, `rollout_steps` frames;
     `rollout.gif`, `rollout.png` (stage 2) `rollout_steps` frames of d: the real video where it lasts, the poses of
     the guide, those of the transition [Fig. 4].
 
@@ -83,7 +87,9 @@ class VDSMPictures(Callback):
         folder = Path(trainer.default_root_dir) / "pictures"
         written = [*self.draw_reconstruction(net, people, folder), *self.draw_swap(net, people, motions, folder)]
         if isinstance(net, SequenceVDSM):
+            written += self.draw_transfer(net, people, motions, folder)
             written += self.draw_rollout(net, dataset, motions, folder)
+        written += self.draw_samples(net, folder)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 upload(logger, written, prefix=split)
@@ -102,15 +108,25 @@ class VDSMPictures(Callback):
         middle = video[len(video) // 2]
         return [write_png(middle, folder / "swap.png"), write_gif(video, folder / "swap.gif", fps=self.fps)]
 
+    def draw_transfer(self, net: SequenceVDSM, people: Tensor, motions: Tensor, folder: Path) -> list[Path]:
+        cells = transfer(net, actions=motions, identities=people, steps=self.rollout_steps)
+        return [write_gif(grid(scaled(cells)), folder / "transfer.gif", fps=self.fps)]
+
+    def draw_samples(self, net: FrameVDSM | SequenceVDSM, folder: Path) -> list[Path]:
+        generator = torch.Generator(device=next(net.parameters()).device).manual_seed(0)
+        clips = sample(net, count=self.identities * self.actions, steps=16, generator=generator)
+        cells = rearrange(clips, "(n m) t c h w -> n m t c h w", n=self.identities)
+        return [write_gif(grid(scaled(cells)), folder / "samples.gif", fps=self.fps)]
+
     def draw_rollout(self, net: SequenceVDSM, dataset: ClipDataset, motions: Tensor, folder: Path) -> list[Path]:
         latents = net.encode(motions)
         truth = self.whole(dataset, cast(dataset, "action", self.actions), like=motions)
-        columns = [truth] + [
+        kinds = [truth] + [
             rollout(net, latents.d, latents.s, steps=self.rollout_steps, dynamics=kind)  # pyright: ignore[reportArgumentType]
             for kind in ("posterior", "prior")
         ]
-        video = grid(scaled(torch.stack(columns)))
-        rows = torch.stack(columns, dim=1).flatten(end_dim=1)
+        video = grid(scaled(torch.stack(kinds)))
+        rows = torch.stack(kinds, dim=1).flatten(end_dim=1)
         return [
             write_gif(video, folder / "rollout.gif", fps=self.fps),
             write_png(strip(scaled(rows), frames=15), folder / "rollout.png"),

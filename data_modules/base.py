@@ -200,6 +200,10 @@ class VideoDataModule(LightningDataModule, ABC):
         """The test clips."""
         return self._evaluation_loader("test")
 
+    def transfer_batch_to_device(self, batch: VideoBatch, device: torch.device, dataloader_idx: int) -> VideoBatch:  # noqa: ARG002
+        """The batch on `device`; Lightning would wait for the copy of a batch that is not a plain tensor."""
+        return batch.to(device, non_blocking=True)
+
     def _evaluation_loader(self, split: Split) -> DataLoader[VideoBatch]:
         dataset = self.dataset(split)
         if len(dataset) < self._world_size:

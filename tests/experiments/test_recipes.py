@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -55,6 +56,7 @@ def test_both_stages_take_two_steps(recipe: str, folder: Path):
         assert (run / "pictures" / "schedules.png").is_file()
         assert (run / "pictures" / "swap.gif").is_file()
         assert (run / "config.yaml").is_file()
+        assert (run / "checkpoints" / "best.ckpt").is_file()
     before = torch.load(first / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     after = torch.load(second / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     frozen = {name: value for name, value in after.items() if name.startswith("net.frames.") and "tau" not in name}
@@ -74,6 +76,19 @@ def test_a_test_ends_with_numbers_and_pictures(recipe: str, folder: Path):
     assert {"clips", "psnr", "experts_used", f"{factor}_from_s", f"swapped_{factor}", "action_from_s"} <= results.keys()
     assert all(0 <= results[name] <= 1 for name in results if "_from_" in name or name.startswith("swapped_"))
     assert (written / "pictures" / "reconstruction.png").is_file()
+
+
+def test_predict_writes_the_latents_as_arrays(folder: Path):
+    recipe = "vdsm/compact/pendulum_pretrain"
+    trained = smoke(recipe, folder, "--run.name", "predicted") and folder / "runs" / "predicted" / "latest"
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    smoke(recipe, folder, "--run.name", "predicted", "--ckpt_path", str(checkpoint), command="predict")
+    with np.load(trained / "predict" / "latest" / "latents-0.npz") as arrays:
+        n = len(arrays["clip"])
+        assert arrays["s"].shape == (n, 8)
+        assert arrays["z"].shape == (n, 16, 8)
+        assert sorted(arrays["clip"]) == list(range(n))
+        assert set(arrays["identity"]) <= set(range(8))
 
 
 def test_no_recipe_is_left_out():

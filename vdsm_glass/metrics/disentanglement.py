@@ -31,8 +31,9 @@ def score(net: FrameVDSM | SequenceVDSM, train: Labelled, test: Labelled, *, see
 
     `F_from_s` and `F_from_d`: accuracy of the static factor F; `action_from_s`, `action_from_d`: of the action. What is
     found on the wrong side is a leak. `swapped_F`: after every test clip was given the s of another test clip and
-    drawn, the share of drawn clips that, encoded again, the probe says show the new F; `swapped_action`: that still
-    perform the old action. `chance_*`: the commonest label's share. Without d (stage 1) what needs it is left out.
+    drawn, the share of those whose F that changed which, encoded again, show the new F to the probe; `swapped_action`:
+    the share of all that still perform the old action. `chance_*`: the commonest label's share. What cannot be asked
+    is left out: of d before stage 2, of a factor that the training split has one label of.
 
     Args: latents on the network's device; seed, of who swaps with whom.   Returns: accuracies in [0, 1] by name.
     """
@@ -40,11 +41,17 @@ def score(net: FrameVDSM | SequenceVDSM, train: Labelled, test: Labelled, *, see
     redrawn, partner = _swapped(net, test.latents, seed=seed)
     fitted, read, drawn = (_columns(latents) for latents in (train.latents, test.latents, redrawn))
     for name, labels in train.factors.items():
+        if len(np.unique(labels)) < 2:
+            continue
         wanted = test.factors[name]
         probes = {source: LinearProbe.fit(fitted[source], labels) for source in fitted}
         results |= {f"{name}_from_{source}": probe.accuracy(read[source], wanted) for source, probe in probes.items()}
-        results[f"swapped_{name}"] = probes["s"].accuracy(drawn["s"], wanted[partner])
+        changed = wanted[partner] != wanted
+        if changed.any():
+            results[f"swapped_{name}"] = probes["s"].accuracy(drawn["s"][changed], wanted[partner][changed])
         results[f"chance_{name}"] = chance(wanted)
+    if len(np.unique(train.action)) < 2:
+        return results
     probes = {source: LinearProbe.fit(fitted[source], train.action) for source in fitted}
     results |= {f"action_from_{source}": probe.accuracy(read[source], test.action) for source, probe in probes.items()}
     if "d" in probes:
@@ -65,7 +72,7 @@ def _swapped(
 ) -> tuple[Latents, np.ndarray]:
     """Latents of every clip redrawn with another clip's identity, and whose: (n,) positions."""
     n = len(latents.s)
-    # A rotation of a random order: nobody keeps their own identity.
+    # A rotation of a random order: nobody is their own partner.
     order = np.random.default_rng(seed).permutation(n)
     partner = np.empty(n, dtype=np.int64)
     partner[order] = np.roll(order, 1)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """Multinomial logistic regression on standardised features.  [METRICS.md, probes]
+    """Multinomial logistic regression on standardised features, both scikit-learn's.
 
     >>> x = np.array([[-1.0], [-0.9], [0.9], [1.0]])
     >>> LinearProbe.fit(x, np.array([3, 3, 5, 5])).accuracy(x, np.array([3, 3, 5, 3]))

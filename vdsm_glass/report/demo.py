@@ -55,6 +55,8 @@ def main(argv: list[str]) -> int:
     home = options.dir / "demo"
     report = write_report(home / "report.html", **content(home, seconds))
     pictures = tested(home) / "pictures"
+    for goal in GOALS:
+        print("  ".join(row(goal, results(home)[goal.name])))
     print(f"pictures: {pictures}\nreport:   {report}")
     return 0
 
@@ -106,9 +108,14 @@ def tested(home: Path) -> Path:
     return home / STAGES[1] / "latest" / "test" / "latest"
 
 
+def results(home: Path) -> dict[str, float]:
+    """The numbers of the newest test of the second stage."""
+    return json.loads((tested(home) / "results.json").read_text(encoding="utf-8"))
+
+
 def content(home: Path, seconds: dict[str, float]) -> dict:
     """The report's title, opening and sections."""
-    results = json.loads((tested(home) / "results.json").read_text(encoding="utf-8"))
+    found = results(home)
     pictures = tested(home) / "pictures"
     curves = {
         stage: draw_run(home / stage / "latest" / "metrics.csv", columns, home / stage / "latest" / "curves.png")
@@ -134,7 +141,7 @@ def content(home: Path, seconds: dict[str, float]) -> dict:
     return {
         "title": "VDSM on pendula",
         "about": f"Trained on this machine in {seconds['pretrain']:.0f} s (frames) and {seconds['sequence']:.0f} s "
-        f"(dynamics), start-up, validation and pictures included. Everything below is from {results['clips']} test "
+        f"(dynamics), start-up, validation and pictures included. Everything below is from {found['clips']} test "
         "clips, whose pairs of colour and swing were never seen in training.",
         "sections": [
             Section(
@@ -145,9 +152,14 @@ def content(home: Path, seconds: dict[str, float]) -> dict:
             ),
             Section(
                 "Sixty frames ahead",
-                "Left the real video, in the middle the poses of the guide, right those of the learned transition; the "
+                "Top the real video, in the middle the poses of the guide, below those of the learned transition; the "
                 "model saw the first 16 frames.",
                 pictures=[pictures / "rollout.gif"],
+            ),
+            Section(
+                "Actions transferred",
+                "The dynamics of the same clips, unfolded to sixty frames on the same identities.",
+                pictures=[pictures / "transfer.gif"],
             ),
             Section(
                 "Reconstruction", "Each clip above its reconstruction.", pictures=[pictures / "reconstruction.png"]
@@ -156,7 +168,7 @@ def content(home: Path, seconds: dict[str, float]) -> dict:
                 "Numbers",
                 "Linear probes are fitted on the training split and read on the test split.",
                 header=("what", "measured", "goal", ""),
-                rows=[row(goal, results[goal.name]) for goal in GOALS],
+                rows=[row(goal, found[goal.name]) for goal in GOALS],
             ),
             Section("Stage 1", "Frames: terms of the loss, and two of the schedules.", pictures=[curves["pretrain"]]),
             Section("Stage 2", "Dynamics, on frozen frames.", pictures=[curves["sequence"]]),

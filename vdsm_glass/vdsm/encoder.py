@@ -16,7 +16,9 @@ class Encoder(nn.Module):
     """Five 4x4 convolutions, blurred and halved between, then one head for pose and one for identity.
 
     [VDSM suppl. section 3; BlurPool: Zhang 2019]. The printed strides would shrink 64x64 to nothing; with stride 1 in
-    the convolutions the halving is left to BlurPool: 64 → 32 → 16 → 8 → 4 → 1.
+    the convolutions, all padded by 1 but the last, the halving is left to BlurPool: 64 → 32 → 16 → 8 → 4 → 1. The last
+    has 256 outputs and not the printed 64, because FC(256, 128) follows. That layer and FC(128, 2 κ_s) would be one
+    linear map without the LeakyReLU between them.
     """
 
     def __init__(self, sizes: Sizes) -> None:

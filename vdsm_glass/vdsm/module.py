@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pyro
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
-from torch.nn import functional as F
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from data_modules.batch import VideoBatch
 from data_modules.errors import UserError
@@ -73,15 +74,19 @@ class VDSMModule(LightningModule):
     def score(self, stage: str, batch: VideoBatch) -> None:
         """Logs every raw term, -ELBO with all weights 1 (comparable across a whole schedule) and PSNR in dB."""
         video = self.checked(batch)
-        elbo = evaluate(self.net.model, self.net.guide, video)
+        with pyro.validation_enabled(False):
+            elbo = evaluate(self.net.model, self.net.guide, video)
         latents = self.net.encode(video)
-        error = F.mse_loss(self.net.decode(latents.z, latents.s), video, reduction="none")
-        psnr = -10 * error.mean(dim=(1, 2, 3, 4)).log10()
-        self.log_terms(stage, elbo, loss=Weights().total(elbo.terms), psnr=psnr.mean())
+        drawn = self.net.decode(latents.z, latents.s)
+        psnr = peak_signal_noise_ratio(drawn, video, data_range=1.0, dim=(1, 2, 3, 4))
+        self.log_terms(stage, elbo, loss=Weights().total(elbo.terms), psnr=psnr)
 
     def log_terms(self, stage: str, elbo: Elbo, **extra: Tensor) -> None:
-        """Logs raw terms in nats per sequence and how many experts are in use."""
-        # exp of the entropy of the mean mixture: κ_s when all experts serve alike, 1 when one serves everybody.
+        """Logs raw terms in nats per sequence, and `experts_used`.
+
+        That is exp of the entropy of the batch's mean mixture: κ_s when all experts serve alike, 1 when one serves
+        everybody; once s̃ is sharp, no more than the clips in the batch.
+        """
         mean = self.frames.mixture(elbo.latents["s"].detach()).mean(dim=0)
         extra["experts_used"] = torch.exp(torch.special.entr(mean).sum())
         values = {f"{stage}/{name}": value for name, value in (elbo.terms | extra).items()}
@@ -96,6 +101,7 @@ class VDSMModule(LightningModule):
             batch_size=batch_size,
             prog_bar=True,
             logger=False,
+            sync_dist=not in_training,
         )
 
     def checked(self, batch: VideoBatch) -> Tensor:
@@ -124,8 +130,10 @@ class VDSMPretrain(VDSMModule):
     """
 
     def __init__(self, sizes: Sizes, learning_rate: float = 1e-3, compile: bool = False) -> None:
+        sizes = plain_sizes(sizes)
         super().__init__(net=FrameVDSM(sizes), learning_rate=learning_rate, compile=compile)
-        self.save_hyperparameters()
+        # Plain values, so that the checkpoint can be read without running code from it.
+        self.save_hyperparameters({"sizes": asdict(sizes), "learning_rate": learning_rate, "compile": compile})
 
 
 class VDSMSequence(VDSMModule):
@@ -146,9 +154,10 @@ class VDSMSequence(VDSMModule):
         learning_rate: float = 1e-3,
         compile: bool = False,
     ) -> None:
+        sizes = plain_sizes(sizes)
         super().__init__(net=SequenceVDSM(sizes), learning_rate=learning_rate, compile=compile)
         self.pretrained = pretrained
-        self.save_hyperparameters()
+        self.save_hyperparameters({"sizes": asdict(sizes), "learning_rate": learning_rate, "compile": compile})
 
     def setup(self, stage: str) -> None:
         """Takes stage 1's weights.  Raises: UserError, no checkpoint given; CheckpointError, one that does not fit."""
@@ -160,3 +169,8 @@ class VDSMSequence(VDSMModule):
                 "pretraining recipe, then give its checkpoint: --model.pretrained runs/.../checkpoints/last.ckpt"
             )
         load_part(self.frames, self.pretrained, prefix="net.", trained_by="VDSMPretrain")
+
+
+def plain_sizes(sizes: Sizes | dict[str, Any]) -> Sizes:
+    """Sizes as the config gives them, or as a checkpoint's hyper-parameters do."""
+    return sizes if isinstance(sizes, Sizes) else Sizes(**sizes)

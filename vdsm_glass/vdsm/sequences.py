@@ -50,15 +50,16 @@ class SequenceVDSM(nn.Module):
             s = pyro.sample("s", self.frames.prior_s(video).distribution())
             d = pyro.sample("d", self.prior_d(video).distribution())
             z = [pyro.sample("z_1", isotropic(video, size=self.sizes.kappa_z).distribution())]
-            for t in range(2, steps + 1):
-                z.append(pyro.sample(f"z_{t}", self.transition(z[-1], d).distribution()))
+            with exact(video):
+                for t in range(2, steps + 1):
+                    z.append(pyro.sample(f"z_{t}", self.transition(z[-1], d).distribution()))
             self.frames.observe(video, z=torch.stack(z, dim=1), s=s)
 
     def guide(self, video: Tensor) -> None:
         """q(s | x_{1:T}) q(d | x_{1:T}) ∏_t q(z_t | z_{t-1}, x_{1:T}, d).  Args: video (b, t, 3, h, w) in [0, 1]."""
         b, steps = video.shape[:2]
         s, poses = self.frames.encoder(video)
-        with pyro.plate("sequences", b, dim=-1):
+        with pyro.plate("sequences", b, dim=-1), exact(video):
             pyro.sample("s", s.distribution())
             d = pyro.sample("d", self.dynamics_encoder(poses.loc).distribution())
             drive = self.combiner.drive(self.dynamics_decoder(d, steps=steps), d)
@@ -126,6 +127,11 @@ class SequenceVDSM(nn.Module):
     def decode(self, z: Tensor, s: Tensor) -> Tensor:
         """E[x_t | z_t, s].  Args: z (b, t, z); s (b, s).   Returns: (b, t, 3, h, w) in [0, 1]."""
         return self.frames.decode(z, s)
+
+
+def exact(like: Tensor) -> torch.autocast:
+    """float32 whatever the precision around it: what feeds back through T steps adds its rounding up, and is small."""
+    return torch.autocast(device_type=like.device.type, enabled=False)
 
 
 def draw(p: NormalParameters, generator: torch.Generator) -> Tensor:

@@ -18,7 +18,7 @@ class GatedTransition(nn.Module):
         self.proposal = self._mlp(sizes)
         self.keep = nn.Linear(in_features=sizes.kappa_z, out_features=sizes.kappa_z)
         self.scale = nn.Linear(in_features=sizes.kappa_z, out_features=sizes.kappa_z)
-        # At first nothing moves: the pose is kept as it is, and the network learns what to change.
+        # What is not replaced is kept as it was, until training finds better. [Krishnan et al. 2017, section 5]
         nn.init.eye_(self.keep.weight)
         nn.init.zeros_(self.keep.bias)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from data_modules.batch import VideoBatch
 from data_modules.errors import UserError
@@ -50,6 +51,18 @@ def test_second_stage_optimises_only_what_it_trains(sizes):
 def test_frames_of_another_size_are_named(sizes):
     with pytest.raises(UserError, match="3x32x32, but the network takes 3x16x16"):
         VDSMPretrain(sizes).checked(batch(torch.rand(1, 2, 3, 32, 32)))
+
+
+def test_a_model_built_in_python_can_be_saved_and_loaded(sizes, video, tmp_path: Path):
+    module = VDSMSequence(sizes, learning_rate=3e-4)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer.strategy.connect(module)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    assert "state_dict" in read_checkpoint(tmp_path / "a.ckpt")
+    loaded = VDSMSequence.load_from_checkpoint(tmp_path / "a.ckpt")
+    assert loaded.learning_rate == 3e-4
+    assert loaded.net.sizes == sizes
+    torch.testing.assert_close(loaded.net.encode(video).d, module.net.encode(video).d)
 
 
 @pytest.mark.parametrize("content", [{"epoch": 3}, [1, 2]])

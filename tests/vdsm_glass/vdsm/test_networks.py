@@ -58,7 +58,7 @@ def test_identity_does_not_depend_on_the_order_of_frames(frames, video):
     torch.testing.assert_close(z_shuffled.loc, z.loc[:, [2, 0, 3, 1]])
 
 
-def test_transition_equals_its_equations_and_starts_by_keeping_the_pose(sizes):
+def test_transition_equals_its_equations_and_its_W_starts_as_the_identity(sizes):
     torch.manual_seed(0)
     transition = GatedTransition(sizes)
     z, d = torch.randn(4, 3), torch.randn(4, 5)
