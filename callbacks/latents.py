@@ -12,7 +12,6 @@ from data_modules.files import replacing
 from vdsm_glass.vdsm.latents import Latents
 from vdsm_glass.vdsm.module import VDSMModule
 
-
 LABELS = ("identity", "action", "clip")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -16,10 +17,18 @@ class Latents:
     z: Tensor
     d: Tensor | None = None
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> Latents:
+        """Latents in which `function` was applied to every tensor that is there."""
+        present = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+        return replace(self, **{name: function(value) for name, value in present.items()})
+
     def __getitem__(self, rows: Tensor | slice) -> Latents:
         """The latents of the sequences `rows`."""
-        present = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
-        return replace(self, **{name: value[rows] for name, value in present.items()})
+        return self.map(lambda value: value[rows])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Latents:
+        """The latents on `device`."""
+        return self.map(lambda value: value.to(device, non_blocking=non_blocking))
 
     @staticmethod
     def concatenate(parts: list[Latents]) -> Latents:
