@@ -88,9 +88,10 @@ class NonFiniteGuard(Callback):
     def _message(self, found: str) -> str:
         budget = f" ({self.skipped} such steps were left out before)" if self.skipped else ""
         return (
-            f"{found}{budget}. The weights are those of the step before; the last checkpoint was not touched. Lower the "
-            "learning rate, set --trainer.gradient_clip_val, find the operation with --trainer.detect_anomaly true, "
-            "look at those clips, or leave up to N such steps out with --nan_guard.skip N"
+            f"{found}{budget}. The weights are those of the step before, and the last checkpoint was not touched. "
+            "Lower the learning rate, set --trainer.gradient_clip_val, find the operation with "
+            "--trainer.detect_anomaly true, look at those clips, or leave up to N such steps out with "
+            "--nan_guard.skip N"
         )
 
     def _drop_gradients(self, module: LightningModule, found: str) -> None:

@@ -21,8 +21,8 @@ class RNGState(Callback):
     less often in a run that was interrupted. So a resumed run draws the noise that the uninterrupted one draws, and
     validating more often does not change what is learnt. Each process has its own stream.
 
-    PyTorch's generators are kept apart in this way, at 2 us a step. NumPy's and Python's take 0.2 ms to read and write, and
-    our steps do not draw from them: they are only saved and restored.
+    PyTorch's generators are kept apart in this way, at 2 us a step. NumPy's and Python's take 0.2 ms to read and write,
+    and our steps do not draw from them: they are only saved and restored.
     """
 
     def __init__(self) -> None:

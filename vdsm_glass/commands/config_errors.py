@@ -5,9 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from pkgutil import iter_modules
+from typing import Any, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser
 
@@ -15,116 +19,170 @@ from data_modules.errors import UserError
 from vdsm_glass import recipes
 from vdsm_glass.suggest import did_you_mean
 
+CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
+HOMES = ("callbacks", "data_modules", "vdsm_glass.vdsm", "lightning.pytorch.callbacks", "lightning.pytorch.loggers")
+
 
 class ConfigError(UserError):
     """A key or value in a recipe or on the command line that means nothing here."""
 
 
-def check_top_level(parser: ArgumentParser, files: list[Path]) -> None:
-    """Raises: ConfigError, a top-level key of a file that is none; jsonargparse passes over one that holds `{}`."""
-    known = {name.partition(".")[0] for name in option_names(parser)}
-    for file in files:
-        for key in recipes.read(file):
-            if key.rstrip("+") not in known:
-                raise ConfigError(f"{file}: there is no key `{key}`{did_you_mean(key, known)}")
+@dataclass(frozen=True)
+class ConfigChecker:
+    """Names what is wrong with a command line and its recipes.
+
+    jsonargparse knows what is wrong; its messages list all that it tried, and name neither file nor neighbour.
+
+    Args: files, all that are merged, lowest first.
+    """
+
+    parser: ArgumentParser
+    files: list[Path]
+
+    def check_top_level(self) -> None:
+        """Raises: ConfigError, a top-level key that is none; jsonargparse passes over one that holds `{}`."""
+        known = {name.partition(".")[0] for name in self.options()}
+        for file in self.files:
+            for key in recipes.read(file):
+                if key.rstrip("+") not in known:
+                    raise ConfigError(f"{file}: there is no key `{key}`{did_you_mean(key, known)}")
+
+    def explain(self, message: str) -> ConfigError:
+        """jsonargparse's message as one sentence."""
+        readings = {
+            r"(?:Option '|does not accept option '|unrecognized arguments: -*)(?P<key>[^'\s=]+)": self.unknown_key,
+            r"given class_path '(?P<path>[^']+)':\s+(?P<why>(?:module|No module|Import|Not )[^\n]*)": self.bad_class,
+            r"Expected a dot import path string: (?P<path>\S+)": self.bare_class,
+            r"following arguments are required: (?P<names>.+)": self.missing,
+            r'Parser key "(?P<key>[^"]+)":\n(?P<tried>(?:(?!Parser key)[\s\S])*)$': self.bad_value,
+        }
+        for pattern, reading in readings.items():
+            if found := re.search(pattern, message.strip()):
+                return ConfigError(reading(found))
+        return ConfigError(message.strip())
+
+    def options(self) -> list[str]:
+        """All dotted names that the parser knows, without those of the classes that a config chooses."""
+        return [action.dest for action in self.parser._actions if action.dest != "help"]
+
+    def unknown_key(self, found: re.Match[str]) -> str:
+        """A misspelt key of the program, or of a class that the config chose, at any depth."""
+        before, key = found.string[: found.start()], found["key"]
+        owners = re.findall(r"given class_path '([^']+)'", before)
+        if not owners:
+            first = key.partition(".")[0]
+            nearest = did_you_mean(key, self.options()) or did_you_mean(
+                first, {name.partition(".")[0] for name in self.options()}
+            )
+            return f"there is no key {self.place(key)}{nearest}"
+        group, _, leaf = key.rpartition(".")
+        if in_group := re.search(r"Group '([^']+)' $", before):
+            group = in_group[1]
+        if group and group not in keys_of(owners[-1]):
+            # It is the group's own name that is wrong, or that of what holds the arguments.
+            group, leaf = "", group
+        known = keys_of(owners[-1], group)
+        path = ".".join([*re.findall(r'Parser key "([^"]+)"', before), *([group] if group else []), leaf])
+        taken = f" ({owners[-1]} takes: {', '.join(sorted(known))})" if known else ""
+        return f"there is no key {self.place(path)}{did_you_mean(leaf, [*known, *CLASS_KEYS])}{taken}"
+
+    def bad_class(self, found: re.Match[str]) -> str:
+        """A class that cannot be imported."""
+        return f"class_path {self.place_of_value(found['path'])}: {found['why']}{nearest_name(found['path'])}"
+
+    def bare_class(self, found: re.Match[str]) -> str:
+        """A class without its module that is none of Lightning's."""
+        homes = {name: home for home in HOMES for name in import_module(home).__all__}
+        nearest = get_close_matches(found["path"], homes, n=1)
+        write = f"did you mean '{homes[nearest[0]]}.{nearest[0]}'?" if nearest else "write it with its module"
+        return f"class_path {self.place_of_value(found['path'])} is no class known by its bare name; {write}"
+
+    def missing(self, found: re.Match[str]) -> str:
+        """No recipe, or half of one."""
+        names = ", ".join(name.rpartition(".")[2] for name in found["names"].split(", "))
+        return f"the config says nothing about: {names}; give a recipe: --config experiments/.../RECIPE.yaml"
+
+    def bad_value(self, found: re.Match[str]) -> str:
+        """A value of the wrong kind."""
+        path = ".".join(re.findall(r'Parser key "([^"]+)"', found.string))
+        value = re.search(r"(?:Got value|Given value): (?P<value>.*)", found["tried"])
+        kinds = dict.fromkeys(re.findall(r"Expected an? ([^\n.]+)", found["tried"]))
+        expected = " or ".join(re.sub(r"<class '([\w.]+)'>", r"\1", kind).replace("NoneType", "null") for kind in kinds)
+        if value is None or not expected:
+            return f"{self.place(path)}: {' '.join(found['tried'].split())}"
+        return f"{self.place(path, value['value'])} is {value['value']!r}, expected {expected}"
+
+    def place(self, path: str, value: str | None = None) -> str:
+        """A key's full name, and the last file that has it (with that value); no file if only the command line has."""
+        parts = [part for part in path.split(".") if part not in CLASS_KEYS]
+        for file in reversed(self.files):
+            for keys, said in leaves(recipes.read(file)):
+                if value is not None and str(said) != value:
+                    continue
+                written = [key.rstrip("+") for key in keys]
+                plain = [key for key in written if key not in CLASS_KEYS or key == path.rpartition(".")[2]]
+                if contains(plain, parts):
+                    return f"`{'.'.join(written[: written.index(parts[-1]) + 1])}` (in {file})"
+        return f"`{path}`"
+
+    def place_of_value(self, value: str) -> str:
+        """A class's name, and the last file that says it."""
+        where = (file for file in reversed(self.files) if any(said == value for _, said in leaves(recipes.read(file))))
+        file = next(where, None)
+        return f"{value!r} (in {file})" if file else repr(value)
 
 
-def explain(message: str, parser: ArgumentParser, files: list[Path]) -> ConfigError:
-    """jsonargparse's error as a sentence.  Args: files, all that were merged, lowest first."""
-    message = message.strip()
-    for pattern, reading in _READINGS.items():
-        if found := re.search(pattern, message):
-            return ConfigError(reading(found, message, parser, files))
-    return ConfigError(message)
-
-
-def option_names(parser: ArgumentParser) -> list[str]:
-    """All dotted option names that a parser knows, without those of the classes chosen in a config."""
-    return [action.dest for action in parser._actions if action.dest and action.dest != "help"]
-
-
-def _unknown_option(found: re.Match[str], message: str, parser: ArgumentParser, files: list[Path]) -> str:
-    key = found["key"].lstrip("-").partition("=")[0].partition(" ")[0]
-    return f"there is no key `{key}`{_where(key, files)}{did_you_mean(key, option_names(parser))}"
-
-
-def _unknown_argument(found: re.Match[str], message: str, parser: ArgumentParser, files: list[Path]) -> str:
-    """A misspelt argument of a class, at any depth: `Problem with given class_path 'X': Option 'y' is not accepted`."""
-    before = message[: found.start()]
-    owner = re.findall(r"given class_path '([^']+)'", before)
-    path = ".".join([*re.findall(r'Parser key "([^"]+)"', before), found["key"]])
-    known = sorted(_arguments_of(owner[-1])) if owner else []
-    owned = f" of {owner[-1]}" if owner else ""
-    there_are = f"; it has: {', '.join(known)}" if known else ""
-    return f"there is no key `{path}`{owned}{_where(found['key'], files)}{did_you_mean(found['key'], known)}{there_are}"
-
-
-def _bad_class(found: re.Match[str], message: str, parser: ArgumentParser, files: list[Path]) -> str:
-    path = found["path"]
-    module, _, name = path.rpartition(".")
-    return f"class_path {path!r}{_where(path, files)}: {found['why']}{_nearest_class(module, name)}"
-
-
-def _unknown_class(found: re.Match[str], message: str, parser: ArgumentParser, files: list[Path]) -> str:
-    path = found["path"]
-    return f"class_path {path!r}{_where(path, files)} is no class known by its bare name; write it with its module: package.module.{path}"
-
-
-def _missing(found: re.Match[str], message: str, parser: ArgumentParser, files: list[Path]) -> str:
-    names = found["names"].replace("fit.", "").replace("validate.", "").replace("test.", "").replace("predict.", "")
-    return f"the config says nothing about: {names}; give a recipe: --config experiments/.../RECIPE.yaml"
-
-
-# In the order of trial: the deepest cause first.
-_READINGS = {
-    r"(?:Option|Key|Group key) ['\"](?P<key>[^'\"]+)['\"] is not (?:accepted|expected)": _unknown_argument,
-    r"does not accept option '(?P<key>[^']+)'": _unknown_option,
-    r"unrecognized arguments: (?P<key>\S+)": _unknown_option,
-    r"given class_path '(?P<path>[^']+)':\s+(?P<why>(?:module|No module|Import|Unable|'|Not a)[^\n]*)": _bad_class,
-    r"Expected a dot import path string: (?P<path>\S+)": _unknown_class,
-    r"following arguments are required: (?P<names>.+)": _missing,
-}
-
-
-def _where(key: str, files: list[Path]) -> str:
-    """` in FILE`, of the last file that says the key or value; nothing if only the command line does."""
-    wanted = key.rpartition(".")[2] if "/" not in key else key
-    for file in reversed(files):
-        if any(word in {key, wanted} for word in _words(recipes.read(file))):
-            return f" (in {file})"
-    return ""
-
-
-def _words(node: Any) -> Iterator[str]:
-    """All keys and text values below a node of a recipe."""
-    if isinstance(node, dict):
+def leaves(node: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """All values of a recipe with the keys that lead to them; items of a list share their list's keys."""
+    if isinstance(node, dict) and node:
         for key, value in node.items():
-            yield str(key)
-            yield from _words(value)
-    elif isinstance(node, list):
+            yield from leaves(value, (*above, str(key)))
+    elif isinstance(node, list) and node:
         for value in node:
-            yield from _words(value)
-    elif isinstance(node, str):
-        yield node
+            yield from leaves(value, above)
+    else:
+        yield above, node
 
 
-def _arguments_of(class_path: str) -> set[str]:
-    """The names that a class and those it inherits from take."""
+def contains(keys: list[str], parts: list[str]) -> bool:
+    """Whether `keys` begins with `parts`, whatever stands between the first and the last."""
+    return bool(keys) and keys[0] == parts[0] and parts[-1] in keys
+
+
+def keys_of(class_path: str, group: str = "") -> list[str]:
+    """What a class takes, with what it passes on to those it inherits from; or what its argument `group` takes."""
     module, _, name = class_path.rpartition(".")
     owner = getattr(import_module(module), name)
-    bases = owner.__mro__ if isinstance(owner, type) else (owner,)
-    callables = (
-        getattr(base, "__init__", base) if isinstance(base, type) else base for base in bases if base is not object
-    )
-    names = {name for function in callables for name in inspect.signature(function).parameters}
-    return names - {"self", "args", "kwargs"}
+    classes = [kind for kind in inspect.getmro(owner) if kind is not object] if isinstance(owner, type) else [owner]
+    for kind in classes if group else []:
+        hint = get_type_hints(kind.__init__ if isinstance(kind, type) else kind).get(group)
+        inner = next(
+            (each for each in (hint, *get_args(hint)) if isinstance(each, type) and each is not type(None)), None
+        )
+        if inner is not None:
+            return list(inspect.signature(inner).parameters)
+    names: list[str] = []
+    for kind in classes:
+        parameters = inspect.signature(kind).parameters.values()
+        names += [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+        if all(each.kind is not each.VAR_KEYWORD for each in parameters):
+            break
+    return names
 
 
-def _nearest_class(module: str, name: str) -> str:
-    """The nearest class in the same module, or the nearest module if there is none of that name."""
-    try:
-        home = import_module(module)
-    except ImportError:
-        return f"; there is no module {module!r}"
-    offered = [*getattr(home, "__all__", []), *(key for key, value in vars(home).items() if isinstance(value, type))]
+def nearest_name(path: str) -> str:
+    """What may have been meant by the first part of a dotted path that is not there."""
+    *modules, name = path.split(".")
+    home, offered = "", [each.partition(".")[0] for each in HOMES]
+    for part in modules:
+        if find_spec(f"{home}.{part}" if home else part) is None:
+            return did_you_mean(part, offered)
+        home = f"{home}.{part}" if home else part
+        module = import_module(home)
+        submodules = [each.name for each in iter_modules(getattr(module, "__path__", []))]
+        offered = [
+            *getattr(module, "__all__", []),
+            *submodules,
+            *(key for key, value in vars(module).items() if isinstance(value, type)),
+        ]
     return did_you_mean(name, offered)

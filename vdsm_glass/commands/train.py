@@ -26,7 +26,7 @@ from callbacks import (
 from data_modules.errors import UserError
 from vdsm_glass import recipes, runs
 from vdsm_glass.checkpoints import steps_in
-from vdsm_glass.commands.config_errors import check_top_level, explain
+from vdsm_glass.commands.config_errors import ConfigChecker
 
 UNNAMED = "unnamed"
 # `kill` leaves 128 + the signal's number, as shells count.
@@ -59,6 +59,8 @@ class RecipeCLI(LightningCLI):
         self.recipe = next(iter(recipes.configs_in(options)), None)
         options = recipes.expand(options)
         self.files = recipes.configs_in(options)
+        # Abbreviations would accept `--trainer.max_epoch`, which may be a misspelling of another option.
+        strict = {"exit_on_error": False, "allow_abbrev": False}
         super().__init__(
             model_class=LightningModule,
             datamodule_class=LightningDataModule,
@@ -71,7 +73,7 @@ class RecipeCLI(LightningCLI):
                 "logger": [{"class_path": "callbacks.RunCSVLogger"}],
                 "callbacks": [RNGState(), GracefulStop()],
             },
-            parser_kwargs={"exit_on_error": False, command: {"exit_on_error": False, "allow_abbrev": False}},
+            parser_kwargs={**strict, command: strict},
             args=[command, *options],
         )
 
@@ -93,12 +95,12 @@ class RecipeCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses the command line.  Raises: UserError, naming the key, its file and the nearest valid key."""
-        subparser = self._subcommand_parsers[self.command]
-        check_top_level(subparser, self.files)
+        checker = ConfigChecker(self._subcommand_parsers[self.command], self.files)
+        checker.check_top_level()
         try:
             self.config = parser.parse_args(args)
         except ArgumentError as error:
-            raise explain(str(error), subparser, self.files) from error
+            raise checker.explain(str(error)) from error
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: here the recipe says what the model is, and the checkpoint's hyper-parameters do not override it."""
@@ -146,6 +148,6 @@ class RecipeCLI(LightningCLI):
                 runs.discard_if_empty(self.folder)
 
 
-def _merged_already(value: object) -> list[str]:
+def _merged_already(_: object) -> list[str]:
     """`base` as it stands in a merged config: nothing is left to merge."""
     return []

@@ -1,0 +1,110 @@
+"""A model and a dataset that train in a second, for what concerns runs: folders, checkpoints, resuming, stopping."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from vdsm_glass.cli import main
+
+# "SIGKILL@13": what the model sends its own process in the middle of that step.
+SIGNAL = "TOY_SIGNAL"
+
+
+class Noisy(LightningModule):
+    """A linear layer on noisy inputs: a step that draws one number more or less changes all that follow."""
+
+    def __init__(self, width: int = 3, noise: float = 1.0, learning_rate: float = 0.1) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(width, 1)
+        self.noise, self.learning_rate = noise, learning_rate
+
+    def training_step(self, batch: Tensor) -> Tensor:
+        noise = torch.randn_like(batch)
+        name, _, step = os.environ.get(SIGNAL, "").partition("@")
+        if name and self.global_step == int(step) and self.global_rank == 0:
+            os.kill(os.getpid(), getattr(signal, name))
+        loss = self.layer(batch + self.noise * noise).square().mean()
+        self.log("loss", loss)
+        return loss
+
+    def validation_step(self, batch: Tensor) -> None:
+        self.log("val_loss", self.layer(batch + torch.randn_like(batch)).square().mean(), sync_dist=True)
+
+    def test_step(self, batch: Tensor) -> None:
+        self.log("test_loss", self.layer(batch).square().mean())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+
+
+class Numbers(LightningDataModule):
+    """`count` rows of three numbers, shuffled, from a loader whose position can be saved."""
+
+    def __init__(self, count: int = 40, batch_size: int = 4, num_workers: int = 0) -> None:
+        super().__init__()
+        self.rows = torch.arange(count * 3.0).reshape(count, 3) / count
+        self.batch_size, self.num_workers = batch_size, num_workers
+
+    def train_dataloader(self) -> StatefulDataLoader:
+        return StatefulDataLoader(self.rows, self.batch_size, shuffle=True, num_workers=self.num_workers)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(self.rows, self.batch_size)  # pyright: ignore[reportArgumentType]
+
+    test_dataloader = val_dataloader
+
+
+RECIPE = """\
+model: {class_path: tests.runs.Noisy}
+data: {class_path: tests.runs.Numbers}
+trainer:
+  accelerator: cpu
+  max_epochs: 3
+  log_every_n_steps: 1
+  num_sanity_val_steps: 0
+  enable_progress_bar: false
+  enable_model_summary: false
+checkpoint: {monitor: val_loss}
+"""
+
+
+def write_recipe(folder: Path) -> Path:
+    """The toy's recipe as `<folder>/experiments/toy.yaml`."""
+    file = folder / "experiments" / "toy.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(RECIPE, encoding="utf-8")
+    return file
+
+
+def run_alone(*arguments: str, environment: dict[str, str] | None = None) -> int:
+    """The exit code of `vdsm-glass ...` in a process of its own; minus the signal's number if one killed it.
+
+    The processes are forked from one that has imported everything, which saves several seconds a run.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["vdsm_glass.commands.train", "tests.runs"])
+    process = context.Process(target=_run, args=(list(arguments), environment or {}))
+    process.start()
+    process.join(timeout=240)
+    if process.exitcode is None:
+        process.kill()
+        raise TimeoutError(f"vdsm-glass {' '.join(arguments)} did not end")
+    return process.exitcode
+
+
+def _run(arguments: list[str], environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    # A child of a daemon would otherwise inherit that Ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    torch.set_num_threads(1)
+    sys.exit(main(arguments))
