@@ -1,0 +1,111 @@
+"""What a person sees who mistypes something."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vdsm_glass import cli
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+RECIPE = EXPERIMENTS / "vdsm" / "compact" / "pendulum_pretrain.yaml"
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one error that `vdsm-glass ARGUMENTS` ends with."""
+    assert cli.main(list(arguments)) == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    return error
+
+
+@pytest.mark.parametrize(
+    ("option", "key", "nearest"),
+    [
+        ("--trainer.max_epoch=3", "max_epoch", "max_epochs"),
+        ("--model.sizes.kapa_s=3", "kapa_s", "kappa_s"),
+        ("--data.batchsize=3", "batchsize", "batch_size"),
+        ("--modle.sizes.kappa_s=3", "modle", "model"),
+    ],
+)
+def test_a_misspelt_option_is_named_with_the_nearest_valid_one(option, key, nearest, capsys, tmp_path):
+    error = complaint(capsys, "fit", "--config", str(RECIPE), "--run.dir", str(tmp_path), option)
+    assert key in error
+    assert nearest in error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("overlay", "key", "nearest"),
+    [
+        ("trainer: {max_epoch: 3}", "max_epoch", "max_epochs"),
+        ("model: {init_args: {sizes: {kapa_s: 3}}}", "kapa_s", "kappa_s"),
+        ("modle: {}", "modle", "model"),
+        ("model: {class_path: vdsm_glass.vdsm.VDSMPretran}", "VDSMPretran", "VDSMPretrain"),
+        ("data: {init_args: {clip_lenght: 3}}", "clip_lenght", "clip_length"),
+    ],
+)
+def test_a_misspelt_key_in_a_file_is_named_with_its_file(overlay, key, nearest, capsys, tmp_path):
+    file = tmp_path / "overlay.yaml"
+    file.write_text(overlay)
+    error = complaint(
+        capsys, "fit", "--config", str(RECIPE), "--config", str(file), "--run.dir", str(tmp_path / "runs")
+    )
+    assert key in error
+    assert nearest in error
+    assert "overlay.yaml" in error
+
+
+@pytest.mark.parametrize(("word", "nearest"), [("fti", "fit"), ("prepair", "prepare")])
+def test_a_misspelt_command_is_named_with_the_nearest(word, nearest, capsys):
+    assert nearest in complaint(capsys, word)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("trainer: {max_epochs: 1\n", "not valid YAML"),
+        ("trainer: {}\ntrainer: {}\n", "given twice"),
+        ("- a\n- b\n", "expected keys and values"),
+        ("base: [gone.yaml]\n", "gone.yaml"),
+        ("base: [recipe.yaml]\n", "stands on itself"),
+    ],
+)
+def test_a_malformed_recipe_is_named(content, message, capsys, tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(content)
+    error = complaint(capsys, "fit", "--config", str(file))
+    assert str(file) in error
+    assert message in error
+
+
+def test_a_recipe_that_is_not_there_is_named_with_the_nearest(capsys):
+    error = complaint(capsys, "fit", "--config", str(RECIPE.with_name("pendulum_pretrian.yaml")))
+    assert "no such recipe" in error
+    assert "pendulum_pretrain.yaml" in error
+
+
+def test_the_printed_config_runs_alone(capsys, tmp_path: Path):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["fit", "--config", str(RECIPE), "--print_config"]) or sys.exit(0)
+    assert stop.value.code == 0
+    file = tmp_path / "printed.yaml"
+    file.write_text(capsys.readouterr().out)
+    again = [
+        *("fit", "--config", str(file), "--config", str(EXPERIMENTS / "smoke" / "run.yaml")),
+        *("--run.dir", str(tmp_path / "runs"), "--data.root", str(tmp_path / "data")),
+    ]
+    assert cli.main(again) == 0
+    assert (tmp_path / "runs" / "printed" / "latest" / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_help_needs_neither_torch_nor_lightning():
+    # Wall time depends on who else uses the machine; what is imported does not.
+    script = (
+        "import sys; from vdsm_glass.cli import main; main(['--help']); "
+        "sys.exit(bool({'torch', 'lightning', 'matplotlib', 'wandb'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "fit" in done.stdout
