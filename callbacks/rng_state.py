@@ -28,6 +28,11 @@ class RNGState(Callback):
     def __init__(self) -> None:
         self._stream: dict[str, Any] = {}
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not self._stream:
+            # Lightning seeds all processes alike: they would draw the same noise for different clips.
+            torch.manual_seed(torch.initial_seed() + trainer.global_rank)
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         write_generators(self._stream, trainer.strategy.root_device)
 
