@@ -9,6 +9,7 @@ import signal
 from argparse import ArgumentError
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -25,6 +26,7 @@ from callbacks import (
 )
 from data_modules.errors import UserError
 from vdsm_glass import recipes, runs
+from vdsm_glass.allocator import keep_freed_memory
 from vdsm_glass.checkpoints import steps_in
 from vdsm_glass.commands.config_errors import ConfigChecker
 
@@ -36,6 +38,8 @@ INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 def main(argv: list[str]) -> int:
     """Runs `fit|validate|test|predict ...` and returns the exit code."""
     command, *options = argv
+    if not torch.cuda.is_available():
+        keep_freed_memory()
     try:
         cli = RecipeCLI(command, options)
     except SIGTERMException:
