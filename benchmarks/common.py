@@ -1,6 +1,7 @@
 """What every benchmark needs: medians taken in turns, peak memory, the hardware in words, a JSON file that says all."""
 
 import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -84,7 +85,7 @@ def median_timings(
 def peak_memory(step: Step, device: torch.device) -> int | None:
     """Most bytes that one call held beyond what was held before it; None where the system does not tell.
 
-    On CPU this is the resident set as Linux counts it, so pages that the allocator kept from before do not show.
+    On CPU this is the resident set as Linux counts it, after the allocator gave back what it had kept from before.
     """
     gc.collect()
     if device.type == "cuda":
@@ -94,6 +95,8 @@ def peak_memory(step: Step, device: torch.device) -> int | None:
         step()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         (PROC / "self/clear_refs").write_text("5")  # resets the high-water mark
     except OSError:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from benchmarks import common
 from tests.reference.mixture_decoder import mixture_conv_transpose2d
+from vdsm_glass.allocator import keep_freed_memory
 from vdsm_glass.layers.mixture_conv import Method, MixtureConvTranspose2d
 
 Way = Method | Literal["loop"]
@@ -197,6 +198,8 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     device = torch.device(args.device)
+    if device.type == "cpu":
+        keep_freed_memory()  # as `vdsm-glass fit` does; the loop profits alike
     if args.threads:
         torch.set_num_threads(args.threads)
     precisions = args.precision or (("fp32", "bf16") if device.type == "cuda" else ("fp32",))
