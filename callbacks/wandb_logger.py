@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 ID_FILE = "wandb_id"
 CLOUD = "https://api.wandb.ai"
 # A login that takes longer is given up for offline mode.
-LOGIN_SECONDS = 20
+LOGIN_SECONDS = 10
 
 
 class RunWandbLogger(WandbLogger):
@@ -81,6 +81,8 @@ class RunWandbLogger(WandbLogger):
                     file=sys.stderr,
                 )
                 self._wandb_init["mode"] = "offline"
+                # Its service would not begin the same run a second time.
+                wandb.teardown()
         home.mkdir(parents=True, exist_ok=True)
         id_file.write_text(f"{self._id}\n")
 

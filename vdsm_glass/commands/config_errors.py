@@ -63,7 +63,7 @@ class ConfigChecker:
 
     def options(self) -> list[str]:
         """All dotted names that the parser knows, without those of the classes that a config chooses."""
-        return [action.dest for action in self.parser._actions if action.dest != "help"]
+        return [name for action in self.parser._actions if not (name := action.dest).endswith("help")]
 
     def unknown_key(self, found: re.Match[str]) -> str:
         """A misspelt key of the program, or of a class that the config chose, at any depth."""
