@@ -9,15 +9,24 @@ import sys
 from pathlib import Path
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from vdsm_glass.cli import main
 
-# "SIGKILL@13": what the model sends its own process in the middle of that step.
-SIGNAL = "TOY_SIGNAL"
+# "SIGKILL@13": what `Interrupt` sends its own process in the middle of that step.
+SIGNAL = "VDSM_GLASS_TEST_SIGNAL"
+
+
+class Interrupt(Callback):
+    """Sends the signal that the environment asks for, after the step has drawn its noise and before it learns."""
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        name, _, step = os.environ.get(SIGNAL, "").partition("@")
+        if name and trainer.global_step == int(step) and trainer.is_global_zero:
+            os.kill(os.getpid(), getattr(signal, name))
 
 
 class Noisy(LightningModule):
@@ -29,11 +38,7 @@ class Noisy(LightningModule):
         self.noise, self.learning_rate = noise, learning_rate
 
     def training_step(self, batch: Tensor) -> Tensor:
-        noise = torch.randn_like(batch)
-        name, _, step = os.environ.get(SIGNAL, "").partition("@")
-        if name and self.global_step == int(step) and self.global_rank == 0:
-            os.kill(os.getpid(), getattr(signal, name))
-        loss = self.layer(batch + self.noise * noise).square().mean()
+        loss = self.layer(batch + self.noise * torch.randn_like(batch)).square().mean()
         self.log("loss", loss)
         return loss
 
@@ -74,6 +79,7 @@ trainer:
   num_sanity_val_steps: 0
   enable_progress_bar: false
   enable_model_summary: false
+  callbacks: [{class_path: tests.runs.Interrupt}]
 checkpoint: {monitor: val_loss}
 """
 

@@ -9,6 +9,7 @@ import torch
 
 from tests.runs import SIGNAL, run_alone, write_recipe
 
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 Rows = list[dict[str, str]]
 
 
@@ -17,39 +18,66 @@ def rows(run: Path) -> Rows:
         return list(csv.DictReader(lines))
 
 
+def toy(home: Path) -> list[str]:
+    """Ten steps an epoch, from a StatefulDataLoader, whose order is drawn from the global generator."""
+    return ["--config", str(write_recipe(home))]
+
+
+def vdsm(home: Path) -> list[str]:
+    """Five steps an epoch of VDSM's first stage, annealed, from our own loader, validated in mid-epoch, too."""
+    return [
+        *("--config", str(EXPERIMENTS / "vdsm" / "compact" / "pendulum_pretrain.yaml")),
+        *("--config", str(EXPERIMENTS / "smoke" / "run.yaml"), "--data.root", str(home / "data")),
+        *("--data.batches_per_epoch", "5", "--trainer.limit_train_batches", "5", "--trainer.max_epochs", "3"),
+        *("--trainer.callbacks", "callbacks.KLAnnealing", "--trainer.callbacks.lambda_z.knots", "[[0, 1], [1, 3]]"),
+        *("--trainer.callbacks.tau_s.knots", "[[0, 1], [1, 10]]"),
+        *("--trainer.callbacks+=tests.runs.Interrupt", "--trainer.val_check_interval", "2"),
+    ]
+
+
+WORKLOADS = {"toy": toy, "vdsm": vdsm}
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("runs")
 
 
-def command(home: Path, name: str, *more: str) -> list[str]:
-    recipe = write_recipe(home)
-    return ["fit", "--config", str(recipe), "--run.dir", str(home / "runs"), "--run.name", name, *more]
+def command(home: Path, workload: str, name: str, *more: str) -> list[str]:
+    return ["fit", *WORKLOADS[workload](home), "--run.dir", str(home / "runs"), "--run.name", name, *more]
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(home: Path) -> Rows:
-    assert run_alone(*command(home, "whole")) == 0
-    return rows(home / "runs" / "whole" / "latest")
+def uninterrupted(home: Path) -> dict[str, Rows]:
+    """The rows of a run that nothing stopped, by workload."""
+    for workload in WORKLOADS:
+        assert run_alone(*command(home, workload, workload)) == 0
+    return {workload: rows(home / "runs" / workload / "latest") for workload in WORKLOADS}
 
 
 @pytest.mark.parametrize(
-    ("name", "step", "code", "saved"),
+    ("workload", "name", "step", "code", "saved"),
     [
-        # Nothing is saved when it dies: it goes on from step 12, and takes steps 12 to 16 again.
-        ("SIGKILL", 16, -signal.SIGKILL, 12),
+        # Nothing is saved when it dies: it goes on from the last checkpoint, and takes the steps after it again.
+        ("toy", "SIGKILL", 16, -signal.SIGKILL, 12),
         # Both end after the step in which they arrive, and save it.
-        ("SIGINT", 16, 130, 17),
-        ("SIGTERM", 16, 143, 17),
+        ("toy", "SIGINT", 16, 130, 17),
+        ("toy", "SIGTERM", 16, 143, 17),
+        ("vdsm", "SIGKILL", 8, -signal.SIGKILL, 6),
+        ("vdsm", "SIGINT", 7, 130, 8),
+        # A checkpoint between two epochs, and one after a validation in mid-epoch.
+        ("vdsm", "SIGINT", 9, 130, 10),
+        ("vdsm", "SIGINT", 6, 130, 7),
     ],
 )
 def test_the_same_command_with_last_gives_the_losses_of_an_uninterrupted_run(
-    name: str, step: int, code: int, saved: int, home: Path, uninterrupted: Rows
+    workload: str, name: str, step: int, code: int, saved: int, home: Path, uninterrupted: dict[str, Rows]
 ):
-    arguments = command(home, name, "--checkpoint.every_n_train_steps", "6", "--ckpt_path", "last")
-    run = home / "runs" / name / "version_0"
+    label = f"{workload}-{name}-{step}"
+    arguments = command(home, workload, label, "--checkpoint.every_n_train_steps", "6", "--ckpt_path", "last")
+    run = home / "runs" / label / "version_0"
     assert run_alone(*arguments, environment={SIGNAL: f"{name}@{step}"}) == code
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == saved
     assert run_alone(*arguments) == 0
-    assert rows(run) == uninterrupted
-    assert not (home / "runs" / name / "version_1").exists()
+    assert rows(run) == uninterrupted[workload]
+    assert not (home / "runs" / label / "version_1").exists()
