@@ -134,7 +134,7 @@ def measure(layers: list[Layer], *, name: str, stage: str, precision: str, args:
         for way in WAYS
         if way != "loop" or (args.loop and case.fits_the_loop(device))
     }
-    times = common.median_timings(steps, device=device, repeats=args.repeats)
+    times = common.median_timings(steps, device=device, repeats=args.repeats, max_seconds=args.loop_seconds)
     passes = 3 if stage == "pretrain" else 2
     gigaflop = passes * sum(layer.gigaflop(args.batch, args.frames) for layer in layers)
     return [
@@ -148,7 +148,8 @@ def measure(layers: list[Layer], *, name: str, stage: str, precision: str, args:
             "times_faster_than_loop": round(times["loop"].wall / times[way].wall, 2) if "loop" in times else None,
             "times_less_cpu_than_loop": round(times["loop"].cpu / times[way].cpu, 2) if "loop" in times else None,
             "gigaflop_per_s": round(gigaflop / times[way].wall, 1),
-            "peak_mib": _mib(common.peak_memory(step, device)),
+            # The loop's is what its products take, and not worth another of its calls.
+            "peak_mib": None if way == "loop" else _mib(common.peak_memory(step, device)),
         }
         for way, step in steps.items()
     ]
@@ -190,6 +191,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default=str(common.default_device()))
     parser.add_argument("--precision", nargs="+", choices=("fp32", "bf16"), help="default: fp32, on a GPU bf16 too")
     parser.add_argument("--threads", type=int, help="CPU threads; default: torch's own choice")
+    parser.add_argument("--loop-seconds", type=float, default=30.0, help="no more repeats of what took that long")
     parser.add_argument("--no-loop", dest="loop", action="store_false", help="leave the slow baseline out")
     parser.add_argument("--out", type=Path, help="default: benchmarks/results/decoder-DEVICE.json")
     return parser.parse_args()

@@ -39,8 +39,10 @@ class MixtureConvTranspose2d(nn.Module):
         matmul    a matrix product per sequence gives every input pixel's patch of the output; overlapping ones add up.
         grouped   sequences are the groups of one transposed convolution.
         subpixel  every phase of the output is an ordinary convolution with kernel / stride taps a side.
-        auto      the fastest. On CPU that is matmul in every layer of VDSM's decoder (`benchmarks/decoder.py`). On CUDA
-                  it is matmul too, but by reasoning (few launches, tensor cores) and not yet by measurement.
+        auto      the fastest, which is matmul. On CPU the others take 1.5 to 1.7 times as long for VDSM's decoder
+                  at Sprites' sizes (one thread, forward and backward, either stage; `benchmarks/decoder.py`); on its
+                  fourth layer alone is grouped as fast. On CUDA it is chosen by reasoning (few launches, tensor
+                  cores) and not yet by measurement.
     Raises: ValueError where the kernel is not a multiple of the stride, or the method has no such name.
     """
 
