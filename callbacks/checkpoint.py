@@ -96,7 +96,7 @@ class RunCheckpoint(Checkpoint):
     def save_last(self, trainer: Trainer, *, between_epochs: bool = False) -> None:
         """Writes last.ckpt, unless this step is in it already."""
         self._postponed, self._between_epochs = False, between_epochs
-        if trainer.fast_dev_run or self._saved_step == trainer.global_step:
+        if is_trial(trainer) or self._saved_step == trainer.global_step:
             return
         self.last_model_path = str(self.folder / "last.ckpt")
         trainer.save_checkpoint(self.last_model_path, weights_only=False)
@@ -104,7 +104,7 @@ class RunCheckpoint(Checkpoint):
 
     def save_if_best(self, trainer: Trainer) -> None:
         """Writes best.ckpt if the watched metric has never been so good."""
-        if self.monitor is None or self.monitor not in trainer.callback_metrics or trainer.fast_dev_run:
+        if self.monitor is None or self.monitor not in trainer.callback_metrics or is_trial(trainer):
             return
         score = float(trainer.callback_metrics[self.monitor])
         before = self.best_score
@@ -129,7 +129,7 @@ class RunCheckpoint(Checkpoint):
         return by_steps or any_process(trainer, by_time)
 
     def _check_monitored(self, trainer: Trainer) -> None:
-        if self.monitor not in trainer.callback_metrics:
+        if self.monitor is not None and self.monitor not in trainer.callback_metrics:
             logged = sorted(trainer.callback_metrics)
             raise UserError(
                 f"checkpoint.monitor is {self.monitor!r}, which was never logged{did_you_mean(self.monitor, logged)}; "
@@ -142,6 +142,11 @@ class RunCheckpoint(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_score = state_dict["best_score"]
         self.best_model_path = state_dict["best_model_path"]
+
+
+def is_trial(trainer: Trainer) -> bool:
+    """Whether this is a `fast_dev_run`, which leaves nothing behind."""
+    return bool(trainer.fast_dev_run)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def validation_follows(trainer: Trainer, batch_idx: int) -> bool:

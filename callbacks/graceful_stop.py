@@ -74,7 +74,8 @@ class GracefulStop(Callback):
 
 def stop_agreed(trainer: Trainer) -> bool:
     """Whether the run ends after this step, on all processes."""
-    return any(callback.agreed for callback in trainer.callbacks if isinstance(callback, GracefulStop))
+    callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+    return any(callback.agreed for callback in callbacks if isinstance(callback, GracefulStop))
 
 
 def step_ended(trainer: Trainer, batch_idx: int) -> bool:

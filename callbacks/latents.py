@@ -38,4 +38,4 @@ class LatentWriter(Callback):
         columns = {name: value.numpy(force=True) for name, value in arrays.items()}
         columns |= {name: np.concatenate([labels[name] for labels in self.labels]) for name in LABELS}
         with replacing(Path(trainer.default_root_dir) / f"latents-{trainer.global_rank}.npz") as temporary:
-            np.savez_compressed(temporary, **columns)
+            np.savez_compressed(temporary, allow_pickle=False, **columns)

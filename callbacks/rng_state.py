@@ -68,7 +68,8 @@ def read_torch(device: torch.device) -> dict[str, Any]:
 
 def read_others() -> dict[str, Any]:
     """The state of NumPy's and Python's generators, in containers that a checkpoint can hold without pickled code."""
-    name, keys, position, has_gauss, cached_gaussian = np.random.get_state()  # noqa: NPY002
+    state: Any = np.random.get_state()  # noqa: NPY002
+    name, keys, position, has_gauss, cached_gaussian = state
     version, words, gauss_next = random.getstate()
     return {
         "numpy": [str(name), torch.from_numpy(keys.view(np.int32)), position, has_gauss, cached_gaussian],

@@ -26,7 +26,7 @@ class RunFolder(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # Lightning has no public way to change it after the Trainer was made.
-        trainer._default_root_dir = trainer.strategy.broadcast(str(self.folder))
+        trainer._default_root_dir = trainer.strategy.broadcast(str(self.folder))  # pyright: ignore[reportAttributeAccessIssue]
         folder = Path(trainer.default_root_dir)
         for callback in trainer.checkpoint_callbacks:
             if getattr(callback, "dirpath", folder) is None:

@@ -102,7 +102,7 @@ class RecipeCLI(LightningCLI):
         checker = ConfigChecker(self._subcommand_parsers[self.command], self.files)
         checker.check_top_level()
         try:
-            self.config = parser.parse_args(args)
+            self.config = parser.parse_args(args)  # pyright: ignore[reportArgumentType]
         except ArgumentError as error:
             raise checker.explain(str(error)) from error
 
@@ -130,8 +130,10 @@ class RecipeCLI(LightningCLI):
             plugins=[*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()], **kwargs
         )
         self.folder = self.start.make_folder() if trainer.is_global_zero else None
-        trainer.callbacks.insert(0, RunFolder(self.folder, self.saved_config()))
-        for logger in trainer.loggers if self.folder else []:
+        trainer.callbacks.insert(0, RunFolder(self.folder, self.saved_config()))  # pyright: ignore[reportAttributeAccessIssue]
+        for logger in trainer.loggers:
+            if self.folder is None:
+                break
             if isinstance(logger, RunCSVLogger):
                 logger.enter(self.folder, steps_done=steps if self.start.resumes else 0)
             elif isinstance(logger, RunWandbLogger):
