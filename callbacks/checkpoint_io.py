@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from vdsm_glass.checkpoints import read_checkpoint
+from vdsm_glass.checkpoints import read_whole
 
 TEMPORARY = ".tmp"
 
@@ -48,7 +48,7 @@ class AtomicCheckpointIO(CheckpointIO):
         self, path: str | Path, map_location: Callable | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """The checkpoint on the CPU, plain data only whatever `weights_only` says.  Raises: CheckpointError."""
-        return read_checkpoint(path)
+        return read_whole(path, mapped=False)
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Removes `path` if it is there."""

@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
+from data_modules.sampler import ClipLoader, ClipSampler
 from vdsm_glass.cli import main
 
 # "SIGKILL@13": what `Interrupt` sends its own process in the middle of that step.
@@ -52,19 +53,39 @@ class Noisy(LightningModule):
         return torch.optim.Adam(self.parameters(), lr=self.learning_rate)
 
 
-class Numbers(LightningDataModule):
-    """`count` rows of three numbers, shuffled, from a loader whose position can be saved."""
+class Rows(Dataset):
+    """Rows by number, or by the keys of our own sampler."""
 
-    def __init__(self, count: int = 40, batch_size: int = 4, num_workers: int = 0) -> None:
-        super().__init__()
+    def __init__(self, count: int) -> None:
         self.rows = torch.arange(count * 3.0).reshape(count, 3) / count
-        self.batch_size, self.num_workers = batch_size, num_workers
 
-    def train_dataloader(self) -> StatefulDataLoader:
-        return StatefulDataLoader(self.rows, self.batch_size, shuffle=True, num_workers=self.num_workers)
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: int | list[tuple[int, int]]) -> Tensor:
+        return self.rows[key] if isinstance(key, int) else self.rows[[row for row, _ in key]]
+
+
+class Numbers(LightningDataModule):
+    """`count` rows of three numbers, shuffled, from a loader whose position can be saved.
+
+    Args: ours, our own loader, whose order follows from seed and epoch; else torchdata's, which draws it.
+    """
+
+    def __init__(self, count: int = 40, batch_size: int = 4, num_workers: int = 0, ours: bool = False) -> None:
+        super().__init__()
+        self.rows = Rows(count)
+        self.batch_size, self.num_workers, self.ours = batch_size, num_workers, ours
+
+    def train_dataloader(self) -> DataLoader:
+        if self.ours and self.trainer is not None:
+            world_size, rank = self.trainer.world_size, self.trainer.global_rank
+            sampler = ClipSampler(self.rows, batch_size=self.batch_size, world_size=world_size, rank=rank)
+            return ClipLoader(dataset=self.rows, sampler=sampler, batch_size=None, num_workers=self.num_workers)
+        return StatefulDataLoader(self.rows, batch_size=self.batch_size, shuffle=True, num_workers=self.num_workers)
 
     def val_dataloader(self) -> DataLoader:
-        return DataLoader(self.rows, self.batch_size)  # pyright: ignore[reportArgumentType]
+        return DataLoader(self.rows, batch_size=self.batch_size)
 
     test_dataloader = val_dataloader
 

@@ -22,6 +22,20 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
 
     Raises: CheckpointError, naming the file, what is wrong with it and what to do.
     """
+    checkpoint = read_whole(path)
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise CheckpointError(
+            f"{path}: holds no state_dict: it is no Lightning checkpoint; take one from a run's checkpoints/"
+        )
+    return checkpoint
+
+
+def read_whole(path: Path | str, *, mapped: bool = True) -> Any:
+    """What torch.save wrote, tensors on the CPU.
+
+    Args: mapped, read from the file what is looked at, when it is; for who keeps the tensors, False.
+    Raises: CheckpointError, the file is not there, not whole or not safe.
+    """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint; checkpoints in that folder: {beside(path)}")
@@ -31,18 +45,12 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
             f"another kind of file; take another checkpoint (beside it: {beside(path)}), or train again"
         )
     try:
-        # Mapped, not copied: who wants the step only, or a part of the weights, reads no more of the file than that.
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
         raise CheckpointError(
             f"{path}: cannot be read safely ({str(error).splitlines()[0]}); only checkpoints that hold plain data and "
             "tensors are loaded; take one written by this program"
         ) from error
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise CheckpointError(
-            f"{path}: holds no state_dict, so it is no Lightning checkpoint; take one from a run's checkpoints/"
-        )
-    return checkpoint
 
 
 def load_part(network: nn.Module, path: Path | str, *, prefix: str, trained_by: str) -> None:

@@ -1,0 +1,117 @@
+"""Runs of several processes: one folder, one decision, noise of its own for each."""
+
+import csv
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.runs import SIGNAL, run_alone, write_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+TWO = ["--trainer.devices", "2", "--trainer.max_epochs", "2", "--data.ours", "true"]
+
+
+def fit(home: Path, name: str, *more: str) -> list[str]:
+    return [
+        *("fit", "--config", str(write_recipe(home)), "--run.dir", str(home / "runs"), "--run.name", name),
+        *(*TWO, *more),
+    ]
+
+
+def losses(run: Path) -> list[str]:
+    with (run / "metrics.csv").open(newline="", encoding="utf-8") as lines:
+        return [row["loss"] for row in csv.DictReader(lines) if row["loss"]]
+
+
+def only_version(home: Path, name: str) -> Path:
+    folder = home / "runs" / name
+    assert sorted(each.name for each in folder.iterdir()) == ["latest", "version_0"]
+    return folder / "version_0"
+
+
+@pytest.mark.parametrize("code", ["SIGKILL", "SIGINT"])
+def test_two_processes_stop_together_and_resume_exactly(code: str, tmp_path: Path):
+    forked = ["--trainer.strategy", "ddp_fork", "--checkpoint.every_n_train_steps", "2", "--ckpt_path", "last"]
+    assert run_alone(*fit(tmp_path, "whole", *forked)) == 0
+    assert run_alone(*fit(tmp_path, "cut", *forked), environment={SIGNAL: f"{code}@3"}) != 0
+    run = only_version(tmp_path, "cut")
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == (2 if code == "SIGKILL" else 4)
+    noise = [state["torch"] for state in saved["rng_states"]]
+    assert len(noise) == 2
+    assert not torch.equal(*noise)
+    assert run_alone(*fit(tmp_path, "cut", *forked)) == 0
+    assert losses(run) == losses(only_version(tmp_path, "whole"))
+
+
+def test_a_checkpoint_of_one_process_is_resumed_by_two(tmp_path: Path):
+    assert run_alone(*fit(tmp_path, "toy", "--trainer.devices", "1", "--trainer.max_epochs", "1")) == 0
+    assert run_alone(*fit(tmp_path, "toy", "--trainer.strategy", "ddp_fork", "--ckpt_path", "last")) == 0
+    assert len(losses(only_version(tmp_path, "toy"))) == 10 + 5
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def launch(*command: str, environment: dict[str, str] | None = None) -> subprocess.Popen:
+    variables = os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {})
+    return subprocess.Popen(
+        [sys.executable, "-m", *command], cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True
+    )
+
+
+def ended(*processes: subprocess.Popen) -> list[int]:
+    for process in processes:
+        _, said = process.communicate(timeout=280)
+        assert process.returncode in (0, 130, -signal.SIGKILL), said[-2000:]
+    return [process.returncode for process in processes]
+
+
+@pytest.mark.slow
+def test_lightnings_own_launcher(tmp_path: Path):
+    whole = launch("vdsm_glass", *fit(tmp_path, "whole", "--trainer.strategy", "ddp"))
+    assert ended(whole) == [0]
+    assert len(losses(only_version(tmp_path, "whole"))) == 10
+    cut = fit(tmp_path, "cut", "--trainer.strategy", "ddp", "--ckpt_path", "last")
+    assert ended(launch("vdsm_glass", *cut, environment={SIGNAL: "SIGINT@3"})) == [130]
+    assert ended(launch("vdsm_glass", *cut)) == [0]
+    assert losses(only_version(tmp_path, "cut")) == losses(only_version(tmp_path, "whole"))
+
+
+@pytest.mark.slow
+def test_torchrun(tmp_path: Path):
+    torchrun = ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
+    for _ in range(2):
+        assert ended(launch(*torchrun, "-m", "vdsm_glass", *fit(tmp_path, "toy"))) == [0]
+    folders = sorted(folder.name for folder in (tmp_path / "runs" / "toy").iterdir())
+    assert folders == ["latest", "version_0", "version_1"]
+    assert losses(tmp_path / "runs" / "toy" / "version_0") == losses(tmp_path / "runs" / "toy" / "version_1")
+
+
+@pytest.mark.slow
+def test_slurm(tmp_path: Path):
+    job = {
+        "SLURM_JOB_ID": "7",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NNODES": "1",
+        "SLURM_NODEID": "0",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
+    }
+    command = fit(tmp_path, "toy")
+    tasks = [
+        launch("vdsm_glass", *command, environment=job | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank}) for rank in "01"
+    ]
+    assert ended(*tasks) == [0, 0]
+    assert len(losses(only_version(tmp_path, "toy"))) == 10
