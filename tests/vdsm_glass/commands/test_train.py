@@ -81,7 +81,7 @@ def test_parts_merge_key_by_key_and_later_ones_win(home: Path, capsys: pytest.Ca
     overlay = write("overlay.yaml", f"model: {{init_args: {{noise: 4}}}}\ntrainer: {{'callbacks+': [{bar}]}}")
     config = printed(capsys, "--config", "experiments/recipe.yaml", "--config", overlay, "--data.batch_size", "8")
     assert config["model"]["init_args"] == {"width": 3, "noise": 4.0, "learning_rate": 0.1}
-    assert config["data"]["init_args"] == {"count": 8, "batch_size": 8, "num_workers": 0}
+    assert config["data"]["init_args"] == {"count": 8, "batch_size": 8, "num_workers": 0, "ours": False}
     assert [each["class_path"].rpartition(".")[2] for each in config["trainer"]["callbacks"]] == [
         "LearningRateMonitor",
         "TQDMProgressBar",
