@@ -46,13 +46,16 @@ class RunWandbLogger(WandbLogger):
         self._wandb_init.pop("anonymous", None)
         self._id_home = Path(folder) if folder else None
 
-    def enter(self, folder: Path, *, run: Path | None = None) -> None:
-        """Writes to `folder`. Args: run, the run folder whose W&B run this belongs to, by default `folder`."""
+    def enter(self, folder: Path, *, run: Path | None = None, config: dict[str, Any] | None = None) -> None:
+        """Writes to `folder`.
+
+        Args: run, the run folder whose W&B run this belongs to, by default `folder`; config, what W&B shows of it.
+        """
         self._save_dir = str(folder)
         self._id_home = run or folder
         home = self._id_home.absolute()
         name = "/".join(home.parts[-3:])
-        self._wandb_init |= {"dir": str(folder), "name": self._name or name}
+        self._wandb_init |= {"dir": str(folder), "name": self._name or name, "config": config}
 
     @property
     def experiment(self) -> Any:
@@ -66,9 +69,9 @@ class RunWandbLogger(WandbLogger):
 
         home = self._id_home or Path(self._save_dir or ".")
         id_file = home / ID_FILE
-        if not self._wandb_init["id"]:
-            self._wandb_init["id"] = id_file.read_text().strip() if id_file.is_file() else secrets.token_hex(4)
-        self._id = self._wandb_init["id"]
+        stored = id_file.read_text(encoding="utf-8").strip() if id_file.is_file() else secrets.token_hex(4)
+        # An agent of a sweep has chosen the id already.
+        self._id = self._wandb_init["id"] = os.environ.get("WANDB_RUN_ID") or stored
         Path(self._wandb_init["dir"]).mkdir(parents=True, exist_ok=True)
         self._wandb_init["mode"] = mode = chosen_mode()
         self._wandb_init["settings"] = wandb.Settings(init_timeout=LOGIN_SECONDS, console="off")
@@ -84,7 +87,7 @@ class RunWandbLogger(WandbLogger):
                 # Its service would not begin the same run a second time.
                 wandb.teardown()
         home.mkdir(parents=True, exist_ok=True)
-        id_file.write_text(f"{self._id}\n")
+        id_file.write_text(f"{self._id}\n", encoding="utf-8")
 
 
 def chosen_mode() -> str:

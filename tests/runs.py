@@ -17,7 +17,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from data_modules.sampler import ClipLoader, ClipSampler
 from vdsm_glass.cli import main
 
-# "SIGKILL@13": what `Interrupt` sends its own process in the middle of that step.
+# "SIGKILL@13": what `Interrupt` sends its own process in the middle of that step; "NAN@13": how `Noisy` spoils it.
 SIGNAL = "VDSM_GLASS_TEST_SIGNAL"
 
 
@@ -26,8 +26,9 @@ class Interrupt(Callback):
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         name, _, step = os.environ.get(SIGNAL, "").partition("@")
-        if name and trainer.global_step == int(step) and trainer.is_global_zero:
-            os.kill(os.getpid(), getattr(signal, name))
+        if name.startswith("SIG") and trainer.global_step == int(step) and trainer.is_global_zero:
+            for each in name.split(","):
+                os.kill(os.getpid(), getattr(signal, each))
 
 
 class Noisy(LightningModule):
@@ -40,6 +41,8 @@ class Noisy(LightningModule):
 
     def training_step(self, batch: Tensor) -> Tensor:
         loss = self.layer(batch + self.noise * torch.randn_like(batch)).square().mean()
+        if os.environ.get(SIGNAL) == f"NAN@{self.global_step}" and self.global_rank == self.trainer.world_size - 1:
+            loss = loss * float("nan")
         self.log("loss", loss)
         return loss
 

@@ -63,6 +63,8 @@ def uninterrupted(home: Path) -> dict[str, Rows]:
         # Both end after the step in which they arrive, and save it.
         ("toy", "SIGINT", 16, 130, 17),
         ("toy", "SIGTERM", 16, 143, 17),
+        # Who cannot wait gets what was saved before.
+        ("toy", "SIGINT,SIGINT", 16, 130, 12),
         ("vdsm", "SIGKILL", 8, -signal.SIGKILL, 6),
         ("vdsm", "SIGINT", 7, 130, 8),
         # A checkpoint between two epochs, and one after a validation in mid-epoch.

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import signal
 from argparse import ArgumentError
+from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from callbacks import (
@@ -129,16 +132,20 @@ class RecipeCLI(LightningCLI):
         trainer = super().instantiate_trainer(
             plugins=[*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()], **kwargs
         )
+        config = self.saved_config()
         self.folder = self.start.make_folder() if trainer.is_global_zero else None
-        trainer.callbacks.insert(0, RunFolder(self.folder, self.saved_config()))  # pyright: ignore[reportAttributeAccessIssue]
-        for logger in trainer.loggers:
-            if self.folder is None:
-                break
-            if isinstance(logger, RunCSVLogger):
-                logger.enter(self.folder, steps_done=steps if self.start.resumes else 0)
-            elif isinstance(logger, RunWandbLogger):
-                logger.enter(self.folder, run=self.start.home)
+        trainer.callbacks.insert(0, RunFolder(self.folder, config))  # pyright: ignore[reportAttributeAccessIssue]
+        if self.folder is not None:
+            self.send_loggers(trainer.loggers, self.folder, steps=steps, config=config)
         return trainer
+
+    def send_loggers(self, loggers: list[Logger], folder: Path, *, steps: int, config: str) -> None:
+        """Lets our loggers write to the run's folder; others write where their options say."""
+        for logger in loggers:
+            if isinstance(logger, RunCSVLogger):
+                logger.enter(folder, steps_done=steps if self.start.resumes else 0)
+            elif isinstance(logger, RunWandbLogger):
+                logger.enter(folder, run=self.start.home, config=yaml.safe_load(config))
 
     def saved_config(self) -> str:
         """The whole config as YAML, runnable alone: it names its run, and neither a version nor a checkpoint."""
