@@ -7,13 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TRAINED := train-vdsm-pendulum train-vdsm-mmnist train-vdsm-sprites train-vdsm-mug
-BENCHMARKS := decoder vdsm
+TRAINED_GLASS := $(addprefix train-glass-,w_sprites w_sprites/compact tennis bair)
+BENCHMARKS := decoder vdsm glass loader
 ARGS ?=
 
-.PHONY: help install demo test test-slow lint format bench clean $(TRAINED)
+.PHONY: help install demo test test-slow fuzz lint format bench clean $(TRAINED) $(TRAINED_GLASS)
 
 help: ## this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z$$][^ ]*:.*## / { sub(/^\$$\(TRAINED\)/, "train-vdsm-NAME", $$1); printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z$$][^ ]*:.*## / { sub(/^\$$\(TRAINED\)/, "train-vdsm-NAME", $$1); sub(/^\$$\(TRAINED_GLASS\)/, "train-glass-NAME", $$1); printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## a private .venv with everything in it; done by every other target, too
 
@@ -25,6 +26,9 @@ test: $(INSTALLED) ## the tests
 
 test-slow: $(INSTALLED) ## the tests that take over half a minute each
 	$(BIN)/python -m pytest -n 2 -m slow
+
+fuzz: $(INSTALLED) ## the tests of properties and of hostile files, on new examples
+	VDSM_GLASS_HYPOTHESIS=fuzz $(BIN)/python -m pytest -n 2 -m "slow or not slow" $$(grep -rl "@given" tests)
 
 lint: $(INSTALLED) ## style and types
 	$(BIN)/ruff check
@@ -41,6 +45,9 @@ bench: $(INSTALLED) ## time it against the loops and the floor; writes benchmark
 $(TRAINED): train-vdsm-%: $(INSTALLED) ## NAME: pendulum, mmnist, sprites or mug; pretraining, then sequences
 	$(BIN)/vdsm-glass fit --config experiments/vdsm/$*_pretrain.yaml $(ARGS)
 	$(BIN)/vdsm-glass fit --config experiments/vdsm/$*_sequence.yaml $(ARGS)
+
+$(TRAINED_GLASS): train-glass-%: $(INSTALLED) ## NAME: w_sprites, w_sprites/compact (for a CPU), tennis or bair
+	$(BIN)/vdsm-glass fit --config experiments/glass/$*.yaml $(ARGS)
 
 clean: ## remove the .venv and caches; runs/ and data/ stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -6,16 +6,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from data_modules.bair import BAIR
     from data_modules.base import VideoDataModule
     from data_modules.batch import VideoBatch
     from data_modules.clips import Clip
     from data_modules.errors import DataError, UserError
+    from data_modules.folder import VideoFolder
     from data_modules.moving_mnist import MovingMNIST
     from data_modules.mug import MUG
     from data_modules.pendulum import Pendulum
     from data_modules.sprites import Sprites
+    from data_modules.tennis import Tennis
+    from data_modules.w_sprites import WSprites
 
 __all__ = [
+    "BAIR",
     "DATASETS",
     "MUG",
     "Clip",
@@ -23,9 +28,12 @@ __all__ = [
     "MovingMNIST",
     "Pendulum",
     "Sprites",
+    "Tennis",
     "UserError",
     "VideoBatch",
     "VideoDataModule",
+    "VideoFolder",
+    "WSprites",
 ]
 
 # What `vdsm-glass prepare` and `show` call each dataset, and where it is.
@@ -34,6 +42,10 @@ DATASETS: dict[str, str] = {
     "mmnist": "data_modules.moving_mnist.MovingMNIST",
     "sprites": "data_modules.sprites.Sprites",
     "mug": "data_modules.mug.MUG",
+    "w_sprites": "data_modules.w_sprites.WSprites",
+    "tennis": "data_modules.tennis.Tennis",
+    "bair": "data_modules.bair.BAIR",
+    "folder": "data_modules.folder.VideoFolder",
 }
 
 _HOMES = {path.rpartition(".")[2]: path.rpartition(".")[0] for path in DATASETS.values()} | {

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,26 +13,27 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from data_modules.batch import VideoBatch
-from data_modules.build import open_or_build
-from data_modules.clips import Clip, ClipDataset
+from data_modules.build import locate, open_or_build
+from data_modules.clip_source import ClipSource
+from data_modules.clips import ClipDataset
 from data_modules.errors import DataError, UserError
 from data_modules.sampler import ClipLoader, ClipSampler, EvaluationSampler
-from data_modules.store import SPLITS, Split, Store, source_hash
+from data_modules.store import Split, Store
 
 __all__ = ["Split", "VideoDataModule"]
 
 
-class VideoDataModule(LightningDataModule, ABC):
-    """Clips of one dataset as `VideoBatch`es.
-
-    A subclass says what its clips depend on (`source`) and reads them (`read`); all else is here.
+class VideoDataModule(LightningDataModule, ClipSource):
+    """Clips of one dataset as `VideoBatch`es. A subclass says what `ClipSource` asks it; all else is here.
 
     Args:
         root: folder of the sources and the stores built from them.
         size: height and width of a frame in pixels, one number for a square.
         clip_length: frames of a training clip.
         eval_clip_length: frames of a validation or test clip; `clip_length` by default.
-        stride: take every n-th frame.
+        stride: take every n-th frame; or (least, most), of which every training sample draws its own and evaluation
+            takes the least.
+        eval_stride: take every n-th frame of a validation or test clip instead.
         batch_size: training clips a step and process.
         eval_batch_size: the same for validation and test; `batch_size` by default.
         num_workers: loader processes; 0 loads in the training process. Batches do not depend on it.
@@ -54,7 +53,8 @@ class VideoDataModule(LightningDataModule, ABC):
         size: int | tuple[int, int] = 64,
         clip_length: int = 16,
         eval_clip_length: int | None = None,
-        stride: int = 1,
+        stride: int | tuple[int, int] = 1,
+        eval_stride: int | None = None,
         batch_size: int = 20,
         eval_batch_size: int | None = None,
         num_workers: int = 0,
@@ -69,7 +69,8 @@ class VideoDataModule(LightningDataModule, ABC):
         self.height, self.width = (size, size) if isinstance(size, int) else size
         self.clip_length = clip_length
         self.eval_clip_length = clip_length if eval_clip_length is None else eval_clip_length
-        self.stride = stride
+        self.stride, self.largest_stride = (stride, stride) if isinstance(stride, int) else stride
+        self.eval_stride = self.stride if eval_stride is None else eval_stride
         self.batch_size = batch_size
         self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
         self.num_workers = num_workers
@@ -82,46 +83,23 @@ class VideoDataModule(LightningDataModule, ABC):
         self._store: Store | None = None
         self._check_options()
 
-    @abstractmethod
-    def source(self) -> dict[str, Any]:
-        """All that the stored clips depend on, as JSON; a store whose source differs is another store."""
-
-    @abstractmethod
-    def read(self, split: Split) -> Iterator[Clip]:
-        """The clips of `split`, one after the other, never all in memory, in a fixed order.
-
-        What it leaves out it counts by reason: `self.skipped["fewer than 20 frames"] += 1`; the store remembers.
-
-        Raises: DataError where the source is missing, truncated or malformed.
-        """
-
-    def count(self, split: Split) -> int | None:  # noqa: ARG002
-        """How many clips `read` will yield, for the progress bar; None where only reading tells."""
-        return None
-
-    def obtain(self) -> None:
-        """Make the source readable; called once before reading, in one process.
-
-        Draws the tiny source, downloads where the source may be downloaded, and otherwise raises a DataError that says
-        where to get it and where to put it. Does nothing by default.
-        """
-
     @property
     def identity_names(self) -> list[str]:
         """What to call each identity label in pictures and tables."""
-        return self._generic_names("identity")
+        return self.store.names("identity")
 
     @property
     def action_names(self) -> list[str]:
         """What to call each action label in pictures and tables."""
-        return self._generic_names("action")
+        return self.store.names("action")
 
     def attributes(self, identity: np.ndarray) -> dict[str, np.ndarray]:
         """The static factors to recognise in a clip; the identity itself, unless identities are made of parts.
 
         Args: identity: any shape, int.   Returns: arrays of that shape by factor.
         """
-        return {"identity": identity}
+        made_of = self.store.labels.attributes
+        return {factor: np.asarray(values)[identity] for factor, values in made_of.items()} or {"identity": identity}
 
     @property
     def store(self) -> Store:
@@ -130,20 +108,30 @@ class VideoDataModule(LightningDataModule, ABC):
         Raises: DataError where neither was done.
         """
         if self._store is None:
+            place = locate(self)
             try:
-                self._store = Store.open(self.store_folder(), self.description())
+                self._store = Store.open(place.folder, place.source)
             except FileNotFoundError:
-                raise DataError(f"{self.store_folder()} is not there. Run `vdsm-glass prepare {self.name}`.") from None
+                raise DataError(f"{place.folder} is not there. Run `vdsm-glass prepare {self.name}`.") from None
         return self._store
 
-    def description(self) -> dict[str, Any]:
-        """`source` and what every dataset's clips depend on, as JSON will give it back."""
-        common = {"dataset": self.name, "height": self.height, "width": self.width, "tiny": self.tiny}
-        return json.loads(json.dumps(common | self.source()))
+    @property
+    def stores(self) -> Path:
+        """Where the stores of all datasets are."""
+        return self.root / "stores"
 
     def store_folder(self) -> Path:
-        """Where the store is, or will be."""
-        return self.root / "stores" / f"{self.name}-{source_hash(self.description())}"
+        """Where the store is, or will be.  Raises: DataError where its files are not there."""
+        return locate(self).folder
+
+    def request(self) -> dict[str, Any]:
+        """All that the stored clips depend on but the files themselves, and where those are looked for, as JSON."""
+        return self.describe_source({"location": self.location})
+
+    def describe_source(self, fingerprint: dict[str, Any]) -> dict[str, Any]:
+        """All that the stored clips depend on, of files with that `fingerprint`, as JSON will give it back."""
+        common = {"dataset": self.name, "height": self.height, "width": self.width, "tiny": self.tiny}
+        return json.loads(json.dumps(common | self.source() | fingerprint))
 
     def prepare_data(self) -> None:
         """Build the store if it is missing or damaged; Lightning calls this in one process a machine."""
@@ -153,18 +141,23 @@ class VideoDataModule(LightningDataModule, ABC):
         """Open the store; Lightning calls this in every process."""
         _ = self.store
 
-    def dataset(self, split: Split) -> ClipDataset:
-        """The clips of `split` as the loaders cut them: windows for training from "train", whole starts otherwise.
+    def training_dataset(self) -> ClipDataset:
+        """Random windows of the training clips.  Raises: DataError where no clip is long enough."""
+        return ClipDataset(
+            self.store.split("train"),
+            length=self.clip_length,
+            stride=(self.stride, self.largest_stride),
+            flip=self.flip,
+            pair=self.pair_actions,
+            name=f"{self.name} train",
+        )
 
-        Raises: DataError where no clip is long enough.
-        """
-        train = split == "train"
+    def evaluation_dataset(self, split: Split) -> ClipDataset:
+        """The clips of `split`, any of the three, from their first frames.  Raises: as `training_dataset`."""
         return ClipDataset(
             self.store.split(split),
-            length=self.clip_length if train else self.eval_clip_length,
-            stride=self.stride,
-            flip=self.flip and train,
-            pair=self.pair_actions and train,
+            length=self.eval_clip_length,
+            stride=self.eval_stride,
             name=f"{self.name} {split}",
         )
 
@@ -176,7 +169,7 @@ class VideoDataModule(LightningDataModule, ABC):
         trainer = self.trainer
         if getattr(trainer, "overfit_batches", 0):
             raise UserError("overfit_batches cannot be used with these loaders; set data.batches_per_epoch instead.")
-        dataset = self.dataset("train")
+        dataset = self.training_dataset()
         sampler = ClipSampler(
             dataset,
             batch_size=self.batch_size,
@@ -201,11 +194,14 @@ class VideoDataModule(LightningDataModule, ABC):
         return self._evaluation_loader("test")
 
     def transfer_batch_to_device(self, batch: VideoBatch, device: torch.device, dataloader_idx: int) -> VideoBatch:  # noqa: ARG002
-        """The batch on `device`; Lightning would wait for the copy of a batch that is not a plain tensor."""
-        return batch.to(device, non_blocking=True)
+        """The batch on `device`, decoded there; Lightning would wait for the copy of what is not a plain tensor.
+
+        Not in `on_after_batch_transfer`, which then could not be a model's own: Lightning calls that of one of the two.
+        """
+        return batch.to(device, non_blocking=True).decoded()
 
     def _evaluation_loader(self, split: Split) -> DataLoader[VideoBatch]:
-        dataset = self.dataset(split)
+        dataset = self.evaluation_dataset(split)
         if len(dataset) < self._world_size:
             raise DataError(
                 f"{self.name} has {len(dataset)} {split} clips for {self._world_size} processes. Use fewer."
@@ -231,13 +227,12 @@ class VideoDataModule(LightningDataModule, ABC):
     def _rank(self) -> int:
         return 0 if self.trainer is None else self.trainer.global_rank
 
-    def _generic_names(self, field: Literal["identity", "action"]) -> list[str]:
-        labels = np.concatenate([self.store.split(split).labels(field) for split in SPLITS])
-        return [f"{field} {label}" for label in range(labels.max(initial=-1) + 1)]
-
     def _check_options(self) -> None:
-        positive = ("height", "width", "clip_length", "eval_clip_length", "stride", "batch_size", "eval_batch_size")
-        smallest = dict.fromkeys((*positive, "batches_per_epoch"), 1) | {"num_workers": 0, "seed": 0}
+        if self.largest_stride < self.stride:
+            found = self.stride, self.largest_stride
+            raise UserError(f"{self.name}: stride is {found}; expected one number, or the least and then the most.")
+        smallest = {"num_workers": 0, "seed": 0, "height": 1, "width": 1, "batches_per_epoch": 1}
+        smallest |= {option: 1 for name in ("clip_length", "stride", "batch_size") for option in (name, f"eval_{name}")}
         for option, least in smallest.items():
             value = getattr(self, option)
             if value is not None and value < least:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from einops import rearrange, reduce
+from einops import rearrange
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from data_modules.batch import VideoBatch
+from data_modules.columns import StoreSplit
 from data_modules.errors import DataError
-from data_modules.store import StoreSplit
 
 log = logging.getLogger(__name__)
 
@@ -50,22 +50,25 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Window:
-    """The frames of one clip that make a sample, or half of one: `start`, `start + stride`, ...; mirrored or not."""
+class Sample:
+    """Which frames make a sample: `start`, `start + stride`, ... of a clip, or of two, one after the other."""
 
-    clip: int
-    start: int
-    flip: bool
+    clips: list[int]
+    starts: list[int]
+    stride: int
+    mirrored: bool = False
 
 
 class ClipDataset(Dataset[VideoBatch]):
-    """Batches cut from one split of a store.
+    """Batches cut from one split of a store, their pictures still bytes: `dataset[keys].decoded()` is what models see.
 
     It is asked for a whole batch at once, so that frames are copied once from the mapped file into the batch.
 
     Args:
         split: the clips.
-        length, stride: frames of a sample, and how far they lie apart.
+        length: frames of a sample.
+        stride: how far they lie apart. A range (least, most) is drawn from for every random sample, no further than the
+            clip allows; samples that are not random take the least.
         flip: mirror a sample left to right with probability 1/2, all its frames alike. Labels are kept.
         pair: a sample is two windows of one identity, one after the other, from two clips where there are two.
         name: of the split, for messages.
@@ -78,22 +81,22 @@ class ClipDataset(Dataset[VideoBatch]):
         split: StoreSplit,
         *,
         length: int,
-        stride: int = 1,
+        stride: int | tuple[int, int] = 1,
         flip: bool = False,
         pair: bool = False,
         name: str = "split",
     ) -> None:
         self.split = split
         self.length = length
-        self.stride = stride
+        self.stride, self.largest_stride = (stride, stride) if isinstance(stride, int) else stride
         self.flip = flip
         self.pair = pair
-        span = (length - 1) * stride + 1
+        span = (length - 1) * self.stride + 1
         self.usable = np.flatnonzero(split.lengths >= span)
         short = len(split) - len(self.usable)
         if not len(self.usable):
             raise DataError(
-                f"The {name} clips: none of {len(split)} has {span} frames ({length} of them, {stride} apart). "
+                f"The {name} clips: none of {len(split)} has {span} frames ({length} of them, {self.stride} apart). "
                 "Choose a smaller clip_length, eval_clip_length or stride."
             )
         if short:
@@ -108,21 +111,27 @@ class ClipDataset(Dataset[VideoBatch]):
     def __getitem__(self, keys: Sequence[tuple[int, int]] | Sequence[int]) -> VideoBatch:
         """The batch of `keys`: (position, draw) for random windows that `draw` seeds, or a position, for the clip's
         first frames; positions count the usable clips."""
-        samples = [self._random_windows(*key) if isinstance(key, tuple) else [self._first_window(key)] for key in keys]
-        return self._collate(samples)
+        return self._collate([self._random(*key) if isinstance(key, tuple) else self._first(key) for key in keys])
 
-    def _first_window(self, position: int) -> Window:
-        return Window(clip=int(self.usable[position]), start=0, flip=False)
+    def _first(self, position: int) -> Sample:
+        return Sample(clips=[int(self.usable[position])], starts=[0], stride=self.stride)
 
-    def _random_windows(self, position: int, draw: int) -> list[Window]:
+    def _random(self, position: int, draw: int) -> Sample:
         generator = random.Random(draw)
-        flip = self.flip and generator.random() < 0.5
+        mirrored = self.flip and generator.random() < 0.5
         positions = [position, self._partner(position, generator)] if self.pair else [position]
-        windows = []
-        for clip in self.usable[positions].tolist():
-            last = int(self.split.lengths[clip]) - ((self.length - 1) * self.stride + 1)
-            windows.append(Window(clip=clip, start=generator.randint(0, last), flip=flip))
-        return windows
+        clips = self.usable[positions]
+        steps = (self.split.lengths[clips] - 1).tolist()  # from the first frame to the last
+        stride = self._random_stride(min(steps), generator)
+        starts = [generator.randint(0, most - (self.length - 1) * stride) for most in steps]
+        return Sample(clips=clips.tolist(), starts=starts, stride=stride, mirrored=mirrored)
+
+    def _random_stride(self, steps: int, generator: random.Random) -> int:
+        """One for the whole sample, whose shortest clip is `steps` steps long."""
+        if self.stride == self.largest_stride:
+            return self.stride
+        longest = steps // (self.length - 1) if self.length > 1 else self.largest_stride
+        return generator.randint(self.stride, min(self.largest_stride, longest))
 
     def _partner(self, position: int, generator: random.Random) -> int:
         """Another clip of the same identity; the same one where it is the only one."""
@@ -130,70 +139,66 @@ class ClipDataset(Dataset[VideoBatch]):
         others = same[same != position]
         return int(generator.choice(others)) if len(others) else position
 
-    def _collate(self, samples: list[list[Window]]) -> VideoBatch:
-        """One batch of samples, each of one window, or of two that are joined in time."""
-        clips = np.array([windows[0].clip for windows in samples])
-        mask = self._gather("mask", samples)
+    def _collate(self, samples: list[Sample]) -> VideoBatch:
+        clips = np.array([sample.clips for sample in samples])
+        starts = self.split.first_rows[clips] + np.array([sample.starts for sample in samples])
+        strides = np.array([sample.stride for sample in samples])
+        mirrored = np.array([sample.mirrored for sample in samples])
+        steps = np.arange(self.length) * rearrange(strides, "b -> b 1 1")
+        rows = rearrange(rearrange(starts, "b n -> b n 1") + steps, "b n t -> b (n t)")
         return VideoBatch(
-            video=_required(self._gather("video", samples)).float().div_(255),
-            identity=torch.from_numpy(self.split.array("identity")[clips]),
-            action=self._action(samples),
-            clip=torch.from_numpy(clips),
-            mask=None if mask is None else rearrange(mask, "b t h w -> b t 1 h w").float(),
-            foreground_shift=self._shift("foreground_shift", samples),
-            background_shift=self._shift("background_shift", samples),
-            local_action=self._gather("local_action", samples),
-            position=self._position(samples),
+            video=_required(self._pictures("video", rows, mirrored)),
+            identity=torch.from_numpy(self.split.array("identity")[clips[:, 0]]),
+            action=self._action(clips, rows),
+            clip=torch.from_numpy(clips[:, 0].copy()),
+            mask=self._pictures("mask", rows, mirrored),
+            foreground_shift=self._shift("foreground_shift", rows, strides, mirrored),
+            background_shift=self._shift("background_shift", rows, strides, mirrored),
+            local_action=self._gather("local_action", rows),
+            position=self._position(rows, mirrored),
         )
 
-    def _gather(self, field: str, samples: list[list[Window]]) -> Tensor | None:
-        """(b, t, ...) the rows of a per-frame field; images mirrored where the window says so."""
-        if field not in self.split:
-            return None
-        column = self.split.array(field)
-        length = self.length
-        rows = np.empty((len(samples), length * len(samples[0]), *column.shape[1:]), column.dtype)
-        for out, windows in zip(rows, samples, strict=True):
-            for i, window in enumerate(windows):
-                view = self.split.window(field, window.clip, window.start, length, self.stride)
-                mirrored = window.flip and field in ("video", "mask")
-                out[i * length : (i + 1) * length] = view[..., ::-1] if mirrored else view
-        return torch.from_numpy(rows)
+    def _gather(self, field: str, rows: np.ndarray) -> Tensor | None:
+        """(b, t, ...) the `rows` (b, t) of a per-frame field; None where the dataset does not know it."""
+        return torch.from_numpy(self.split.array(field).take(rows, axis=0)) if field in self.split else None
 
-    def _action(self, samples: list[list[Window]]) -> Tensor:
-        """(b,), or (b, t) where labels are per frame or a sample is two windows, which may differ."""
+    def _pictures(self, field: str, rows: np.ndarray, mirrored: np.ndarray) -> Tensor | None:
+        """(b, t, c, h, w) uint8."""
+        pictures = self._gather(field, rows)
+        if pictures is None:
+            return None
+        if mirrored.any():
+            pictures[mirrored] = pictures[mirrored].flip(-1)
+        return rearrange(pictures, "b t h w -> b t 1 h w") if pictures.ndim == 4 else pictures
+
+    def _action(self, clips: np.ndarray, rows: np.ndarray) -> Tensor:
+        """(b,), or (b, t) where labels are per frame or a sample is two clips, which may differ."""
         if self.split.columns["action"].per == "frame":
-            return _required(self._gather("action", samples))
-        clips = np.array([[window.clip for window in windows] for windows in samples])
+            return _required(self._gather("action", rows))
         labels = torch.from_numpy(self.split.array("action")[clips])
         return labels.repeat_interleave(self.length, dim=1) if self.pair else labels[:, 0]
 
-    def _shift(self, field: str, samples: list[list[Window]]) -> Tensor | None:
+    def _shift(self, field: str, rows: np.ndarray, strides: np.ndarray, mirrored: np.ndarray) -> Tensor | None:
         """(b, t-1, 2) from each sampled frame to the next: the sum of the shifts between them.
 
-        None where two windows meet, because nothing is known of how far the content moved there.
+        None where two clips meet, because nothing is known of how far the content moved there.
         """
-        steps = (self.length - 1) * self.stride
         if self.pair or field not in self.split:
             return None
-        if not steps:
-            return torch.zeros(len(samples), 0, 2)
-        rows = np.stack([self.split.window(field, window.clip, window.start, steps) for (window,) in samples])
-        shift = torch.from_numpy(reduce(rows, "b (t s) xy -> b t xy", "sum", s=self.stride))
-        shift[self._mirrored(samples), :, 0] *= -1
-        return shift
+        column = self.split.array(field)
+        shift = np.zeros((len(rows), self.length - 1, 2), column.dtype)
+        for step in range(strides.max()):
+            reached = strides > step
+            shift[reached] += column[rows[reached, :-1] + step]
+        shift[mirrored, :, 0] *= -1
+        return torch.from_numpy(shift)
 
-    def _position(self, samples: list[list[Window]]) -> Tensor | None:
-        position = self._gather("position", samples)
+    def _position(self, rows: np.ndarray, mirrored: np.ndarray) -> Tensor | None:
+        position = self._gather("position", rows)
         if position is not None:
             right = self.split.columns["video"].shape[-1] - 1
-            mirrored = self._mirrored(samples)
             position[mirrored, :, 0] = right - position[mirrored, :, 0]
         return position
-
-    @staticmethod
-    def _mirrored(samples: list[list[Window]]) -> Tensor:
-        return torch.tensor([windows[0].flip for windows in samples])
 
 
 def _required(value: Tensor | None) -> Tensor:

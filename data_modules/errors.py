@@ -11,3 +11,11 @@ class UserError(Exception):
 
 class DataError(UserError):
     """A source, a store or an archive that is missing, truncated, foreign or malformed."""
+
+
+class MissingSourceError(DataError):
+    """The files that clips are read from are not there; the message says where to get them and where to put them."""
+
+
+class DownloadError(DataError):
+    """A file cannot be downloaded, or is not what it should be; the message says how to get it by hand."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +14,14 @@ from einops import rearrange, repeat
 
 from data_modules import tiny
 from data_modules.base import Split, VideoDataModule
+from data_modules.clip_source import StandIn
 from data_modules.clips import Clip
-from data_modules.errors import DataError, UserError
+from data_modules.errors import DataError, MissingSourceError, UserError
+from data_modules.labels import Labels
+from data_modules.remote_files import MNIST
 from data_modules.sources.frames import resize
 from data_modules.sources.idx import FILES, mnist_files, read_mnist
 from data_modules.store import SPLITS
-
-log = logging.getLogger(__name__)
 
 CANVAS, DIGIT = 64, 28
 ROOM = CANVAS - DIGIT
@@ -28,6 +29,9 @@ ROOM = CANVAS - DIGIT
 HELD_OUT = 5_000 / 60_000
 """The last 5000 of MNIST's training digits are for validation."""
 FALLBACK_TEST = 0.2
+SMALL_DIGITS = {"source": f"scikit-learn's, version {tiny.VERSION}"}
+UNIT = 100
+"""Clips that a process reads in one go."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class MovingMNIST(VideoDataModule):
     Args:
         idx: folder of MNIST's four IDX files, plain or .gz; by default `ROOT/mnist`, and where that is not there,
             scikit-learn's 1797 digits, enlarged.
+        download: fetch the files where they are missing; by default `vdsm-glass prepare` does, and training does not.
         digits: in a frame.
         slopes: how many classes of slope.
         speeds: the classes of speed, pixels a frame at 64 x 64.
@@ -65,6 +70,7 @@ class MovingMNIST(VideoDataModule):
         self,
         *,
         idx: str | None = None,
+        download: bool | None = None,
         digits: Literal[1, 2] = 1,
         slopes: int = 2,
         speeds: tuple[float, ...] = (2.0, 4.0),
@@ -86,6 +92,7 @@ class MovingMNIST(VideoDataModule):
                 f" above 0 and up to {ROOM} pixels a frame."
             )
         self.idx = idx
+        self.download = download
         self.digits = digits
         self.slopes = slopes
         self.speeds = tuple(speeds)
@@ -104,30 +111,47 @@ class MovingMNIST(VideoDataModule):
             return self.root / "drawn" / f"mnist-tiny-{tiny.VERSION}"
         return self.root / "mnist" if self.idx is None else Path(self.idx)
 
+    @property
+    def location(self) -> str:
+        return self.idx or "mnist"
+
     def obtain(self) -> None:
         if self.tiny:
             tiny.write_once(self.folder, lambda folder: tiny.write_mnist(folder, train=240, test=40))
 
-    def prepare_data(self) -> None:
-        if not self.tiny and self._files() is None:
-            log.warning(
-                "No MNIST in %s: these are the 1797 digits that come with scikit-learn, enlarged from 8x8 pixels. For"
-                " the real ones put MNIST's IDX files there, or set --data.idx.",
-                self.folder,
+    def fetch(self) -> bool:
+        if self.idx is not None and not self.download:
+            return False  # a folder that was named, and perhaps misspelt, is not filled unasked
+        MNIST.fetch(self.folder)
+        return True
+
+    def stand_in(self) -> StandIn | None:
+        if self.idx is not None or self.folder.is_dir():
+            return None
+        return StandIn(
+            SMALL_DIGITS,
+            f"No MNIST in {self.folder}: these are the 1797 digits that come with scikit-learn, enlarged from 8x8"
+            " pixels. `vdsm-glass prepare mmnist` downloads the real ones; or put MNIST's IDX files there, or set"
+            " --data.idx.",
+        )
+
+    def fingerprint(self) -> dict[str, Any]:
+        if self.tiny:
+            return SMALL_DIGITS
+        files = mnist_files(self.folder)
+        if files is None:
+            expected = ", ".join(f"{name}.gz" for names in FILES.values() for name in names)
+            raise MissingSourceError(
+                f"{self.folder}: MNIST is not there or not whole. Expected {expected}, gzipped or not. Get them from"
+                f" {MNIST.page}, or let --download true do it."
             )
-        super().prepare_data()
+        digest = hashlib.sha256()
+        for path in (path for part in FILES for path in files[part]):
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return {"source": digest.hexdigest()}
 
     def source(self) -> dict[str, Any]:
-        files = None if self.tiny else self._files()
-        if files is None:
-            digits = f"scikit-learn's, version {tiny.VERSION}"
-        else:
-            digest = hashlib.sha256()
-            for path in (path for part in FILES for path in files[part]):
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-            digits = digest.hexdigest()
         return {
-            "source": digits,
             "digits": self.digits,
             "slopes": self.slopes,
             "speeds": self.speeds,
@@ -139,9 +163,14 @@ class MovingMNIST(VideoDataModule):
     def count(self, split: Split) -> int:
         return self.clips[split]
 
-    def read(self, split: Split) -> Iterator[Clip]:
+    def units(self, split: Split) -> list[tuple[Split, range]]:
+        clips = range(self.clips[split])
+        return [(split, clips[first : first + UNIT]) for first in clips[::UNIT]]
+
+    def read_unit(self, unit: tuple[Split, range]) -> Iterator[Clip]:
+        split, indices = unit
         pool = self.pool(split)
-        for index in range(self.clips[split]):
+        for index in indices:
             yield self.clip(pool, np.random.default_rng([self.simulation_seed, SPLITS.index(split), index]), index)
 
     def clip(self, pool: Digits, generator: np.random.Generator, index: int) -> Clip:
@@ -158,17 +187,22 @@ class MovingMNIST(VideoDataModule):
                 np.maximum(place, image, out=place)
         identity = int(np.ravel_multi_index(tuple(pool.labels[chosen]), (10,) * self.digits))
         action = int(np.ravel_multi_index([motion for motion, _ in motions], (self._motions,) * self.digits))
+        labels = self.describe_labels()
         return Clip(
             video=resize(repeat(canvas, "t h w -> t h w c", c=3), self.height, self.width),
             identity=identity,
             action=action,
-            name=f"clip {index}, {self.identity_names[identity]}, {self.action_names[action]}",
+            name=f"clip {index}, {labels.identity[identity]}, {labels.action[action]}",
             position=self._centre(motions[0][1]) if self.digits == 1 else None,
         )
 
     def pool(self, split: Split) -> Digits:
         """The digits that clips of `split` are made of; those of two splits never share one."""
-        files = self._files()
+        return self._pools[split]
+
+    @cached_property
+    def _pools(self) -> dict[Split, Digits]:
+        files = mnist_files(self.folder)
         if files is None:
             images, labels = tiny.small_digits()
             order = np.random.default_rng(0).permutation(len(labels))
@@ -186,22 +220,19 @@ class MovingMNIST(VideoDataModule):
             "train": Digits(training.images[:-held], training.labels[:-held]),
             "val": Digits(training.images[-held:], training.labels[-held:]),
             "test": testing,
-        }[split]
+        }
 
-    @property
-    def identity_names(self) -> list[str]:
-        """The digit, or both."""
-        return [f"{identity:0{self.digits}d}" for identity in range(10**self.digits)]
-
-    @property
-    def action_names(self) -> list[str]:
-        """As "22° at 2 px", or two of them."""
+    def describe_labels(self) -> Labels:
+        """The digit, or both; the motion as "22° at 2 px", or two of them."""
         one = [
             f"{90 * (slope + 0.5) / self.slopes:.0f}° at {speed:g} px"
             for slope in range(self.slopes)
             for speed in self.speeds
         ]
-        return one if self.digits == 1 else [f"{first}, {second}" for first in one for second in one]
+        return Labels(
+            identity=[f"{identity:0{self.digits}d}" for identity in range(10**self.digits)],
+            action=one if self.digits == 1 else [f"{first}, {second}" for first in one for second in one],
+        )
 
     @property
     def _motions(self) -> int:
@@ -220,13 +251,6 @@ class MovingMNIST(VideoDataModule):
         """(t, 2) float32: of the digit's box, in pixels of the resized frame, whose first pixel's centre is 0."""
         centre = np.rint(corners) + DIGIT / 2
         return (centre * (self.width / CANVAS) - 0.5).astype(np.float32)
-
-    def _files(self) -> dict[str, tuple[Path, Path]] | None:
-        files = mnist_files(self.folder)
-        if files is None and (self.idx is not None or self.folder.is_dir()):
-            expected = ", ".join(f"{name}.gz" for names in FILES.values() for name in names)
-            raise DataError(f"{self.folder}: MNIST is not there or not whole. Expected {expected}, gzipped or not.")
-        return files
 
 
 def bounced(path: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,8 @@ import numpy as np
 from data_modules import tiny
 from data_modules.base import Split, VideoDataModule
 from data_modules.clips import Clip
-from data_modules.errors import DataError, UserError
+from data_modules.errors import DataError, MissingSourceError, UserError
+from data_modules.labels import Labels
 from data_modules.sources.mug import EMOTIONS, Recordings, find_recordings
 
 log = logging.getLogger(__name__)
@@ -66,23 +67,30 @@ class MUG(VideoDataModule):
         if self.tiny:
             layout = "npz" if self.layout == "npz" else "tree"
             return self.root / "drawn" / f"mug-{layout}-{self._tiny_frames}-{tiny.VERSION}"
-        return self.root / "mug"
+        return self.root / self.location
+
+    @property
+    def location(self) -> str:
+        return "mug"
 
     def obtain(self) -> None:
         if self.tiny:
             write = tiny.write_mug_npz if self.layout == "npz" else tiny.write_mug_tree
             frames = self._tiny_frames
             tiny.write_once(self.folder, lambda folder: write(folder, subjects=2, takes=2, frames=frames))
+        if left_out := self.recordings.left_out:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
+            log.info("mug: left out of all splits: %s.", reasons)
 
     @cached_property
     def recordings(self) -> Recordings:
         """The sequences that are there.
 
-        Raises: DataError where MUG is not there, with how to obtain it and where to put it; or is malformed.
+        Raises: MissingSourceError, with how to obtain MUG and where to put it; DataError where it is malformed.
         """
         found = find_recordings(self.folder, layout=self.layout, codes=self.action_codes)
         if found is None:
-            raise DataError(
+            raise MissingSourceError(
                 f"MUG is not in {self.folder.absolute()}.\n"
                 "The MUG Facial Expression Database (faces that show six emotions) is licensed and may not be passed"
                 " on. Ask the Aristotle University of Thessaloniki for it:\n"
@@ -97,17 +105,17 @@ class MUG(VideoDataModule):
         return found
 
     def source(self) -> dict[str, Any]:
-        if self.tiny:
-            recordings = f"drawn, version {tiny.VERSION}, {self.layout}, {self._tiny_frames} frames"
-        else:
-            recordings = self.recordings.fingerprint()
         return {
-            "recordings": recordings,
             "action_codes": self.action_codes,
             "every": self.every,
             "validation_part": self.validation_part,
             "split_seed": self.split_seed,
         }
+
+    def fingerprint(self) -> dict[str, Any]:
+        if self.tiny:
+            return {"recordings": f"drawn, version {tiny.VERSION}, {self.layout}, {self._tiny_frames} frames"}
+        return {"recordings": self.recordings.fingerprint()}
 
     def sequences(self, split: Split) -> np.ndarray:
         """Which of the recordings are in `split`, in ascending order; how long they are plays no part."""
@@ -119,12 +127,25 @@ class MUG(VideoDataModule):
             raise DataError(f"{self.folder}: {len(order)} sequences are too few to split. Is all of MUG there?")
         return np.sort(parts[split])
 
+    def units(self, split: Split) -> list[int] | None:
+        """The sequences, where they are separate files; those of an npz can only be read in one go."""
+        return self.sequences(split).tolist() if self.recordings.separate else None
+
+    def read_unit(self, unit: int) -> Iterator[Clip]:
+        return self._clips([unit])
+
     def read(self, split: Split) -> Iterator[Clip]:
+        return self._clips(self.sequences(split).tolist())
+
+    def count(self, split: Split) -> int:
+        return len(self.sequences(split))
+
+    def describe_labels(self) -> Labels:
+        """The subjects as the source calls them, and the six emotions."""
+        return Labels(identity=self.recordings.subjects, action=EMOTIONS)
+
+    def _clips(self, chosen: Sequence[int]) -> Iterator[Clip]:
         recordings = self.recordings
-        if split == "train" and recordings.left_out:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in recordings.left_out.most_common())
-            log.info("mug: left out of all splits: %s.", reasons)
-        chosen = self.sequences(split).tolist()
         for index, name, video in recordings.read(chosen, every=self.every, height=self.height, width=self.width):
             yield Clip(
                 video=video,
@@ -132,19 +153,6 @@ class MUG(VideoDataModule):
                 action=int(recordings.action[index]),
                 name=name,
             )
-
-    def count(self, split: Split) -> int:
-        return len(self.sequences(split))
-
-    @property
-    def identity_names(self) -> list[str]:
-        """The subjects as the source calls them."""
-        return self.recordings.subjects
-
-    @property
-    def action_names(self) -> list[str]:
-        """The six emotions."""
-        return list(EMOTIONS)
 
     @property
     def _tiny_frames(self) -> int:

@@ -14,6 +14,7 @@ from scipy.special import ellipk
 from data_modules.base import Split, VideoDataModule
 from data_modules.clips import Clip
 from data_modules.errors import UserError
+from data_modules.labels import Labels
 from data_modules.store import SPLITS
 
 COLOURS = {
@@ -96,27 +97,31 @@ class Pendulum(VideoDataModule):
     def count(self, split: Split) -> int:
         return len(self.pairs(split)) * self._sequences(split)
 
-    def read(self, split: Split) -> Iterator[Clip]:
-        colours = list(COLOURS.values())
-        for identity, action in self.pairs(split):
-            period, amplitude = self.swing(action)
-            for number in range(self._sequences(split)):
-                seed = [self.simulation_seed, SPLITS.index(split), identity, action, number]
-                angles = simulate(
-                    period=period,
-                    amplitude=amplitude,
-                    phase=np.random.default_rng(seed).random(),
-                    damping=self.damping,
-                    frames=self.frames,
-                )
-                video, position = draw(angles, colour=colours[identity], height=self.height, width=self.width)
-                yield Clip(
-                    video=video,
-                    identity=identity,
-                    action=action,
-                    name=f"{self.identity_names[identity]}, {self.action_names[action]}, {number}",
-                    position=position,
-                )
+    def units(self, split: Split) -> list[tuple[Split, int, int]]:
+        return [(split, *pair) for pair in self.pairs(split)]
+
+    def read_unit(self, unit: tuple[Split, int, int]) -> Iterator[Clip]:
+        split, identity, action = unit
+        labels = self.describe_labels()
+        period, amplitude = self.swing(action)
+        for number in range(self._sequences(split)):
+            seed = [self.simulation_seed, SPLITS.index(split), identity, action, number]
+            angles = simulate(
+                period=period,
+                amplitude=amplitude,
+                phase=np.random.default_rng(seed).random(),
+                damping=self.damping,
+                frames=self.frames,
+            )
+            colour = COLOURS[labels.identity[identity]]
+            video, position = draw(angles, colour=colour, height=self.height, width=self.width)
+            yield Clip(
+                video=video,
+                identity=identity,
+                action=action,
+                name=f"{labels.identity[identity]}, {labels.action[action]}, {number}",
+                position=position,
+            )
 
     def pairs(self, split: Split) -> list[tuple[int, int]]:
         """The (identity, action) pairs of `split`: for the test those on seeded diagonals of the table of all pairs, so
@@ -132,14 +137,13 @@ class Pendulum(VideoDataModule):
         periods = np.geomspace(12, 30, num=math.ceil(self.swings / 2))
         return float(periods[action // 2]), math.radians((75, 35)[action % 2])
 
-    @property
-    def identity_names(self) -> list[str]:
-        return list(COLOURS)[: self.colours]
-
-    @property
-    def action_names(self) -> list[str]:
+    def describe_labels(self) -> Labels:
+        """Colours, and swings as "75° every 12 frames"."""
         swings = [self.swing(action) for action in range(self.swings)]
-        return [f"{math.degrees(amplitude):.0f}° every {period:.0f} frames" for period, amplitude in swings]
+        return Labels(
+            identity=list(COLOURS)[: self.colours],
+            action=[f"{math.degrees(amplitude):.0f}° every {period:.0f} frames" for period, amplitude in swings],
+        )
 
     def _sequences(self, split: Split) -> int:
         return max(1, self.sequences_per_pair // 4) if split == "val" else self.sequences_per_pair

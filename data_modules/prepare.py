@@ -1,7 +1,8 @@
-"""`vdsm-glass prepare NAME`: build a store ahead of training, and say what is in it."""
+"""Building a store ahead of training, with a progress bar, and saying what is in it."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,20 +11,23 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from data_modules.arguments import parse
 from data_modules.base import VideoDataModule
 from data_modules.build import open_or_build
-from data_modules.clips import Clip
 from data_modules.store import SPLITS, Split, StoreSplit
+
+ALWAYS_THERE = ("video", "length", "identity", "action", "name")
 
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """What one split of a store holds; `bytes` on disk, `skipped` by reason."""
+    """What one split of a store holds; `size` (height, width), `labels` beside identity and action, `bytes` on disk,
+    `skipped` clips by reason."""
 
     split: Split
     clips: int
     frames: int
+    size: tuple[int, int]
+    labels: list[str]
     bytes: int
     identities: int
     actions: int
@@ -39,7 +43,10 @@ class Summary:
 
     def table(self) -> Table:
         """One row a split."""
-        table = Table(title=str(self.folder), title_justify="left")
+        largest = max(self.splits, key=lambda part: part.clips)
+        known = f" with {', '.join(largest.labels)}" if largest.labels else ""
+        title = f"{self.folder}\n{largest.size[0]}x{largest.size[1]} pixels{known}"
+        table = Table(title=title, title_justify="left")
         table.add_column("split")
         for heading in ("clips", "frames", "size", "identities", "actions"):
             table.add_column(heading, justify="right")
@@ -51,21 +58,26 @@ class Summary:
         return table
 
 
-def prepare(module: VideoDataModule, console: Console) -> Summary:
+def prepare(module: VideoDataModule, console: Console, *, workers: int | None = None) -> Summary:
     """Build the store of `module` if need be, with a progress bar on `console`; what it holds is printed and returned.
+
+    Files that are missing are downloaded where they may be, unless the module's `download` is False.
 
     Raises: DataError as `open_or_build`.
     """
     columns = (TextColumn("{task.description:<5}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        tasks: dict[Split, TaskID] = {}
+    progress = Progress(*columns, console=console)
+    tasks: dict[Split, TaskID] = {}
+    with ExitStack() as running:
 
-        def on_clip(split: Split, _: Clip) -> None:
+        def on_progress(split: Split, clips: int) -> None:
+            if not tasks:  # not earlier: downloading has a progress bar of its own
+                running.enter_context(progress)
             if split not in tasks:
                 tasks[split] = progress.add_task(split, total=module.count(split))
-            progress.advance(tasks[split])
+            progress.advance(tasks[split], clips)
 
-        store = open_or_build(module, on_clip)
+        store = open_or_build(module, workers=workers, download=True, on_progress=on_progress)
     summary = Summary(store.folder, [_summarise(split, store.split(split)) for split in SPLITS])
     console.print(summary.table())
     return summary
@@ -76,15 +88,10 @@ def _summarise(split: Split, part: StoreSplit) -> SplitSummary:
         split=split,
         clips=len(part),
         frames=part.total_frames,
+        size=part.columns["video"].shape[1:] if len(part) else (0, 0),  # pyright: ignore[reportArgumentType]
+        labels=[field for field in part.columns if field not in ALWAYS_THERE],
         bytes=sum(column.bytes for column in part.columns.values()),
         identities=len(part.labels("identity")),
         actions=len(part.labels("action")),
         skipped=part.skipped,
     )
-
-
-def main(argv: list[str]) -> int:
-    """The command; `argv` is what follows its word.  Raises: UserError."""
-    module, _ = parse("prepare", argv)
-    prepare(module, Console())
-    return 0

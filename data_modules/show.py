@@ -1,4 +1,4 @@
-"""`vdsm-glass show NAME`: a contact sheet and a GIF of a few labelled clips, to look at before training."""
+"""A contact sheet and a GIF of a few labelled clips, to look at before training."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from textwrap import fill
 
 import numpy as np
 from einops import rearrange, repeat
-from jsonargparse import ArgumentParser
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from data_modules.arguments import parse
 from data_modules.base import VideoDataModule
 from data_modules.batch import VideoBatch
 from data_modules.clips import ClipDataset
 from data_modules.files import replacing
-from data_modules.store import SPLITS, Split, StoreSplit
+from data_modules.store import Split, StoreSplit
 
 CELL = 96  # pixels that a frame's shorter side is enlarged to, at least
 GAP, TEXT, LABEL_WIDTH, LABEL_LETTERS = 4, 13, 190, 28
+ARROW = 3  # times as long as the shift it shows, because most shifts are of few pixels
 PAPER, INK = (250, 250, 250), (20, 20, 20)
 FOREGROUND, BACKGROUND = (200, 255, 0), (255, 60, 200)  # of outlines and arrows
 
@@ -29,18 +28,22 @@ def show(
 ) -> list[Path]:
     """Draw `clips` of `split`, as different as can be, with their names, masks (outlined) and shifts (arrows).
 
+    Arrows are three times as long as the content moves until the next frame: at the middle the foreground's, above it
+    the background's; a dot stands still.
+
     Args:
         out: folder for `contact_sheet.png`, with `columns` frames a clip, and `clips.gif`, with all `frames`.
+        frames: of each clip, fewer where there are not `clips` clips so long.
     Returns: the files.
     Raises: DataError where there are no clips.
     """
     module.prepare_data()
     part = module.store.split(split)
-    length = min(frames, int(part.lengths.max(initial=1)))
+    length = min(frames, int(np.sort(part.lengths)[-clips:].min(initial=frames)))
     dataset = ClipDataset(part, length=length, stride=1, name=f"{module.name} {split}")
-    batch = dataset[_different(part, dataset.usable, clips)]
+    batch = dataset[_different(part, dataset.usable, clips)].decoded()
     pictures = [[_picture(batch, clip, frame) for frame in range(length)] for clip in range(len(batch))]
-    labels = [_label(module, batch, clip) for clip in range(len(batch))]
+    labels = [_label(module, part, batch, clip) for clip in range(len(batch))]
 
     shown = np.linspace(0, length - 1, num=min(columns, length)).round().astype(int)
     sheet = _sheet([[row[frame] for frame in shown] for row in pictures], labels)
@@ -70,14 +73,15 @@ def _different(part: StoreSplit, usable: np.ndarray, number: int) -> list[int]:
     return sorted(chosen)
 
 
-def _label(module: VideoDataModule, batch: VideoBatch, clip: int) -> str:
-    def name(names: list[str], label: int) -> str:
-        return names[label] if label >= 0 else "unknown"
-
-    actions = dict.fromkeys(batch.action[clip].reshape(-1).tolist())
-    done = ", ".join(name(module.action_names, action) for action in actions)
-    lines = (name(module.identity_names, int(batch.identity[clip])), done, f"clip {int(batch.clip[clip])}")
-    return "\n".join(fill(line, LABEL_LETTERS) for line in lines)
+def _label(module: VideoDataModule, part: StoreSplit, batch: VideoBatch, clip: int) -> str:
+    """What is known of a clip: its identity and actions, or where that is nothing, what the source calls it."""
+    identity = int(batch.identity[clip])
+    actions = [action for action in dict.fromkeys(batch.action[clip].reshape(-1).tolist()) if action >= 0]
+    lines = [module.identity_names[identity]] if identity >= 0 else []
+    lines += [", ".join(module.action_names[action] for action in actions)] if actions else []
+    number = int(batch.clip[clip])
+    lines += [] if lines else [part.names[number].encode(errors="replace").decode()]
+    return "\n".join(fill(line, LABEL_LETTERS) for line in (*lines, f"clip {number}"))
 
 
 def _picture(batch: VideoBatch, clip: int, frame: int) -> Image.Image:
@@ -100,7 +104,7 @@ def _picture(batch: VideoBatch, clip: int, frame: int) -> Image.Image:
         (batch.background_shift, np.array([0.5, 0.12]) * image.size, BACKGROUND),
     ):
         if shift is not None and frame < shift.shape[1]:
-            _arrow(ImageDraw.Draw(image), start, shift[clip, frame].numpy() * factor, colour)
+            _arrow(ImageDraw.Draw(image), start, shift[clip, frame].numpy() * factor * ARROW, colour)
     return image
 
 
@@ -119,6 +123,7 @@ def _arrow(draw: ImageDraw.ImageDraw, start: np.ndarray, way: np.ndarray, colour
 def _sheet(rows: list[list[Image.Image]], labels: list[str]) -> Image.Image:
     """A row a clip, its label at the left and time to the right."""
     width, height = rows[0][0].size
+    height = max(height, GAP + _text_height(labels))
     size = (LABEL_WIDTH + len(rows[0]) * (width + GAP), len(rows) * (height + GAP) + GAP)
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -132,8 +137,7 @@ def _sheet(rows: list[list[Image.Image]], labels: list[str]) -> Image.Image:
 
 def _page(pictures: list[Image.Image], labels: list[str], columns: int = 4) -> Image.Image:
     """One frame of every clip, its label below it."""
-    lines = max(label.count("\n") for label in labels) + 1
-    width, height = (pictures[0].width + GAP, pictures[0].height + GAP + lines * (TEXT + GAP))
+    width, height = (pictures[0].width + GAP, pictures[0].height + GAP + _text_height(labels))
     columns = min(columns, len(pictures))
     page = Image.new("RGB", (columns * max(width, LABEL_WIDTH), ceil(len(pictures) / columns) * height), PAPER)
     draw = ImageDraw.Draw(page)
@@ -144,17 +148,7 @@ def _page(pictures: list[Image.Image], labels: list[str], columns: int = 4) -> I
     return page
 
 
-def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, help="folder for the pictures; runs/show/NAME by default")
-    parser.add_argument("--split", choices=SPLITS, default="train", help="which clips")
-    parser.add_argument("--clips", type=int, default=8, help="how many clips")
-    parser.add_argument("--shown_frames", type=int, default=24, help="how many frames of each")
-
-
-def main(argv: list[str]) -> int:
-    """The command; `argv` is what follows its word.  Raises: UserError."""
-    module, options = parse("show", argv, _add_options)
-    out = options.out or Path("runs") / "show" / module.name
-    for path in show(module, out, split=options.split, clips=options.clips, frames=options.shown_frames):
-        print(path)
-    return 0
+def _text_height(labels: list[str]) -> int:
+    """Pixels that the highest label takes, and a gap below it."""
+    draw, font = ImageDraw.Draw(Image.new("L", (1, 1))), ImageFont.load_default(TEXT)
+    return max(ceil(draw.multiline_textbbox((0, 0), label, font=font)[3]) for label in labels) + GAP

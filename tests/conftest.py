@@ -6,6 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Properties are tried on the same examples in every run, so that a red run is about the change that is tested;
+# `make fuzz` looks for new ones.
+settings.register_profile("repeatable", derandomize=True, database=None)
+settings.register_profile("fuzz", print_blob=True)
+settings.load_profile(os.environ.get("VDSM_GLASS_HYPOTHESIS", "repeatable"))
+
+os.environ["VDSM_GLASS_OFFLINE"] = "1"  # no test downloads anything; processes that tests start inherit it
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from data_modules.errors import UserError
-from vdsm_glass.suggest import did_you_mean
+from data_modules.suggest import did_you_mean
 
 SHOW_TRACEBACK = "VDSM_GLASS_TRACEBACK"
 
@@ -34,8 +34,8 @@ COMMANDS = {
     "validate": Command("vdsm_glass.commands.train:main", "one pass over the validation split", word_first=True),
     "test": Command("vdsm_glass.commands.train:main", "one pass over the test split", word_first=True),
     "predict": Command("vdsm_glass.commands.train:main", "the model's outputs for a split", word_first=True),
-    "prepare": Command("data_modules.prepare:main", "build the clip store of a dataset"),
-    "show": Command("data_modules.show:main", "draw clips of a dataset with their labels"),
+    "prepare": Command("vdsm_glass.commands.prepare:main", "build the clip store of a dataset"),
+    "show": Command("vdsm_glass.commands.show:main", "draw clips of a dataset with their labels"),
     "demo": Command("vdsm_glass.report.demo:main", "train both stages of VDSM on pendula and write a report"),
 }
 

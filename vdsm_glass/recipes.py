@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from data_modules.errors import UserError
-from vdsm_glass.suggest import did_you_mean
+from data_modules.suggest import did_you_mean
 
 HOME = "experiments"
 PARTS_KEY = "base"

@@ -6,15 +6,22 @@ import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from data_modules.errors import DataError
 
+Shape = Literal["crop", "stretch", "pad"]
+"""How a picture of another shape is made to fit: its middle, all of it distorted, or all of it between black bars."""
+
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+FORMATS = ("JPEG", "PNG")
 MAX_PIXELS = 1 << 26
 """A picture that claims more pixels than 8192 x 8192 is refused before it is decoded."""
+MAX_BYTES = 1 << 28
+"""A larger file is refused before it is read; all pixels of the largest picture take less, uncompressed."""
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
@@ -36,11 +43,14 @@ def frame_paths(folder: Path) -> list[Path]:
     return sorted(pictures, key=natural_key)
 
 
-def fit(picture: Image.Image, height: int, width: int) -> Image.Image:
-    """The largest centred crop of the asked shape, antialiased by a triangle filter as wide as the ratio."""
+def fit(picture: Image.Image, height: int, width: int, shape: Shape = "crop") -> Image.Image:
+    """The picture at the asked size, antialiased by a triangle filter as wide as the ratio."""
     if picture.size == (width, height):
         return picture
-    return ImageOps.fit(picture, (width, height), method=Image.Resampling.BILINEAR)
+    if shape == "stretch":
+        return picture.resize((width, height), resample=Image.Resampling.BILINEAR)
+    crop_or_pad = ImageOps.fit if shape == "crop" else ImageOps.pad
+    return crop_or_pad(picture, (width, height), method=Image.Resampling.BILINEAR)
 
 
 def resize(video: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -56,9 +66,14 @@ def read_picture(path: Path, *, mode: str = "RGB") -> Image.Image:
     Raises: DataError naming the file where it is missing, truncated, no picture, or claims absurd dimensions.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=("JPEG", "PNG")) as picture:
+            size = file.seek(0, 2)
+            if size > MAX_BYTES:
+                raise DataError(f"{path}: has {size} bytes; at most {MAX_BYTES} are read. Make the picture smaller.")
+            Image.open(file, formats=FORMATS).verify()  # a PNG's checksums, at which decoding does not look
+            file.seek(0)
+            with Image.open(file, formats=FORMATS) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise DataError(
                         f"{path}: the picture claims {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are"
@@ -78,7 +93,7 @@ def read_picture(path: Path, *, mode: str = "RGB") -> Image.Image:
         ) from error
 
 
-def read_clip(paths: Sequence[Path], height: int, width: int) -> np.ndarray:
+def read_clip(paths: Sequence[Path], height: int, width: int, shape: Shape = "crop") -> np.ndarray:
     """(t, height, width, 3) uint8 from t pictures of any one size.
 
     Raises: DataError where a picture cannot be read, or where its size differs from the first one's.
@@ -95,5 +110,5 @@ def read_clip(paths: Sequence[Path], height: int, width: int) -> np.ndarray:
                 f"{path}: the frame is {picture.width}x{picture.height}, the first of its clip is"
                 f" {expected[0]}x{expected[1]}. All frames of a clip must have one size."
             )
-        frame[:] = np.asarray(fit(picture, height, width))
+        frame[:] = np.asarray(fit(picture, height, width, shape))
     return video

@@ -8,9 +8,9 @@ character.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -102,6 +102,8 @@ class Wardrobe:
 
     def __init__(self, folder: Path, *, choices: int = 6, shoes: int = 1) -> None:
         self.folder = folder
+        self.choices = choices
+        self.chosen_shoes = shoes
         found = {layer: _sheets(folder, layer) for layer in STACK}
         self.sheets = {attribute: found[attribute][:choices] for attribute in ATTRIBUTES}
         self.shoes = found["shoes"][min(shoes, len(found["shoes"]) - 1)]
@@ -112,6 +114,10 @@ class Wardrobe:
 
     def __len__(self) -> int:
         return int(np.prod(self.shape))
+
+    def __reduce__(self) -> tuple[Callable[..., Wardrobe], tuple[Path]]:
+        """Sent to another process as its options: what was cut is cut again there."""
+        return partial(Wardrobe, choices=self.choices, shoes=self.chosen_shoes), (self.folder,)
 
     def attributes(self, character: int | np.ndarray) -> dict[str, np.ndarray]:
         """Which sheet of each layer a character, or an array of them, wears."""

@@ -22,9 +22,10 @@ class Recordings(Protocol):
     """The sequences of the six emotions, in a fixed order.
 
     subjects: names; identity: (n,) index of each sequence's subject; action: (n,) index into EMOTIONS; left_out: how
-    many sequences are not among them, by reason.
+    many sequences are not among them, by reason; separate: reading some costs nothing for the others.
     """
 
+    separate: bool
     subjects: list[str]
     identity: np.ndarray
     action: np.ndarray
@@ -49,6 +50,8 @@ class _Take:
 
 class MugTree:
     """`FOLDER/SUBJECT/EMOTION/TAKE/*.jpg`. Other emotions, and takes of a session, are left out."""
+
+    separate = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -96,6 +99,8 @@ class MugArchive:
     Args: codes: what the actions 0, 1, ... mean; those that are none of the six emotions are left out.
     Raises: DataError where the folder's npz files do not hold one of each, or they do not fit each other or `codes`.
     """
+
+    separate = False
 
     def __init__(self, folder: Path, codes: tuple[str, ...]) -> None:
         self.folder = folder

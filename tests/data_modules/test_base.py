@@ -5,12 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from lightning.pytorch import LightningDataModule
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.demos.boring_classes import BoringModel
 
 import data_modules
 from data_modules.base import VideoDataModule
+from data_modules.batch import VideoBatch
 from data_modules.errors import DataError, UserError
 from tests.data_modules.toy import Toy
 
@@ -60,6 +62,9 @@ def test_the_command_line_refuses_a_misspelt_option(capsys: pytest.CaptureFixtur
         ({"eval_clip_length": 0}, "eval_clip_length is 0"),
         ({"size": (8, -1)}, "width is -1"),
         ({"batches_per_epoch": 0}, "batches_per_epoch is 0"),
+        ({"stride": 0}, "stride is 0"),
+        ({"stride": (3, 2)}, r"stride is \(3, 2\); expected one number, or the least and then the most"),
+        ({"eval_stride": 0}, "eval_stride is 0"),
         ({"num_workers": -1}, "num_workers is -1; expected at least 0"),
     ],
 )
@@ -88,13 +93,55 @@ def test_loaders_follow_the_settings(tmp_path: Path) -> None:
         assert sorted(clip for batch in batches for clip in batch.clip.tolist()) == list(range(10))
 
 
+def test_evaluation_may_have_a_stride_of_its_own(tmp_path: Path) -> None:
+    module = Toy(root=str(tmp_path), clip_length=2, stride=4, eval_stride=3)
+    module.prepare_data()
+    clip = module.store.split("val").frames(0)
+    first = module.evaluation_dataset("val")[[0]].decoded()
+    torch.testing.assert_close(first.video[0], torch.from_numpy(clip[[0, 3]].copy()) / 255)
+    assert module.training_dataset().stride == 4
+    assert Toy(root=str(tmp_path), stride=4).eval_stride == 4
+
+
+@pytest.mark.filterwarnings("ignore:You have overridden `on_after_batch_transfer`:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning")
+def test_models_get_decoded_batches_and_keep_their_own_hook(tmp_path: Path) -> None:
+    """Bytes until they are on the device; a model's `on_after_batch_transfer` is its own."""
+
+    class Seeing(LightningModule):
+        def on_after_batch_transfer(self, batch: VideoBatch, dataloader_idx: int) -> VideoBatch:
+            return batch.map(lambda value: value[:1])
+
+        def test_step(self, batch: VideoBatch) -> None:
+            self.seen = batch
+
+    module, model = Toy(root=str(tmp_path), clip_length=4), Seeing()
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(accelerator="cpu", limit_test_batches=1, **quiet)  # pyright: ignore[reportArgumentType]
+    trainer.test(model, module)
+    loaded = next(iter(module.test_dataloader()))
+    assert loaded.video.dtype == loaded.mask.dtype == torch.uint8
+    assert model.seen.video.dtype == model.seen.mask.dtype == torch.float32  # pyright: ignore
+    torch.testing.assert_close(model.seen.video, loaded.video[:1].float() / 255, rtol=0, atol=0)
+    torch.testing.assert_close(model.seen.mask, loaded.mask[:1].float(), rtol=0, atol=0)
+    assert set(model.seen.mask.unique().tolist()) == {0.0, 1.0}  # pyright: ignore
+
+
+def test_the_stride_may_be_drawn(tmp_path: Path) -> None:
+    module = Toy(root=str(tmp_path), clip_length=3, stride=(1, 4))
+    module.prepare_data()
+    assert (module.training_dataset().stride, module.training_dataset().largest_stride) == (1, 4)
+    evaluated = module.evaluation_dataset("train")
+    assert (evaluated.stride, evaluated.largest_stride) == (1, 1)
+
+
 def test_splits_are_not_mixed_up(tmp_path: Path) -> None:
     module = Toy(root=str(tmp_path), clip_length=9)
     module.prepare_data()
     for split, loader in (("val", module.val_dataloader()), ("test", module.test_dataloader())):
         batch = next(iter(loader))
         expected = module.clip(split, 0).video[:9]  # pyright: ignore[reportArgumentType]
-        assert ((batch.video[0] * 255).round().numpy().transpose(0, 2, 3, 1) == expected).all()
+        assert (batch.video[0].numpy().transpose(0, 2, 3, 1) == expected).all()
 
 
 def test_pairs_need_identities(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,12 +26,12 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     return module
 
 
-def dataset(toy: Toy, **options: int) -> ClipDataset:
+def dataset(toy: Toy, **options: Any) -> ClipDataset:
     return ClipDataset(toy.store.split("train"), **{"length": LENGTH} | options)
 
 
 def test_first_frames_are_those_of_the_clip(toy: Toy) -> None:
-    batch = dataset(toy, stride=2)[[0, 3]]
+    batch = dataset(toy, stride=2)[[0, 3]].decoded()
     for i, number in enumerate((0, 3)):
         clip = toy.clip("train", number)
         assert clip.mask is not None
@@ -46,10 +48,10 @@ def test_first_frames_are_those_of_the_clip(toy: Toy) -> None:
     assert batch.clip.tolist() == [0, 3]
 
 
-@pytest.mark.parametrize("stride", [1, 2, 3])
-def test_labels_stay_true_under_mirroring_and_stride(toy: Toy, stride: int) -> None:
+@pytest.mark.parametrize("stride", [1, 2, (1, 4)])
+def test_labels_stay_true_under_mirroring_and_stride(toy: Toy, stride: int | tuple[int, int]) -> None:
     """The square is where `position` and `mask` say, and moves by `foreground_shift`, mirrored or not."""
-    batch = dataset(toy, stride=min(stride, 2), length=LENGTH, flip=True)[KEYS]
+    batch = dataset(toy, stride=stride, length=3, flip=True)[KEYS].decoded()
     assert batch.mask is not None
     assert batch.position is not None
     assert batch.foreground_shift is not None
@@ -64,7 +66,7 @@ def test_labels_stay_true_under_mirroring_and_stride(toy: Toy, stride: int) -> N
 def test_flips_whole_clips_half_of_the_time(toy: Toy) -> None:
     """Of 600 draws about half are mirrored; a false alarm comes once in 10^9 runs (6 standard deviations)."""
     keys = [(0, draw) for draw in range(600)]
-    plain, flipped = (dataset(toy, length=9, flip=flip)[keys] for flip in (False, True))
+    plain, flipped = (dataset(toy, length=9, flip=flip)[keys].decoded() for flip in (False, True))
     mirrored = (plain.video != flipped.video).flatten(start_dim=1).any(dim=1)
     assert abs(mirrored.sum().item() - 300) < 6 * np.sqrt(150)
     torch.testing.assert_close(flipped.video[mirrored], plain.video[mirrored].flip(-1))
@@ -80,13 +82,64 @@ def test_starts_cover_the_whole_clip(toy: Toy) -> None:
     starts = {
         start
         for start in range(part.lengths[2] - LENGTH + 1)
-        if (batch.video == torch.tensor(part.frames(2, start, LENGTH)) / 255).flatten(start_dim=1).all(dim=1).any()
+        if (batch.video == torch.tensor(part.frames(2, start, LENGTH))).flatten(start_dim=1).all(dim=1).any()
     }
     assert starts == set(range(part.lengths[2] - LENGTH + 1))
 
 
+def test_every_stride_that_a_clip_allows_is_drawn_and_no_other(toy: Toy) -> None:
+    """Clip 0 has 9 frames: 4 of them are at most 2 apart, while clip 4's 13 frames allow 4."""
+    part = toy.store.split("train")
+    for clip, allowed in ((0, {1, 2}), (4, {1, 2, 3, 4})):
+        frames = part.frames(clip)
+        batch = dataset(toy, stride=(1, 5))[[(clip, draw) for draw in range(100)]]
+        strides = set()
+        for video in batch.video.numpy():
+            numbers = [int(np.flatnonzero((frames == frame).all(axis=(1, 2, 3)))[0]) for frame in video]
+            assert len(set(np.diff(numbers))) == 1
+            strides.add(numbers[1] - numbers[0])
+        assert strides == allowed
+
+
+def test_evaluation_takes_the_least_stride(toy: Toy) -> None:
+    torch.testing.assert_close(dataset(toy, stride=(2, 3))[[0, 3]].video, dataset(toy, stride=2)[[0, 3]].video)
+
+
+def test_the_two_halves_of_a_pair_have_one_stride(toy: Toy) -> None:
+    batch = dataset(toy, pair=True, stride=(1, 4), length=3)[KEYS]
+    part = toy.store.split("train")
+    for video in batch.video:
+        strides = [
+            {
+                stride
+                for clip in range(len(part))
+                for stride in range(1, 5)
+                for start in range(part.lengths[clip] - 2 * stride)
+                if (part.frames(clip, start, 3, stride) == half.numpy()).all()
+            }
+            for half in (video[:3], video[3:])
+        ]
+        assert len(strides[0]) == 1
+        assert strides[0] == strides[1]
+
+
+@pytest.mark.parametrize("length", [1, LENGTH])
+def test_a_batch_survives_being_sent(toy: Toy, length: int) -> None:
+    batch = dataset(toy, length=length, flip=True)[KEYS]
+    sent = pickle.loads(pickle.dumps(batch))
+    assert sent.present.keys() == batch.present.keys()
+    for name, tensor in batch.present.items():
+        assert sent.present[name].dtype == tensor.dtype
+        assert torch.equal(sent.present[name], tensor)
+    some = VideoBatch.unlabelled(torch.rand(3, 2, 3, 5, 7))
+    back = pickle.loads(pickle.dumps(some))
+    assert torch.equal(back.video, some.video)
+    assert back.mask is None
+    assert back.decoded() is back, "it was decoded before"
+
+
 def test_a_sample_depends_on_its_key_alone(toy: Toy) -> None:
-    data = dataset(toy, flip=True)
+    data = dataset(toy, flip=True, stride=(1, 2))
     together = data[KEYS]
     for i in (0, 17, 59):
         alone = data[[KEYS[i]]]
@@ -113,7 +166,7 @@ def test_pairs_join_two_clips_of_one_identity(toy: Toy) -> None:
 
 
 def _clip_that_shows(part, half: torch.Tensor) -> int:
-    frames = (half * 255).round().byte().numpy()
+    frames = half.numpy()
     return next(
         clip
         for clip in range(len(part))

@@ -1,17 +1,20 @@
-"""`prepare` and `show`."""
+"""What `prepare` and `show` do."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
 from data_modules import prepare, show
-from data_modules.errors import DataError, UserError
+from data_modules.batch import VideoBatch
+from data_modules.errors import DataError
 from tests.data_modules.toy import Toy
 
 
@@ -29,33 +32,6 @@ def test_prepare_builds_and_says_what_is_there(tmp_path: Path) -> None:
     printed = text.getvalue()
     assert "2 too dull" in printed
     assert "10/10" in printed
-
-
-def test_commands_know_datasets_and_their_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "pictures"
-    options = ["--root", str(tmp_path), "--tiny", "--size", "32", "--colours", "3"]
-    assert prepare.main(["pendulum", *options]) == 0
-    assert "train" in capsys.readouterr().out
-    assert show.main(["pendulum", *options, "--out", str(out), "--clips", "3"]) == 0
-    assert {path.name for path in out.iterdir()} == {"contact_sheet.png", "clips.gif"}
-    assert [line for line in capsys.readouterr().out.splitlines() if line] == [
-        str(out / "contact_sheet.png"),
-        str(out / "clips.gif"),
-    ]
-
-
-def test_a_misspelt_dataset_gets_the_nearest_name() -> None:
-    with pytest.raises(UserError, match="'pendulm' is no dataset; did you mean 'pendulum'"):
-        prepare.main(["pendulm"])
-
-
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["pendulum", "--colors", "3"]])
-def test_help_and_misspelt_options_end_the_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        show.main(arguments)
-    printed = capsys.readouterr()
-    assert end.value.code == (0 if arguments == ["--help"] else 2)
-    assert ("--colors" in printed.err) if "--colors" in arguments else ("pendulum" in printed.out)
 
 
 def test_show_draws_frames_masks_and_shifts_where_they_are(tmp_path: Path) -> None:
@@ -77,6 +53,48 @@ def test_show_draws_frames_masks_and_shifts_where_they_are(tmp_path: Path) -> No
     assert not edge[1:-1, 1:-1].all()
     with Image.open(gif) as moving:
         assert moving.n_frames == 6  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_arrows_are_three_times_as_long_as_the_shifts() -> None:
+    unknown = torch.tensor([-1])
+    batch = VideoBatch(
+        video=torch.zeros(1, 2, 3, 96, 128),
+        identity=unknown,
+        action=unknown,
+        clip=unknown,
+        foreground_shift=torch.tensor([[[0.0, -7.0]]]),
+        background_shift=torch.tensor([[[2.0, 0.0]]]),
+        position=torch.tensor([[[40.0, 60.0], [40.0, 53.0]]]),
+    )
+    first, last = (np.asarray(show._picture(batch, 0, frame)) for frame in (0, 1))
+    rows, columns = np.nonzero((first == show.FOREGROUND).all(axis=-1))
+    assert (rows.min(), rows.max()) == (pytest.approx(60 - 21, abs=1), pytest.approx(60, abs=1))
+    assert abs(columns - 40).max() <= 4
+    _, columns = np.nonzero((first == show.BACKGROUND).all(axis=-1))
+    assert np.ptp(columns) == pytest.approx(6, abs=1)
+    assert not last.any()
+
+
+def test_show_takes_as_many_frames_as_so_many_clips_have(tmp_path: Path) -> None:
+    """Of ten clips two each have 9, 10, 11, 12 and 13 frames."""
+    _, gif = show.show(Toy(root=str(tmp_path)), tmp_path / "out", clips=5)
+    with Image.open(gif) as moving:
+        assert moving.n_frames == 11  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_labels_of_many_lines_have_room(tmp_path: Path) -> None:
+    module = Toy(root=str(tmp_path), labels_per_frame=True, clips=2, size=(16, 24))
+    module.prepare_data()
+    names = [f"an action of {number} that has a long name" for number in range(4)]
+    with patch.object(Toy, "action_names", names):
+        sheet, _ = show.show(module, tmp_path / "out", clips=2, columns=2)
+    pixels = np.asarray(Image.open(sheet).convert("L"))[:, : show.LABEL_WIDTH]
+    written = (pixels < 200).any(axis=1)
+    first, second = np.split(written, 2)
+    assert first[: show.GAP + 96].any()
+    assert first[96 + 2 * show.GAP :].any()  # below the frame
+    assert not first[-show.GAP :].any()
+    assert not second[-show.GAP :].any()
 
 
 def test_show_picks_different_clips(tmp_path: Path) -> None:

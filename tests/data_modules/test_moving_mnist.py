@@ -103,12 +103,13 @@ def test_motion_is_independent_of_the_digit() -> None:
 
 def test_two_digits_have_their_motions_in_the_order_of_their_labels(pool: Digits) -> None:
     module = MovingMNIST(digits=2)
-    assert len(module.identity_names) == 100
-    assert len(module.action_names) == 16
+    labels = module.describe_labels()
+    assert len(labels.identity) == 100
+    assert len(labels.action) == 16
     for clip in clips_of(module, pool, 30):
         first, second = divmod(clip.identity, 10)
         assert first <= second
-        assert module.identity_names[clip.identity] == f"{first}{second}"
+        assert labels.identity[clip.identity] == f"{first}{second}"
         assert 0 <= clip.action < 16
         assert clip.video.max() == 255
         assert clip.position is None
@@ -158,22 +159,20 @@ def test_real_mnist_is_split_as_it_comes(real_data: Path) -> None:
     assert clip.video.max() > 200
 
 
-def test_scikit_learns_digits_are_announced(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("data_modules.base.open_or_build", lambda module: None)
+def test_scikit_learns_digits_are_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        MovingMNIST(root=str(tmp_path)).prepare_data()
+        MovingMNIST(root=str(tmp_path), train_clips=2, val_clips=2, test_clips=2).prepare_data()
     assert "scikit-learn" in caplog.text
+    assert "`vdsm-glass prepare mmnist` downloads the real ones" in caplog.text
 
 
 def test_half_a_mnist_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mnist").mkdir()
     write_mnist(tmp_path / "mnist", train=30, test=10)
-    assert MovingMNIST(root=str(tmp_path)).source()["source"] != "scikit-learn's"
+    assert not MovingMNIST(root=str(tmp_path)).fingerprint()["source"].startswith("scikit-learn's")
     (tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(DataError, match=r"not whole.*t10k-labels-idx1-ubyte\.gz"):
-        MovingMNIST(root=str(tmp_path)).source()
+        MovingMNIST(root=str(tmp_path)).prepare_data()
 
 
 @pytest.mark.parametrize(
@@ -185,7 +184,7 @@ def test_half_a_mnist_is_refused(tmp_path: Path) -> None:
         (lambda root: MovingMNIST(root=root, speeds=(40.0,)), "speeds"),
         (lambda root: MovingMNIST(root=root, slopes=0), "slopes"),
         (lambda root: MovingMNIST(root=root, test_clips=0), "clips"),
-        (lambda root: MovingMNIST(root=root, idx=f"{root}/nowhere").source(), "nowhere"),
+        (lambda root: MovingMNIST(root=root, idx=f"{root}/nowhere").prepare_data(), "nowhere"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, make: Callable[[str], object], message: str) -> None:

@@ -35,7 +35,7 @@ def test_a_training_batch_of_either_layout(tmp_path: Path, layout: Literal["tree
     assert batch.video.shape == (4, 3, 3, 64, 64)
     assert set(batch.identity.tolist()) <= {0, 1}
     assert set(batch.action.tolist()) <= set(range(6))
-    assert len(module.identity_names) == 2
+    assert len(module.describe_labels().identity) == 2
 
 
 def test_neutral_and_session_takes_are_left_out(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_split_is_seeded_by_sequence_and_independent_of_clip_length(tmp_path
     for split in SPLITS:
         assert again.sequences(split).tolist() == longer.sequences(split).tolist() == parts[split]
     assert other.sequences("test").tolist() != parts["test"]
-    assert again.source() == longer.source() != other.source()
+    assert again.store_folder() == longer.store_folder() != other.store_folder()
 
 
 def test_sequences_that_are_too_short_are_left_out_with_a_warning(
@@ -111,7 +111,7 @@ def test_sequences_that_are_too_short_are_left_out_with_a_warning(
 ) -> None:
     module = MUG(root=str(tmp_path), tiny=True, clip_length=3, batch_size=4)
     module.prepare_data()
-    usable = {split: len(module.dataset(split)) for split in SPLITS}
+    usable = {split: len(module.evaluation_dataset(split)) for split in SPLITS}
     assert sum(usable.values()) == 2 * 6 * 2
     assert "1 of" in caplog.text
     assert "fewer than 3 frames" in caplog.text
@@ -144,10 +144,10 @@ def test_a_corrupt_picture_is_named_and_leaves_no_store(tmp_path: Path) -> None:
 
 def test_another_source_is_another_store(tmp_path: Path) -> None:
     write_mug_tree(tmp_path / "mug", subjects=1, takes=2, frames=4)
-    before = MUG(root=str(tmp_path)).source()
-    assert MUG(root=str(tmp_path)).source() == before
+    before = MUG(root=str(tmp_path)).store_folder()
+    assert MUG(root=str(tmp_path)).store_folder() == before
     (tmp_path / "mug" / "001" / "fear" / "take001" / "img_0003.jpg").unlink()
-    assert MUG(root=str(tmp_path)).source() != before
+    assert MUG(root=str(tmp_path)).store_folder() != before
 
 
 @pytest.mark.parametrize(

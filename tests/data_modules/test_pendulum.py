@@ -112,8 +112,8 @@ def test_clips_are_reproducible_and_differ() -> None:
 def test_the_tiny_set_is_small_and_has_all_pairs() -> None:
     module = Pendulum(tiny=True)
     assert [module.count(split) for split in ("train", "val", "test")] == [24, 24, 8]
-    assert len(module.identity_names) == 8
-    assert len(set(module.action_names)) == 4
+    assert len(module.describe_labels().identity) == 8
+    assert len(set(module.describe_labels().action)) == 4
 
 
 @pytest.mark.parametrize(

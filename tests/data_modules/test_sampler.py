@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -65,6 +66,24 @@ def test_batches_of_all_processes_make_the_batch_of_one(world_size: int) -> None
         assert sorted(batch) == sorted(key for part in parts for key in part)
 
 
+@given(clips=st.integers(1, 50), batch_size=st.integers(1, 6), world_size=st.integers(1, 4), epoch=st.integers(0, 2))
+@settings(deadline=None)
+def test_the_shares_of_all_processes_are_an_epoch_of_every_clip(
+    clips: int, batch_size: int, world_size: int, epoch: int
+) -> None:
+    """Every clip comes, and as often as any other but for one; once exactly where the batches come out even."""
+    shares = []
+    for rank in range(world_size):
+        sampler = ClipSampler(Numbers(clips), batch_size=batch_size, world_size=world_size, rank=rank)
+        sampler.set_epoch(epoch)
+        shares.append(np.concatenate(clips_of(sampler)))
+    assert len({len(share) for share in shares}) == 1
+    times = np.bincount(np.concatenate(shares), minlength=clips)
+    assert 1 <= times.min() <= times.max() <= times.min() + 1
+    if clips % (batch_size * world_size) == 0:
+        assert set(times) == {1}
+
+
 def test_order_and_draws_depend_on_seed_and_epoch_alone() -> None:
     def order(seed: int, epoch: int) -> list:
         sampler = ClipSampler(Numbers(30), batch_size=7, seed=seed)
@@ -112,11 +131,15 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
 
 
 def test_batches_are_the_same_for_any_number_of_workers(toy: Toy) -> None:
-    alone, shared = loader(toy, 0), loader(toy, 2)
+    loaders = [loader(toy, workers) for workers in (0, 1, 2)]
     for epoch in range(2):
-        for each in (alone, shared):
+        for each in loaders:
             each.sampler.set_epoch(epoch)  # pyright: ignore[reportAttributeAccessIssue]
-        assert fingerprints(alone) == fingerprints(shared)
+        alone, *shared = [list(each) for each in loaders]
+        for batches in shared:
+            for one, other in zip(alone, batches, strict=True):
+                assert one.present.keys() == other.present.keys()
+                assert all(torch.equal(one.present[field], other.present[field]) for field in one.present)
 
 
 @pytest.mark.parametrize(("saved_with", "resumed_with"), [(0, 0), (2, 2), (2, 0), (0, 2)])
@@ -223,3 +246,58 @@ def test_interrupted_training_sees_what_uninterrupted_training_sees(
         checkpoint = tmp_path / f"step={step}.ckpt"
         resumed = fit(toy, limit=limit, workers=workers, keep=keep(), checkpoint=checkpoint)
         assert resumed == uninterrupted[step:], f"resumed after step {step}"
+
+
+class Notes(Callback):
+    """Writes down which clips this process was shown."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def note(self, trainer: Trainer, phase: str, batch: VideoBatch) -> None:
+        with (self.folder / f"{phase}-{trainer.current_epoch}-{trainer.global_rank}").open("a") as file:
+            file.writelines(f"{clip}\n" for clip in batch.clip.tolist())
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        self.note(trainer, "train", batch)
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        self.note(trainer, "val", batch)
+
+
+def train_in_two_processes(root: Path) -> None:
+    torch.set_num_threads(1)
+    module = Toy(root=str(root), batch_size=1, eval_batch_size=3, clip_length=4, num_workers=1)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=2,
+        strategy="ddp_fork",
+        max_epochs=2,
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        callbacks=[Notes(root)],
+        **quiet,  # pyright: ignore[reportArgumentType]
+    )
+    trainer.fit(Witness(None), module)
+
+
+def test_two_real_processes_share_every_epoch_and_every_validation(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["vdsm_glass.commands.train", "tests.runs"])  # the same as other tests start
+    process = context.Process(target=train_in_two_processes, args=(tmp_path,))
+    process.start()
+    process.join(240)
+    assert process.exitcode == 0
+    orders = []
+    for phase, epoch in (("train", 0), ("train", 1), ("val", 0), ("val", 1)):
+        first, second = ((tmp_path / f"{phase}-{epoch}-{rank}").read_text().split() for rank in range(2))
+        assert len(first) == len(second) == 5
+        assert sorted(map(int, first + second)) == list(range(10)), "each clip once, in one of the processes"
+        orders.append(first)
+    assert orders[0] != orders[1]
+    assert orders[2] == orders[3]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from data_modules.build import locate
 from data_modules.errors import DataError, UserError
 from data_modules.sources.lpc import ATTRIBUTES
 from data_modules.sprites import Sprites
@@ -24,7 +24,7 @@ def sprites(tmp_path_factory: pytest.TempPathFactory) -> Sprites:
 
 
 def test_a_training_batch(sprites: Sprites) -> None:
-    batch = next(iter(sprites.train_dataloader()))
+    batch = next(iter(sprites.train_dataloader())).decoded()
     assert batch.video.shape == (6, 8, 3, 64, 64)
     assert 0 == batch.video.min() < batch.video.max() <= 1
     assert set(batch.identity.tolist()) <= set(sprites.characters("train").tolist())
@@ -59,8 +59,8 @@ def test_the_split_of_the_real_characters_is_the_generators(real_data: Path, tmp
 def test_every_sheet_is_worn_in_every_split_of_the_real_characters(real_data: Path, tmp_path: Path) -> None:
     module = Sprites(root=str(tmp_path), sheets=str(real_data / "lpc_sheets"))
     for split in SPLITS:
-        for sheets in module.attributes(module.characters(split)).values():
-            assert set(sheets.tolist()) == set(range(6))
+        for worn in module.describe_labels().attributes.values():
+            assert set(np.asarray(worn)[module.characters(split)].tolist()) == set(range(6))
 
 
 def test_splits_do_not_share_characters(sprites: Sprites) -> None:
@@ -78,24 +78,23 @@ def test_the_background_is_what_was_asked_for(sprites: Sprites) -> None:
 def test_given_sheets_are_preferred_and_other_sheets_are_another_store(tmp_path: Path) -> None:
     without = Sprites(root=str(tmp_path))
     assert without.drawn
-    drawn = without.source()
+    drawn = without.store_folder()
     counts = {"body": 2, "bottomwear": 2, "topwear": 1, "hair": 1, "shoes": 1}
     (tmp_path / "lpc_sheets").mkdir()
     write_lpc_sheets(tmp_path / "lpc_sheets", counts)
     found = Sprites(root=str(tmp_path))
     assert not found.drawn
     assert found.folder == tmp_path / "lpc_sheets"
-    assert found.source() != drawn
+    assert found.store_folder() != drawn
     assert Sprites(root=str(tmp_path), sheets=str(tmp_path / "elsewhere")).folder == tmp_path / "elsewhere"
 
 
-def test_the_stand_ins_are_announced(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("data_modules.base.open_or_build", lambda module: None)
-    with caplog.at_level(logging.WARNING):
-        Sprites(root=str(tmp_path)).prepare_data()
-    assert "NOT the Sprites of the papers" in caplog.text
+def test_the_stand_ins_say_what_they_are(tmp_path: Path) -> None:
+    stand_in = locate(Sprites(root=str(tmp_path))).stand_in
+    assert stand_in is not None
+    assert "NOT the Sprites of the papers" in stand_in.warning
+    assert "`vdsm-glass prepare sprites` downloads the real ones" in stand_in.warning
+    assert locate(Sprites(root=str(tmp_path), tiny=True)).stand_in is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +103,7 @@ def test_the_stand_ins_are_announced(
         (lambda root: Sprites(root=root, flip=True), "left"),
         (lambda root: Sprites(root=root, validation_part=0), "validation_part"),
         (lambda root: Sprites(root=root, background=(0, 0, 256)), "background"),
-        (lambda root: Sprites(root=root, sheets=f"{root}/nowhere").source(), "nowhere"),
+        (lambda root: Sprites(root=root, sheets=f"{root}/nowhere").prepare_data(), "nowhere"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, make: Callable[[str], object], message: str) -> None:

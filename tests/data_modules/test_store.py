@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_modules.base import Split
+from data_modules.build import locate
 from data_modules.clips import Clip
 from data_modules.errors import DataError
 from data_modules.store import MANIFEST, SPLITS, DamagedStoreError, Store
@@ -108,7 +109,7 @@ def test_truncated_file_is_named_and_the_store_built_again(
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
     with pytest.raises(DamagedStoreError, match=rf"{path} has {len(whole) - 1} bytes, expected {len(whole)}"):
-        Store.open(toy.store_folder(), toy.description())
+        Store.open(toy.store_folder(), locate(toy).source)
     toy.prepare_data()
     assert f"{path} has {len(whole) - 1} bytes" in caplog.text
     assert path.read_bytes() == whole
@@ -139,7 +140,7 @@ def test_lengths_that_do_not_add_up_are_damage(toy: Toy) -> None:
     path = toy.store_folder() / "train" / "length.bin"
     path.write_bytes(np.full(toy.clips, 999, "<i8").tobytes())
     with pytest.raises(DamagedStoreError, match="do not add up"):
-        Store.open(toy.store_folder(), toy.description())
+        Store.open(toy.store_folder(), locate(toy).source)
 
 
 def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -174,6 +175,16 @@ def test_a_store_of_another_kind_is_refused(toy: Toy, change: dict, message: str
     assert path.read_text() == text
 
 
+@pytest.mark.parametrize("field", ["name", "length", "video"])
+def test_a_manifest_that_has_lost_a_column_is_refused(toy: Toy, field: str) -> None:
+    path = toy.store_folder() / MANIFEST
+    manifest = json.loads(path.read_text())
+    del manifest["splits"]["test"]["columns"][field]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(DamagedStoreError, match=f"no {field} of"):
+        Store.open(toy.store_folder(), locate(toy).source)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_manifest_makes_it_fail_in_an_unnamed_way(toy: Toy, data: st.DataObject) -> None:
@@ -191,7 +202,7 @@ def test_no_manifest_makes_it_fail_in_an_unnamed_way(toy: Toy, data: st.DataObje
     try:
         (folder / MANIFEST).write_text(json.dumps(manifest))
         try:
-            store = Store.open(folder, toy.description())
+            store = Store.open(folder, locate(toy).source)
         except DataError:
             return
         for split in SPLITS:

@@ -33,7 +33,7 @@ def test_an_error_for_the_user_is_printed_alone(monkeypatch: pytest.MonkeyPatch,
     def fail(argv: list[str]) -> int:
         raise DataError("mug: no such folder; put it there")
 
-    monkeypatch.setattr("data_modules.prepare.main", fail)
+    monkeypatch.setattr("vdsm_glass.commands.prepare.main", fail)
     assert cli.main(["prepare", "mug"]) == 2
     assert capsys.readouterr().err == "vdsm-glass: error: mug: no such folder; put it there\n"
     monkeypatch.setenv("VDSM_GLASS_TRACEBACK", "1")
@@ -45,7 +45,7 @@ def test_other_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch):
     def fail(argv: list[str]) -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("data_modules.prepare.main", fail)
+    monkeypatch.setattr("vdsm_glass.commands.prepare.main", fail)
     with pytest.raises(ZeroDivisionError):
         cli.main(["prepare", "mug"])
 
@@ -54,7 +54,7 @@ def test_ctrl_c_outside_of_training_is_no_error(monkeypatch: pytest.MonkeyPatch)
     def stop(argv: list[str]) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("data_modules.prepare.main", stop)
+    monkeypatch.setattr("vdsm_glass.commands.prepare.main", stop)
     assert cli.main(["prepare", "mug"]) == 130
 
 

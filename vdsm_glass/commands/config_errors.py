@@ -16,8 +16,8 @@ from typing import Any, get_args, get_type_hints
 from jsonargparse import ArgumentParser
 
 from data_modules.errors import UserError
+from data_modules.suggest import did_you_mean
 from vdsm_glass import recipes
-from vdsm_glass.suggest import did_you_mean
 
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 HOMES = ("callbacks", "data_modules", "vdsm_glass.vdsm", "lightning.pytorch.callbacks", "lightning.pytorch.loggers")

@@ -129,6 +129,9 @@ class RecipeCLI(LightningCLI):
         checkpoint = self.start.checkpoint
         steps = steps_in(checkpoint, self.model, to_resume=self.command == "fit") if checkpoint else 0
         plugins = chosen.plugins or []
+        several = chosen.devices != 1 or chosen.num_nodes != 1
+        if several and chosen.strategy == "auto" and getattr(self.model, "needs_unused_parameters", False):
+            kwargs["strategy"] = "ddp_find_unused_parameters_true"
         trainer = super().instantiate_trainer(
             plugins=[*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()], **kwargs
         )

@@ -97,6 +97,18 @@ def test_a_damaged_picture_is_an_error_by_name_or_a_picture(
         assert read_picture(path).mode == "RGB"
 
 
+@given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@settings(max_examples=60, deadline=None)
+def test_a_flipped_bit_of_a_png_is_found(tmp_path_factory: pytest.TempPathFactory, position: float, bit: int) -> None:
+    path = tmp_path_factory.mktemp("frames") / "0.png"
+    Image.fromarray(PHOTO).save(path)
+    damaged = bytearray(path.read_bytes())
+    damaged[int(position * (len(damaged) - 12))] ^= 1 << bit  # before the chunk that only says that it is the last
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match=path.name):
+        read_picture(path)
+
+
 def png_header(width: int, height: int) -> bytes:
     chunk = b"IHDR" + struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_modules.characters import ACTIONS as SPRITES_ACTIONS
+from data_modules.characters import STANDARD
 from data_modules.errors import DataError
 from data_modules.sources.lpc import ACTIONS, ATTRIBUTES, DIRECTIONS, SHEET_SIZE, STACK, Wardrobe, over, read_sheet
-from data_modules.sprites import ACTIONS as SPRITES_ACTIONS
-from data_modules.sprites import STANDARD
 from data_modules.tiny import write_lpc_sheets
 
 

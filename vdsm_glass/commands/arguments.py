@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from importlib import import_module
 
 from jsonargparse import ArgumentParser, Namespace
@@ -11,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from data_modules import DATASETS
 from data_modules.base import VideoDataModule
 from data_modules.errors import UserError
+from data_modules.suggest import did_you_mean
 
 
 def dataset_class(name: str) -> type[VideoDataModule]:
@@ -19,9 +19,7 @@ def dataset_class(name: str) -> type[VideoDataModule]:
     Raises: UserError, with the nearest name, where there is none.
     """
     if name not in DATASETS:
-        nearest = get_close_matches(name, DATASETS, n=1, cutoff=0.5)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
-        raise UserError(f"{name!r} is no dataset{hint} There are {', '.join(DATASETS)}.")
+        raise UserError(f"{name!r} is no dataset{did_you_mean(name, DATASETS)}; there are {', '.join(DATASETS)}")
     module, _, attribute = DATASETS[name].rpartition(".")
     return getattr(import_module(module), attribute)
 

@@ -1,0 +1,25 @@
+"""`vdsm-glass prepare NAME`: build the clip store of a dataset ahead of training."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import NonNegativeInt
+from rich.console import Console
+
+from data_modules.prepare import prepare
+from vdsm_glass.commands.arguments import parse
+
+
+def main(argv: list[str]) -> int:
+    """The command; `argv` is what follows its word.  Raises: UserError."""
+    module, options = parse("prepare", argv, _add_options)
+    prepare(module, Console(), workers=options.workers)
+    return 0
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers",
+        type=NonNegativeInt,
+        help="processes that read clips, each with up to three in memory; as many as cores, at most 8, by default",
+    )
