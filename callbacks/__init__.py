@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from callbacks.checkpoint import RunCheckpoint
     from callbacks.checkpoint_io import AtomicCheckpointIO
+    from callbacks.codebook import CodebookHealth
     from callbacks.csv_logger import RunCSVLogger
     from callbacks.disentanglement import Disentanglement
+    from callbacks.glass_evaluation import GLASSEvaluation
+    from callbacks.glass_pictures import GLASSPictures
+    from callbacks.glass_schedules import GLASSSchedules
     from callbacks.graceful_stop import GracefulStop
     from callbacks.kl_annealing import KLAnnealing
     from callbacks.latents import LatentWriter
@@ -21,7 +25,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AtomicCheckpointIO": "callbacks.checkpoint_io",
+    "CodebookHealth": "callbacks.codebook",
     "Disentanglement": "callbacks.disentanglement",
+    "GLASSEvaluation": "callbacks.glass_evaluation",
+    "GLASSPictures": "callbacks.glass_pictures",
+    "GLASSSchedules": "callbacks.glass_schedules",
     "GracefulStop": "callbacks.graceful_stop",
     "KLAnnealing": "callbacks.kl_annealing",
     "LatentWriter": "callbacks.latents",
@@ -37,7 +45,11 @@ _HOMES = {
 
 __all__ = [
     "AtomicCheckpointIO",
+    "CodebookHealth",
     "Disentanglement",
+    "GLASSEvaluation",
+    "GLASSPictures",
+    "GLASSSchedules",
     "GracefulStop",
     "KLAnnealing",
     "LatentWriter",

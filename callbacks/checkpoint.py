@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from callbacks.checkpoint_io import remove_leftovers
 from callbacks.graceful_stop import any_process, step_ended, stop_agreed
 from data_modules.errors import UserError
-from vdsm_glass.suggest import did_you_mean
+from data_modules.suggest import did_you_mean
 
 SECONDS_PER_MINUTE = 60.0
 

@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.utilities import rank_zero_only
 
+from callbacks.results import measured, write_results
 from data_modules.base import VideoDataModule
 from data_modules.batch import VideoBatch
-from data_modules.clips import ClipDataset
-from data_modules.files import write_json
 from data_modules.store import Split
 from vdsm_glass.metrics.disentanglement import Labelled, score
 from vdsm_glass.vdsm.latents import Latents
@@ -40,32 +38,20 @@ class Disentanglement(Callback):
         known = min(int(part.action.min()) for part in (train, test)) >= 0
         known &= min(int(labels.min()) for part in (train, test) for labels in part.factors.values()) >= 0
         results = score(pl_module.net, train, test) if known else {}
-        measured = {name.removeprefix("test/"): float(value) for name, value in trainer.callback_metrics.items()}
-        self.report(measured | results, Path(trainer.default_root_dir) / "results.json", clips=len(test.action))
+        run = Path(trainer.default_root_dir)
+        write_results(measured(trainer) | results, run, protocol={"clips": len(test.action)})
 
     @torch.no_grad()
     def encode(self, pl_module: VDSMModule, data: VideoDataModule, split: Split) -> Labelled:
         """Latents and labels of (some of) the split's clips; an action that changes within a clip is its first."""
-        dataset = ClipDataset(data.store.split(split), length=data.eval_clip_length, stride=data.stride, name=split)
+        dataset = data.evaluation_dataset(split)
         chosen = np.linspace(0, len(dataset) - 1, min(self.clips, len(dataset))).round().astype(int).tolist()
         latents: list[Latents] = []
         labels: list[tuple[np.ndarray, np.ndarray]] = []
         for first in range(0, len(chosen), self.batch_size):
-            batch: VideoBatch = dataset[chosen[first : first + self.batch_size]].to(pl_module.device)
+            batch: VideoBatch = dataset[chosen[first : first + self.batch_size]].to(pl_module.device).decoded()
             latents.append(pl_module.predict_step(batch))
             action = batch.action if batch.action.ndim == 1 else batch.action[:, 0]
             labels.append((batch.identity.numpy(force=True), action.numpy(force=True)))
         identity, action = (np.concatenate(column) for column in zip(*labels, strict=True))
         return Labelled(latents=Latents.concatenate(latents), factors=data.attributes(identity), action=action)
-
-    @rank_zero_only
-    def report(self, results: dict[str, float], path: Path, *, clips: int) -> None:
-        """Prints the numbers as a table and writes them."""
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table("measure", "value", title=f"test split, {clips} clips")
-        for name, value in results.items():
-            table.add_row(name, f"{value:.3f}")
-        Console().print(table)
-        write_json({"clips": clips, **results}, path)

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from einops import rearrange
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
-from data_modules.base import VideoDataModule
+from callbacks.drawing import Drawing, cast, scaled
 from data_modules.clips import ClipDataset
-from data_modules.store import Split
 from vdsm_glass.generate.reconstruct import reconstruct
 from vdsm_glass.generate.sample import sample
 from vdsm_glass.generate.swap import swap_grid
 from vdsm_glass.generate.transfer import rollout, transfer
-from vdsm_glass.pictures import enlarge, grid, strip, with_margins, write_gif, write_png
+from vdsm_glass.pictures import grid, strip, with_margins, write_gif, write_png
 from vdsm_glass.vdsm.frames import FrameVDSM
-from vdsm_glass.vdsm.module import VDSMModule
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
-SMALLEST_CELL = 64
 
-
-class VDSMPictures(Callback):
+class VDSMPictures(Drawing):
     """Reconstructions, the swap grid, and after stage 2 transfers and rollouts, to disk and to W&B.
 
-    After a validation, `every_n_epochs` apart, and at the end of training, from validation clips; at the end
-    of a test, from test clips. Into `<run>/pictures/`, the same files anew each time:
+    When, and where to: see `Drawing`.
 
     `reconstruction.png` pairs of rows, a clip above its reconstruction;
     `swap.png`, `swap.gif` row i has the identity of its first cell, column j the motion of its top cell [Fig. 5-9];
@@ -40,10 +32,9 @@ class VDSMPictures(Callback):
     the guide, those of the transition [Fig. 4].
 
     Args:
-        every_n_epochs: how often at most; 0 for the end only.
+        every_n_epochs, fps: see `Drawing`.
         identities, actions: rows and columns of the grid, of different labels where labels are known.
         rollout_steps: frames.
-        fps: of the moving pictures, frames a second.
     """
 
     def __init__(
@@ -54,49 +45,24 @@ class VDSMPictures(Callback):
         rollout_steps: int = 60,
         fps: float = 10.0,
     ) -> None:
-        self.every_n_epochs = every_n_epochs
+        super().__init__(every_n_epochs=every_n_epochs, fps=fps)
         self.identities = identities
         self.actions = actions
         self.rollout_steps = rollout_steps
-        self.fps = fps
-        self._drawn_at = 0
 
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
-        due = self.every_n_epochs and trainer.current_epoch + 1 - self._drawn_at >= self.every_n_epochs
-        if due and not trainer.sanity_checking:
-            self._drawn_at = trainer.current_epoch + 1
-            self.draw(trainer, pl_module, split="val")
-
-    def on_train_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
-        pl_module.eval()
-        self.draw(trainer, pl_module, split="val")
-
-    def on_test_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
-        self.draw(trainer, pl_module, split="test")
-
-    @torch.no_grad()
-    def draw(self, trainer: Trainer, pl_module: VDSMModule, *, split: Split) -> None:
-        """Draws everything from `split`, in one process."""
-        if not trainer.is_global_zero:
-            return
-        data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        net = pl_module.net
-        dataset = ClipDataset(data.store.split(split), length=data.eval_clip_length, stride=data.stride, name=split)
-        people = self.clips(dataset, "identity", self.identities, pl_module.device)
-        motions = self.clips(dataset, "action", self.actions, pl_module.device)
-        folder = Path(trainer.default_root_dir) / "pictures"
+    def draw(self, net: FrameVDSM | SequenceVDSM, dataset: ClipDataset, folder: Path) -> list[Path]:
+        device = next(net.parameters()).device
+        people = self.clips(dataset, "identity", self.identities, device)
+        motions = self.clips(dataset, "action", self.actions, device)
         written = [*self.draw_reconstruction(net, people, folder), *self.draw_swap(net, people, motions, folder)]
         if isinstance(net, SequenceVDSM):
             written += self.draw_transfer(net, people, motions, folder)
             written += self.draw_rollout(net, dataset, motions, folder)
-        written += self.draw_samples(net, folder)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                upload(logger, written, prefix=split)
+        return written + self.draw_samples(net, folder)
 
     def clips(self, dataset: ClipDataset, label: str, count: int, device: torch.device) -> Tensor:
         """(count, t, 3, h, w): clips whose labels differ as far as the split has different ones."""
-        return dataset[cast(dataset, label, count)].video.to(device)
+        return dataset[cast(dataset, label, count)].to(device).decoded().video
 
     def draw_reconstruction(self, net: FrameVDSM | SequenceVDSM, video: Tensor, folder: Path) -> list[Path]:
         pairs = torch.stack([video, reconstruct(net, video)], dim=1).flatten(end_dim=1)
@@ -139,32 +105,3 @@ class VDSMPictures(Callback):
             frames = dataset.split.frames(clip, stride=dataset.stride)[: self.rollout_steps]
             row[: len(frames)] = torch.from_numpy(frames.copy()).to(row) / 255
         return truth
-
-
-def cast(dataset: ClipDataset, label: str, count: int) -> list[int]:
-    """Positions of at most `count` clips, of different labels as far as there are different ones."""
-    values = np.asarray(dataset.split.array(label))
-    values = values[dataset.usable] if len(values) == len(dataset.split) else np.zeros(len(dataset), np.int64)
-    _, first = np.unique(values, return_index=True)
-    others = np.setdiff1d(np.arange(len(dataset)), first)
-    order = np.concatenate([spread(first, count), spread(others, count)])
-    return order[:count].tolist()
-
-
-def spread(values: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` of `values`, evenly spaced."""
-    return values[np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)]
-
-
-def scaled(frames: Tensor) -> Tensor:
-    """Frames large enough to be looked at."""
-    return enlarge(frames, at_least=SMALLEST_CELL)
-
-
-def upload(logger: WandbLogger, files: list[Path], *, prefix: str) -> None:
-    """Logs pictures and moving pictures under `<prefix>/<name>`."""
-    for file in files:
-        if file.suffix == ".png":
-            logger.log_image(key=f"{prefix}/{file.stem}", images=[str(file)])
-        else:
-            logger.log_video(key=f"{prefix}/{file.stem}", videos=[str(file)])

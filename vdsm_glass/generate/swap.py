@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from vdsm_glass.vdsm.frames import FrameVDSM
 from vdsm_glass.vdsm.latents import Latents
-from vdsm_glass.vdsm.sequences import SequenceVDSM
+
+if TYPE_CHECKING:
+    from vdsm_glass.vdsm.frames import FrameVDSM
+    from vdsm_glass.vdsm.sequences import SequenceVDSM
 
 
 @torch.no_grad()

@@ -1,15 +1,20 @@
-"""Transfer and roll out: dynamics d unfolded anew, as far as wanted, on any identity."""
+"""Transfer and roll out: what happens in one clip happening to somebody else, or for longer."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor
 
+from vdsm_glass.generate.animate import animate, infer
 from vdsm_glass.generate.swap import swap_grid
+from vdsm_glass.glass.net import GLASS
 from vdsm_glass.vdsm.latents import Latents
-from vdsm_glass.vdsm.sequences import SequenceVDSM
+
+if TYPE_CHECKING:
+    from vdsm_glass.vdsm.sequences import SequenceVDSM
 
 
 @torch.no_grad()
@@ -30,13 +35,24 @@ def rollout(
 
 
 @torch.no_grad()
-def transfer(net: SequenceVDSM, actions: Tensor, identities: Tensor, *, steps: int | None = None) -> Tensor:
-    """The actions of some clips performed by the identities of others.  [VDSM suppl. Fig. 5-9]
+def transfer(net: SequenceVDSM | GLASS, actions: Tensor, identities: Tensor, *, steps: int | None = None) -> Tensor:
+    """The actions of some clips performed by the identities of others.  [VDSM suppl. Fig. 5-9; GLASS Figs. 5, 11, 12]
+
+    VDSM unfolds d for as long as it is asked to. GLASS animates the identities' first frames, animate(y_1, infer(x)):
+    other frames of them are not looked at, and it goes on for as long as there are actions.
 
     Args: actions (m, t, 3, h, w) and identities (n, t', 3, h, w) in [0, 1]; steps, frames to draw, t by default.
     Returns: (n, m, steps, 3, h, w) in [0, 1]; row i has the identity i, column j the action j.
+    Raises: ValueError, GLASS is asked for more than t frames.
     """
-    d = net.dynamics(actions)
-    z = net.rollout(d, steps=steps or actions.shape[1])
-    who = net.frames.encode(identities)
-    return swap_grid(net, motion=Latents(s=who.s[:0], z=z, d=d), identity=who)
+    steps = actions.shape[1] if steps is None else steps
+    if not isinstance(net, GLASS):
+        z = net.rollout(d := net.dynamics(actions), steps=steps)
+        who = net.frames.encode(identities)
+        return swap_grid(net, motion=Latents(s=who.s[:0], z=z, d=d), identity=who)
+    if steps > actions.shape[1]:
+        raise ValueError(f"{steps} frames are asked for, but the clips with the actions have {actions.shape[1]}")
+    n, m = len(identities), len(actions)
+    found = infer(net, actions).actions.map(lambda value: repeat(value[:, : steps - 1], "m ... -> (n m) ...", n=n))
+    first = repeat(identities[:, 0], "n ... -> (n m) ...", m=m)
+    return rearrange(animate(net, first, found).video, "(n m) t c h w -> n m t c h w", n=n)

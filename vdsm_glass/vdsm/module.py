@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pyro
 import torch
@@ -14,7 +13,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from data_modules.batch import VideoBatch
 from data_modules.errors import UserError
-from vdsm_glass.checkpoints import load_part
+from vdsm_glass.checkpoints import as_dataclass, load_part
 from vdsm_glass.vdsm.elbo import Elbo, Weights, evaluate
 from vdsm_glass.vdsm.frames import FrameVDSM
 from vdsm_glass.vdsm.latents import Latents
@@ -130,7 +129,7 @@ class VDSMPretrain(VDSMModule):
     """
 
     def __init__(self, sizes: Sizes, learning_rate: float = 1e-3, compile: bool = False) -> None:
-        sizes = plain_sizes(sizes)
+        sizes = as_dataclass(sizes, Sizes)
         super().__init__(net=FrameVDSM(sizes), learning_rate=learning_rate, compile=compile)
         # Plain values, so that the checkpoint can be read without running code from it.
         self.save_hyperparameters({"sizes": asdict(sizes), "learning_rate": learning_rate, "compile": compile})
@@ -154,7 +153,7 @@ class VDSMSequence(VDSMModule):
         learning_rate: float = 1e-3,
         compile: bool = False,
     ) -> None:
-        sizes = plain_sizes(sizes)
+        sizes = as_dataclass(sizes, Sizes)
         super().__init__(net=SequenceVDSM(sizes), learning_rate=learning_rate, compile=compile)
         self.pretrained = pretrained
         self.save_hyperparameters({"sizes": asdict(sizes), "learning_rate": learning_rate, "compile": compile})
@@ -169,8 +168,3 @@ class VDSMSequence(VDSMModule):
                 "pretraining recipe, then give its checkpoint: --model.pretrained runs/.../checkpoints/last.ckpt"
             )
         load_part(self.frames, self.pretrained, prefix="net.", trained_by="VDSMPretrain")
-
-
-def plain_sizes(sizes: Sizes | dict[str, Any]) -> Sizes:
-    """Sizes as the config gives them, or as a checkpoint's hyper-parameters do."""
-    return sizes if isinstance(sizes, Sizes) else Sizes(**sizes)

@@ -1,0 +1,79 @@
+"""How the codebook of local actions fares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch import Tensor
+
+from data_modules.errors import UserError
+from vdsm_glass.glass.codebook import perplexity, usage
+from vdsm_glass.glass.module import GLASSModule
+from vdsm_glass.glass.quantizer import Quantizer
+
+KEY = "codebook_counts"
+
+
+class CodebookHealth(Callback):
+    """Logs how the K local actions were used over the last training steps, by all processes together.
+
+    `codebook/perplexity` is K where all are used alike and 1 where one is used, `codebook/dead` is how many were not
+    used at all, `codebook/usage_<k>` the share of each. Every step logs what the last full window gave.
+
+    Args:
+        window: training steps that are counted together.
+
+    Raises: UserError, a window of no steps.
+    """
+
+    def __init__(self, window: int = 100) -> None:
+        if window < 1:
+            raise UserError(f"codebook.window is {window}, expected the number of steps to count together, 1 or more")
+        self.window = window
+        self.values: dict[str, float] = {}
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: GLASSModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step % self.window == 0:
+            counts = taken_from_all(trainer, quantizer_of(pl_module))
+            # While global analysis is trained alone, no action is inferred.
+            if counts.any():
+                self.values = health(counts)
+        pl_module.log_dict(self.values)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: GLASSModule, checkpoint: dict[str, Any]) -> None:
+        quantizer = quantizer_of(pl_module)
+        counts = taken_from_all(trainer, quantizer)
+        checkpoint[KEY] = counts.tolist()
+        if trainer.is_global_zero:
+            quantizer.add_counts(counts)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: GLASSModule, checkpoint: dict[str, Any]) -> None:
+        quantizer = quantizer_of(pl_module)
+        if trainer.is_global_zero and KEY in checkpoint:
+            quantizer.add_counts(quantizer.codes.new_tensor(checkpoint[KEY]))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"values": self.values}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.values = state_dict["values"]
+
+
+def health(counts: Tensor) -> dict[str, float]:
+    """Perplexity, number of dead prototypes and shares, by the names they are logged under.  Args: counts (K,)."""
+    shares = {f"codebook/usage_{k}": share for k, share in enumerate(usage(counts).tolist())}
+    return {"codebook/perplexity": perplexity(counts).item(), "codebook/dead": float((counts == 0).sum()), **shares}
+
+
+def taken_from_all(trainer: Trainer, quantizer: Quantizer) -> Tensor:
+    """(K,) counts since the last call, summed over all processes."""
+    return torch.as_tensor(trainer.strategy.reduce(quantizer.take_counts(), reduce_op="sum"))
+
+
+def quantizer_of(module: GLASSModule) -> Quantizer:
+    """The quantizer of its local actions."""
+    return module.net.lma.VQ

@@ -1,0 +1,94 @@
+"""Pictures while a model learns: when they are drawn, of which clips, and where they go."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from torch import Tensor
+
+from data_modules.base import VideoDataModule
+from data_modules.clips import ClipDataset
+from data_modules.store import Split
+from vdsm_glass.pictures import enlarge
+
+SMALLEST_CELL = 64
+
+
+class Drawing(Callback, ABC):
+    """Draws from validation clips after a validation, `every_n_epochs` apart, and at the end of training; from test
+    clips at the end of a test. Into `<run>/pictures/`, the same files anew each time, and to W&B.
+
+    A subclass says what is drawn (`draw`).
+
+    Args:
+        every_n_epochs: how often at most; 0 for the end only.
+        fps: of the moving pictures, frames a second.
+    """
+
+    def __init__(self, every_n_epochs: int, fps: float) -> None:
+        self.every_n_epochs = every_n_epochs
+        self.fps = fps
+        self._drawn_at = 0
+
+    @abstractmethod
+    def draw(self, net: Any, dataset: ClipDataset, folder: Path) -> list[Path]:
+        """Writes all pictures of a network, in evaluation mode and without gradients, and tells their files."""
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        due = self.every_n_epochs and trainer.current_epoch + 1 - self._drawn_at >= self.every_n_epochs
+        if due and not trainer.sanity_checking:
+            self._drawn_at = trainer.current_epoch + 1
+            self.draw_split(trainer, pl_module, split="val")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pl_module.eval()
+        self.draw_split(trainer, pl_module, split="val")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.draw_split(trainer, pl_module, split="test")
+
+    @torch.no_grad()
+    def draw_split(self, trainer: Trainer, pl_module: LightningModule, *, split: Split) -> None:
+        """Draws everything from `split`, in one process."""
+        if not trainer.is_global_zero:
+            return
+        data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        written = self.draw(pl_module.net, data.evaluation_dataset(split), Path(trainer.default_root_dir) / "pictures")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                upload(logger, written, prefix=split)
+
+
+def cast(dataset: ClipDataset, label: str, count: int) -> list[int]:
+    """Positions of at most `count` clips, of different labels as far as there are different ones."""
+    values = np.asarray(dataset.split.array(label))
+    values = values[dataset.usable] if len(values) == len(dataset.split) else np.zeros(len(dataset), np.int64)
+    _, first = np.unique(values, return_index=True)
+    others = np.setdiff1d(np.arange(len(dataset)), first)
+    order = np.concatenate([spread(first, count), spread(others, count)])
+    return order[:count].tolist()
+
+
+def spread(values: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of `values`, evenly spaced."""
+    return values[np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)]
+
+
+def scaled(frames: Tensor) -> Tensor:
+    """Frames large enough to be looked at."""
+    return enlarge(frames, at_least=SMALLEST_CELL)
+
+
+def upload(logger: WandbLogger, files: list[Path], *, prefix: str) -> None:
+    """Logs pictures and moving pictures under `<prefix>/<name>`."""
+    for file in files:
+        if file.suffix == ".png":
+            logger.log_image(key=f"{prefix}/{file.stem}", images=[str(file)])
+        else:
+            logger.log_video(key=f"{prefix}/{file.stem}", videos=[str(file)])

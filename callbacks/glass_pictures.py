@@ -1,0 +1,100 @@
+"""Pictures of what GLASS has learned, while it learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor
+
+from callbacks.drawing import Drawing, cast, scaled
+from data_modules.batch import VideoBatch
+from data_modules.clips import ClipDataset
+from vdsm_glass.generate.action_matrices import global_actions, local_actions, overlay
+from vdsm_glass.generate.reconstruct import reconstruct
+from vdsm_glass.generate.transfer import transfer
+from vdsm_glass.glass.net import GLASS
+from vdsm_glass.pictures import grid, strip, with_margins, write_gif, write_png
+
+
+class GLASSPictures(Drawing):
+    """The layers of frames, reconstructions, transfers and action matrices, to disk and to W&B.
+
+    When, and where to: see `Drawing`.
+
+    `layers.png` columns are clips, the first and the last frame of each; rows are the frame, its true mask where that
+    is known, M's mask, the foreground on grey and the inpainted background [GLASS Fig. 8];
+    `reconstruction.png`, `.gif` a clip above what was animated from its first frame [Figs. 11, 12];
+    `transfer.png`, `.gif` row i begins with the first frame at its left, column j has the actions of the clip above it;
+    the picture shows the last frames [Figs. 5, 11, 12];
+    `local_actions.png`, `.gif` each local action held for 8 frames without a shift; the picture shows the first frame
+    and the last ones [Figs. 16-18];
+    `global_actions.png`, `.gif` the shifts right, left, down, up and none, held alike [Figs. 13-15];
+    `shifted_foregrounds.png` one step of them: the foreground before it in green, after it in red [Fig. 7].
+
+    Args:
+        every_n_epochs, fps: see `Drawing`.
+        clips: how many are shown, of different identities where these are known.
+        shift: of the global actions, pixels of the frame.
+        local_action: the one that goes with the shifts.
+    """
+
+    def __init__(
+        self, every_n_epochs: int = 5, clips: int = 4, shift: float = 7.0, local_action: int = 0, fps: float = 8.0
+    ) -> None:
+        super().__init__(every_n_epochs=every_n_epochs, fps=fps)
+        self.clips = clips
+        self.shift = shift
+        self.local_action = local_action
+
+    def draw(self, net: GLASS, dataset: ClipDataset, folder: Path) -> list[Path]:
+        device = next(net.parameters()).device
+        batch = dataset[cast(dataset, "identity", self.clips)].to(device).decoded()
+        return [
+            write_png(scaled(layers_panel(net, batch)), folder / "layers.png"),
+            *self.draw_reconstruction(net, batch.video, folder),
+            *self.draw_transfer(net, batch.video, folder),
+            *self.draw_matrices(net, batch.video[:, 0], folder),
+        ]
+
+    def draw_reconstruction(self, net: GLASS, video: Tensor, folder: Path) -> list[Path]:
+        pairs = scaled(torch.stack([video, reconstruct(net, video)]))
+        rows = rearrange(pairs, "pair b t c h w -> (b pair) t c h w")
+        return [
+            write_png(strip(rows, frames=8), folder / "reconstruction.png"),
+            write_gif(grid(pairs), folder / "reconstruction.gif", fps=self.fps),
+        ]
+
+    def draw_transfer(self, net: GLASS, video: Tensor, folder: Path) -> list[Path]:
+        first = repeat(video[:, 0], "b c h w -> b t c h w", t=video.shape[1])
+        moving = grid(scaled(with_margins(transfer(net, video, video), rows=first, columns=video)))
+        return [
+            write_png(moving[-1], folder / "transfer.png"),
+            write_gif(moving, folder / "transfer.gif", fps=self.fps),
+        ]
+
+    def draw_matrices(self, net: GLASS, first: Tensor, folder: Path) -> list[Path]:
+        matrices = {
+            "local_actions": local_actions(net, first),
+            "global_actions": global_actions(net, first, pixels=self.shift, local_action=self.local_action),
+        }
+        written = []
+        for name, cells in matrices.items():
+            last = torch.cat([first.unsqueeze(dim=1), cells[:, :, -1]], dim=1)
+            written += [
+                write_png(grid(scaled(last)), folder / f"{name}.png"),
+                write_gif(grid(scaled(cells)), folder / f"{name}.gif", fps=self.fps),
+            ]
+        before_and_after = overlay(net, first, pixels=self.shift, local_action=self.local_action)
+        return [*written, write_png(grid(scaled(before_and_after)), folder / "shifted_foregrounds.png")]
+
+
+def layers_panel(net: GLASS, batch: VideoBatch) -> Tensor:
+    """(3, H, W): what `layers.png` shows."""
+    ends = [0, -1]
+    video = batch.video[:, ends]
+    layers = net.gma.separate(2 * video - 1)
+    masks = [layers.m] if batch.mask is None else [batch.mask[:, ends], layers.m]
+    rows = [video, *(mask.expand_as(video) for mask in masks), (layers.f + 1) / 2, (layers.b_hat + 1) / 2]
+    return grid(rearrange(torch.stack(rows), "row b t c h w -> row (b t) c h w"))

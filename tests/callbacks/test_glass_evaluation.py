@@ -1,0 +1,94 @@
+"""GLASS's labelled evaluation within validation and test."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from callbacks import GLASSEvaluation
+from data_modules import WSprites
+from data_modules.batch import VideoBatch
+from tests.vdsm_glass.glass.small import WIDTHS
+from vdsm_glass.glass import GLASSModule
+from vdsm_glass.glass.sizes import GMASizes, LMASizes
+
+GMA = GMASizes(
+    mask_channels=(4, 6),
+    mask_blocks=1,
+    shift_channels=(4, 4, 4, 4, 4),
+    shift_hidden=(4, 4),
+    inpaint_channels=(4, 4, 4),
+)
+
+
+class Unlabelled(WSprites):
+    """The same clips of which nothing is known."""
+
+    def transfer_batch_to_device(self, batch: VideoBatch, device: torch.device, dataloader_idx: int) -> VideoBatch:
+        return VideoBatch.unlabelled(super().transfer_batch_to_device(batch, device, dataloader_idx).video)
+
+
+def model() -> GLASSModule:
+    torch.manual_seed(0)
+    return GLASSModule(gma=GMA, lma=LMASizes(**WIDTHS), perceptual="none")
+
+
+def trainer(folder: Path) -> Trainer:
+    return Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        logger=False,
+        callbacks=[GLASSEvaluation()],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("data"))
+
+
+def data(root: str, kind: type[WSprites] = WSprites) -> WSprites:
+    # Four clips in batches of three: the last one is smaller.
+    return kind(root=root, tiny=True, size=(48, 64), clip_length=5, batch_size=3)
+
+
+def test_scores_are_logged_and_begin_anew_every_time(root: str, tmp_path: Path):
+    run, net, clips = trainer(tmp_path), model(), data(root)
+    first, again = (run.validate(net, clips, verbose=False)[0] for _ in range(2))
+    wanted = {"miou", "miou_re", "foreground_shift_error", "background_angle_accuracy", "nmi_g", "nmi_s", "con"}
+    assert {f"val/{name}" for name in wanted} < first.keys()
+    assert first == pytest.approx(again)
+    assert 0 < first["val/miou"] < 1
+    assert first["val/foreground_shift_error"] > 0
+
+
+def test_a_test_ends_with_a_table_and_a_file(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run, clips = trainer(tmp_path), data(root)
+    logged = run.test(model(), clips, verbose=False)[0]
+    results = json.loads((tmp_path / "results.json").read_text("utf-8"))
+    assert results["clips"] == len(clips.evaluation_dataset("test"))
+    assert results["frames"] == 5
+    assert (results["height"], results["width"]) == (48, 64)
+    for name in ("miou", "psnr", "nmi_rand", "foreground_shift_error_paper_units_perfect"):
+        assert results[name] == pytest.approx(logged[f"test/{name}"])
+    assert "miou" in capsys.readouterr().out
+
+
+def test_without_labels_nothing_is_scored_and_that_is_said_once(root, tmp_path, caplog):
+    run, net, clips = trainer(tmp_path), model(), data(root, Unlabelled)
+    with caplog.at_level(logging.WARNING):
+        found = [run.validate(net, clips, verbose=False)[0] for _ in range(2)]
+        run.test(net, clips, verbose=False)
+    assert not any("miou" in name or "nmi" in name for name in found[0])
+    assert caplog.text.count("not scored") == 1
+    results = json.loads((tmp_path / "results.json").read_text("utf-8"))
+    assert results["clips"] == len(clips.evaluation_dataset("test"))
+    assert "psnr" in results

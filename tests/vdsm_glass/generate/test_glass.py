@@ -1,0 +1,105 @@
+"""What GLASS makes of clips and of first frames, against one animation at a time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.vdsm_glass.glass.small import small_lma, small_sizes
+from tests.vdsm_glass.glass.test_gma import NARROW
+from vdsm_glass.generate.action_matrices import SHIFTS, global_actions, local_actions, overlay
+from vdsm_glass.generate.animate import ActionSequence, Animation, animate, infer
+from vdsm_glass.generate.reconstruct import reconstruct
+from vdsm_glass.generate.transfer import transfer
+from vdsm_glass.glass.net import GLASS
+
+K = small_sizes().actions
+
+
+@pytest.fixture(scope="module")
+def net() -> GLASS:
+    torch.manual_seed(0)
+    made = GLASS(gma=NARROW, lma=small_sizes(), theta=0.3)
+    made.lma = small_lma()
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def video() -> Tensor:
+    return torch.rand(3, 4, 3, 32, 48, generator=torch.Generator().manual_seed(1))
+
+
+def held(net: GLASS, first: Tensor, shift: tuple[float, float], action: int, steps: int) -> Animation:
+    """One first frame (3, h, w), one action held, written out."""
+    actions = ActionSequence(
+        foreground_shift=torch.tensor(shift).expand(1, steps, 2),
+        local_action=torch.full((1, steps), action),
+        background_shift=torch.zeros(1, steps, 2),
+    )
+    return animate(net, first[None], actions)
+
+
+def test_a_reconstruction_is_the_first_frame_animated_by_what_was_inferred(net: GLASS, video: Tensor):
+    drawn = reconstruct(net, video)
+    torch.testing.assert_close(drawn, animate(net, video[:, 0], infer(net, video).actions).video)
+    assert torch.equal(drawn[:, 0], video[:, 0])
+    assert not torch.allclose(drawn[:, 1], drawn[:, 2])
+
+
+def test_transfer_has_identities_in_rows_and_actions_in_columns(net: GLASS, video: Tensor):
+    cells = transfer(net, actions=video, identities=video[:2, :1])
+    assert cells.shape == (2, 3, *video.shape[1:])
+    for i in range(2):
+        for j in range(3):
+            one = animate(net, video[i : i + 1, 0], infer(net, video[j : j + 1]).actions)
+            torch.testing.assert_close(cells[i, j], one.video[0])
+    torch.testing.assert_close(cells[1, 1], reconstruct(net, video)[1])
+
+
+def test_transfer_goes_on_for_as_long_as_there_are_actions(net: GLASS, video: Tensor):
+    short = transfer(net, actions=video[:1], identities=video, steps=2)
+    torch.testing.assert_close(short, transfer(net, actions=video[:1], identities=video)[:, :, :2])
+    with pytest.raises(ValueError, match="5 frames are asked for, but the clips with the actions have 4"):
+        transfer(net, actions=video[:1], identities=video, steps=5)
+
+
+def test_local_actions_are_held_without_a_shift(net: GLASS, video: Tensor):
+    first = video[:2, 0]
+    cells = local_actions(net, first)
+    assert cells.shape == (2, K, 9, 3, 32, 48)
+    assert torch.equal(cells[:, :, 0], first[:, None].expand_as(cells[:, :, 0]))
+    for i in range(2):
+        for k in range(K):
+            torch.testing.assert_close(cells[i, k], held(net, first[i], (0, 0), k, 8).video[0])
+    assert all(not torch.allclose(cells[0, 0, -1], cells[0, k, -1]) for k in range(1, K))
+    assert torch.equal(cells, local_actions(net, first))
+
+
+def test_global_actions_are_the_five_shifts_in_pixels(net: GLASS, video: Tensor):
+    first = video[:2, 0]
+    cells = global_actions(net, first, pixels=7, local_action=1, steps=3)
+    assert cells.shape == (2, 5, 4, 3, 32, 48)
+    assert list(SHIFTS) == ["right", "left", "down", "up", "stay"]
+    for j, shift in enumerate([(7, 0), (-7, 0), (0, 7), (0, -7), (0, 0)]):
+        torch.testing.assert_close(cells[1, j], held(net, first[1], shift, 1, 3).video[0])
+    assert not torch.allclose(cells[0, 0, -1], cells[0, 1, -1])
+
+
+def test_overlay_is_green_before_and_red_after(net: GLASS, video: Tensor):
+    first = video[:2, 0]
+    red, green, blue = overlay(net, first, pixels=7).unbind(dim=2)
+    assert bool((blue == 0).all())
+    mask = net.gma.M(2 * first - 1)
+    # On black, the first foreground is the frame where the mask is: I ⊙ m, masked once more as all foregrounds are.
+    before = (((2 * first - 1) * mask + 1) / 2 * mask).mean(dim=1).detach()
+    torch.testing.assert_close(green, before[:, None].expand_as(green))
+    for j, shift in enumerate(SHIFTS.values()):
+        one = held(net, first[0], (7.0 * shift[0], 7.0 * shift[1]), 0, 1)
+        after = ((one.foreground[0, 1] + 1) / 2 * one.mask[0, 1]).mean(dim=0)
+        torch.testing.assert_close(red[0, j], after)
+
+
+def test_a_local_action_that_does_not_exist_is_refused(net: GLASS, video: Tensor):
+    with pytest.raises(ValueError, match=f"local_action is {K}, expected 0 to {K - 1}"):
+        global_actions(net, video[:1, 0], pixels=7, local_action=K)

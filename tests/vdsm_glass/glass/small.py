@@ -1,0 +1,60 @@
+"""A Local Motion Analysis small enough for tests, and foregrounds for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vdsm_glass.glass.lma import LMA
+from vdsm_glass.glass.sizes import LMASizes
+from vdsm_glass.layers.shift import shift
+
+WIDTHS: dict[str, Any] = {
+    "encoder_channels": (4, 6, 8),
+    "code_channels": 4,
+    "hidden": 6,
+    "hidden_middle": 8,
+    "decoder_channels": (8, 6, 4),
+    "action_channels": 8,
+    "bilinear_width": 8,
+    "code_size": 4,
+    "actions": 3,
+}
+
+
+def small_sizes(**changes: Any) -> LMASizes:
+    """LMASizes with few channels."""
+    return LMASizes(**(WIDTHS | changes))
+
+
+def small_lma(*, checkpoint: bool = False, **changes: Any) -> LMA:
+    """An LMA in training mode whose pictures depend visibly on all that goes in, also in evaluation.
+
+    With the statistics that batch norms start with, each layer would shrink what passes it to less than rounding.
+    """
+    torch.manual_seed(0)
+    lma = LMA(small_sizes(**changes), checkpoint=checkpoint)
+    norms = [module for module in lma.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d)]
+    for norm in norms:
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        norm.momentum = 0.5
+    for name, parameter in lma.named_parameters():
+        if name.endswith(("first_h", "first_c")):
+            nn.init.normal_(parameter)
+    with torch.no_grad():
+        for _ in range(4):
+            lma(*clip(b=4), T_f=3)
+    for norm in norms:
+        norm.momentum = 0.1
+    return lma
+
+
+def clip(*, b: int = 2, t: int = 6, seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+    """Foregrounds (b, t, 3, 32, 48), those shifted (b, t-1, 3, 32, 48), and shifts (b, t-1, 2) in grid units."""
+    generator = torch.Generator().manual_seed(seed)
+    f = torch.rand(b, t, 3, 32, 48, generator=generator) * 2 - 1
+    delta_F = 0.2 * torch.randn(b, t - 1, 2, generator=generator)
+    f_shifted = shift(f[:, :-1].flatten(0, 1), delta_F.flatten(0, 1), padding="zeros").unflatten(0, (b, t - 1))
+    return f, f_shifted, delta_F

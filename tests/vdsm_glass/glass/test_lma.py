@@ -1,0 +1,249 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.vdsm_glass.glass.small import clip, small_lma
+from vdsm_glass.glass.lma import LMA, Rollout
+
+ABLATIONS: list[dict[str, Any]] = [
+    {"directions": "plain"},
+    {"quantizer": "gumbel"},
+    {"modulated": False},
+    {"joint_input": True},
+    {"noise_channels": 2},
+    {"actions": 5},
+    {"revive_after": 2},
+]
+
+
+def loss_of(rollout: Rollout, f: Tensor) -> Tensor:
+    """Something every output has a share in."""
+    drawn = (rollout.frames[-1] - f[:, 1:]).abs().mean() + sum(frames.square().mean() for frames in rollout.frames)
+    cycle = (rollout.phi.detach() - rollout.phi_hat).abs().mean()
+    return drawn + rollout.mask.mean() + cycle + rollout.actions.commitment + rollout.actions.codebook
+
+
+def step_by_step(lma: LMA, f: Tensor, delta_F: Tensor, a: Tensor, T_f: int) -> tuple[Tensor, Tensor]:
+    """f̂_2..f̂_T and m̂_2..m̂_T, one step after the other."""
+    state = lma.initial_state(f.shape[0], height=f.shape[-2], width=f.shape[-1])
+    frames, masks = [], []
+    for t in range(1, f.shape[1]):
+        present = f[:, t - 1] if t <= T_f else frames[-1]
+        frame, mask, state = lma.step(lma.encode(present), delta_F[:, t - 1], a[:, t - 1], state)
+        frames.append(frame)
+        masks.append(mask)
+    return torch.stack(frames, dim=1), torch.stack(masks, dim=1)
+
+
+@pytest.mark.parametrize("T_f", [1, 3, 5, 99])
+def test_a_rollout_is_its_steps_one_by_one(T_f):
+    lma = small_lma().eval()
+    f, f_shifted, delta_F = clip()
+    with torch.no_grad():
+        rollout = lma(f, f_shifted, delta_F, T_f=T_f)
+        frames, masks = step_by_step(lma, f, delta_F, rollout.actions.a, T_f)
+    torch.testing.assert_close(rollout.frames[-1], frames, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(rollout.mask, masks, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("T_f", [1, 3])
+def test_the_rnn_is_fed_the_real_frames_up_to_T_f_and_no_others(monkeypatch, T_f):
+    lma = small_lma().eval()
+    f, f_shifted, delta_F = clip()
+    infer, a = lma.actions, torch.randn(2, 5, 4)
+    # Actions are inferred from all real frames; held fixed, what is left is what the RNN sees.
+    monkeypatch.setattr(lma, "actions", lambda *seen: replace(infer(*seen), a=a))
+
+    def drawn_after_changing(t: int) -> Tensor:
+        other = f.clone()
+        other[:, t - 1] = 0.5
+        return lma(other, f_shifted, delta_F, T_f=T_f).frames[-1]
+
+    with torch.no_grad():
+        expected = lma(f, f_shifted, delta_F, T_f=T_f).frames[-1]
+        for t in range(T_f + 1, 7):
+            assert torch.equal(drawn_after_changing(t), expected)
+        changed = (drawn_after_changing(T_f) - expected).abs().amax(dim=(0, 2, 3, 4)) > 1e-5
+    assert changed.tolist() == [False] * (T_f - 1) + [True] * (6 - T_f)
+
+
+def test_features_are_those_of_the_frames_they_belong_to():
+    lma = small_lma().eval()
+    f, f_shifted, delta_F = clip()
+    with torch.no_grad():
+        rollout = lma(f, f_shifted, delta_F, T_f=2)
+        for t in range(5):
+            torch.testing.assert_close(rollout.phi[:, t], lma.E(f[:, t + 1]).phi, rtol=1e-5, atol=1e-5)
+            drawn = lma.E(rollout.frames[-1][:, t]).phi
+            torch.testing.assert_close(rollout.phi_hat[:, t], drawn, rtol=1e-5, atol=1e-5)
+
+
+def test_actions_pair_the_shifted_frame_with_the_next():
+    lma = small_lma().eval()
+    f, f_shifted, _ = clip()
+    with torch.no_grad():
+        actions = lma.actions(f, f_shifted)
+        for t in range(5):
+            u = lma.A(lma.E(f_shifted[:, t]).attended, lma.E(f[:, t + 1]).attended)
+            quantized = lma.VQ(u)
+            assert torch.equal(quantized.index, actions.index[:, t])
+            assert torch.equal(actions.a[:, t], lma.codes[quantized.index])
+
+
+def test_the_encoder_sees_2t_minus_1_frames_of_a_clip_once():
+    lma = small_lma()
+    f, f_shifted, delta_F = clip(t=6)
+    seen: list[int] = []
+    lma.E.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
+    lma(f, f_shifted, delta_F, T_f=3)
+    # Real and shifted ones; what was drawn from three real ones together; then one by one.
+    assert seen == [2 * 11, 2 * 3, 2, 2]
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_the_encoders_statistics_are_those_of_real_foregrounds(checkpoint):
+    lma, twin = small_lma(checkpoint=checkpoint), small_lma()
+    f, f_shifted, delta_F = clip()
+    loss_of(lma(f, f_shifted, delta_F, T_f=2), f).backward()
+    twin.actions(f, f_shifted)
+    torch.testing.assert_close(list(lma.E.buffers()), list(twin.E.buffers()))
+
+
+def test_pictures_stay_in_their_ranges():
+    lma = small_lma()
+    for head in lma.D.heads:
+        assert isinstance(head, nn.Conv2d)
+        nn.init.normal_(head.weight, std=10)
+    f, f_shifted, delta_F = clip()
+    rollout = lma(f, f_shifted, delta_F, T_f=3)
+    for frames, size in zip(rollout.frames, [(8, 12), (16, 24), (32, 48)], strict=True):
+        assert frames.shape == (2, 5, 3, *size)
+        assert frames.min() < -0.9
+        assert frames.max() > 0.9
+        assert frames.abs().max() <= 1
+    assert rollout.mask.min() >= 0
+    assert rollout.mask.max() <= 1
+    assert rollout.mask.max() - rollout.mask.min() > 0.9
+
+
+def test_no_gradient_leaves_for_inputs_that_were_detached():
+    """The caller detaches what GMA made; whatever LMA does with it, GMA's parameters feel nothing."""
+    lma = small_lma()
+    gma = nn.Conv2d(3, 3, kernel_size=1)
+    f, f_shifted, delta_F = clip()
+    f = gma(f.flatten(0, 1)).unflatten(0, (2, 6))
+    loss_of(lma(f.detach(), f_shifted, delta_F.detach(), T_f=2), f.detach()).backward()
+    assert all(parameter.grad is None for parameter in gma.parameters())
+    assert all(parameter.grad is not None for parameter in lma.parameters())
+
+
+def test_gradients_pass_through_predictions_back_to_the_first_step():
+    lma = small_lma()
+    f, f_shifted, delta_F = clip()
+    delta_F.requires_grad_()
+    rollout = lma(f, f_shifted, delta_F, T_f=1)
+    (gradient,) = torch.autograd.grad(rollout.frames[-1][:, -1].square().sum(), delta_F)
+    assert gradient[:, 0].abs().min() > 0
+
+
+@pytest.mark.parametrize("changes", ABLATIONS, ids=lambda changes: next(iter(changes)))
+def test_ablations_train_all_their_parameters(changes):
+    lma = small_lma(**changes)
+    f, f_shifted, delta_F = clip()
+    for _ in range(2):
+        rollout = lma(f, f_shifted, delta_F, T_f=2)
+        loss = loss_of(rollout, f)
+        loss.backward()
+    assert torch.isfinite(loss)
+    assert rollout.actions.index.max() < changes.get("actions", 3)
+    assert [name for name, parameter in lma.named_parameters() if parameter.grad is None] == []
+    assert [n for n, p in lma.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()] == []
+
+
+@pytest.mark.parametrize("noise_channels", [0, 2])
+def test_checkpointing_changes_neither_gradients_nor_statistics(noise_channels):
+    f, f_shifted, delta_F = clip()
+    results = []
+    for checkpoint in (False, True):
+        lma = small_lma(checkpoint=checkpoint, noise_channels=noise_channels)
+        torch.manual_seed(5)
+        loss = loss_of(lma(f, f_shifted, delta_F, T_f=2), f)
+        loss.backward()
+        results.append((loss, [parameter.grad for parameter in lma.parameters()], list(lma.buffers())))
+        assert all(m.momentum == 0.1 for m in lma.modules() if isinstance(m, nn.BatchNorm2d))
+    torch.testing.assert_close(results[1], results[0])
+
+
+def test_one_clip_is_learned_by_heart():
+    lma = small_lma()
+    f = torch.linspace(-0.8, 0.8, 4)[None, :, None, None, None].expand(1, 4, 3, 32, 48)
+    optimizer = torch.optim.Adam(lma.parameters(), lr=1e-2)
+    errors = []
+    for _ in range(40):
+        rollout = lma(f, f[:, :-1], torch.zeros(1, 3, 2), T_f=3)
+        error = (rollout.frames[-1] - f[:, 1:]).abs().mean()
+        optimizer.zero_grad()
+        (error + rollout.actions.commitment + rollout.actions.codebook).backward()
+        optimizer.step()
+        errors.append(error.item())
+    assert errors[-1] < 0.3 * errors[0]
+
+
+def test_half_precision_is_close_and_gives_float32_pictures():
+    lma = small_lma().eval()
+    f, f_shifted, delta_F = clip()
+    with torch.no_grad():
+        exact = lma(f, f_shifted, delta_F, T_f=2)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            rollout = lma(f, f_shifted, delta_F, T_f=2)
+    assert {frames.dtype for frames in (*rollout.frames, rollout.mask)} == {torch.float32}
+    assert (rollout.frames[-1] - exact.frames[-1]).abs().mean() < 0.02
+
+
+def test_channels_last_changes_nothing():
+    f, f_shifted, delta_F = clip()
+    lma = small_lma().eval()
+    expected = lma(f, f_shifted, delta_F, T_f=2)
+    rollout = lma.to(memory_format=torch.channels_last)(f, f_shifted, delta_F, T_f=2)
+    torch.testing.assert_close(rollout.frames, expected.frames, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["E", "RNN", "D"])
+def test_a_compiled_network_is_the_same_function(name):
+    """Traced without a break; only its own trace, since tracing all takes minutes on a busy machine."""
+    lma = small_lma()
+    with torch.no_grad():
+        state = lma.RNN.initial_state(2, 4, 6)
+    inputs: dict[str, tuple[Any, ...]] = {
+        "E": (torch.randn(4, 3, 32, 48),),
+        "RNN": (torch.randn(2, 2, 4, 4, 6), torch.randn(2, 2, 2), torch.randn(2, 2, 4), state),
+        "D": (torch.randn(4, 6, 4, 6),),
+    }
+    part = getattr(lma, name)
+    results = []
+    for call in (part, torch.compile(part, backend="aot_eager", fullgraph=True)):
+        first = call(*inputs[name])[0]
+        first = first if isinstance(first, Tensor) else first[-1]
+        gradients = torch.autograd.grad(first.square().mean(), list(part.parameters()), materialize_grads=True)
+        results.append((first, gradients))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-5)
+
+
+def test_synchronised_batch_norm_reaches_every_norm():
+    lma = nn.SyncBatchNorm.convert_sync_batchnorm(small_lma())
+    plain = [m for m in lma.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    assert plain == []
+
+
+def test_frames_that_cannot_be_halved_four_times_are_refused():
+    lma = small_lma()
+    with pytest.raises(ValueError, match="frames are 40x48, expected height and width to be multiples of 16"):
+        lma.initial_state(1, height=40, width=48)
+    f, f_shifted, delta_F = clip()
+    with pytest.raises(ValueError, match="T_f is 0"):
+        lma(f, f_shifted, delta_F, T_f=0)

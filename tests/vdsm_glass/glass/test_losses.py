@@ -1,0 +1,147 @@
+"""Every loss of GLASS equals its equation written out pixel by pixel."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.reference import glass_losses as slow
+from vdsm_glass.glass import losses
+from vdsm_glass.glass.gma import Layers, Motion
+from vdsm_glass.glass.lma import Actions, Rollout
+from vdsm_glass.glass.weights import Weights
+
+B, T, H, W = 2, 3, 8, 12
+
+
+@pytest.fixture
+def draw() -> Iterator:
+    generator = torch.Generator().manual_seed(0)
+
+    def uniform(*shape: int, low: float = -1.0, high: float = 1.0) -> Tensor:
+        return torch.rand(*shape, generator=generator, dtype=torch.float64) * (high - low) + low
+
+    return uniform
+
+
+@pytest.fixture
+def video(draw) -> Tensor:
+    return draw(B, T, 3, H, W)
+
+
+@pytest.fixture
+def layers(draw) -> Layers:
+    return Layers(m=draw(B, T, 1, H, W, low=0), f=draw(B, T, 3, H, W), b_hat=draw(B, T, 3, H, W))
+
+
+@pytest.fixture
+def motion(draw) -> Motion:
+    return Motion(
+        delta_F=draw(B, T - 1, 2),
+        delta_B=draw(B, T - 1, 2),
+        f_moved=draw(B, T - 1, 3, H, W),
+        m_moved=draw(B, T - 1, 1, H, W, low=0),
+        b_moved=draw(B, T - 1, 3, H, W),
+    )
+
+
+@pytest.fixture
+def rollout(draw) -> Rollout:
+    actions = Actions(
+        index=torch.zeros(B, T - 1, dtype=torch.int64),
+        a=draw(B, T - 1, 4),
+        commitment=torch.tensor(0.3),
+        codebook=torch.tensor(0.7),
+        phi=draw(B, T, 5, 1, 1),
+    )
+    return Rollout(
+        frames=tuple(draw(B, T - 1, 3, H // scale, W // scale).float() for scale in (4, 2, 1)),
+        mask=draw(B, T - 1, 1, H, W, low=0).float(),
+        phi=draw(B, T - 1, 5, 1, 1).float(),
+        phi_hat=draw(B, T - 1, 5, 1, 1).float(),
+        actions=actions,
+    )
+
+
+@pytest.mark.parametrize(("levels", "weighted"), [(1, False), (3, True)])
+def test_the_global_losses_are_equations_1_to_5(video, layers, motion, levels: int, weighted: bool):
+    terms = losses.gma_terms(
+        video,
+        layers,
+        motion,
+        weights=Weights().of_terms,
+        theta=0.06,
+        perceptual=lambda drawn, target: (drawn - target).square().mean(),
+        recf_levels=levels,
+        motion_weighted_recj=weighted,
+    )
+    m, f, b_hat, i = (value.numpy() for value in (layers.m, layers.f, layers.b_hat, video))
+    f_moved, m_moved, b_moved = (value.numpy() for value in (motion.f_moved, motion.m_moved, motion.b_moved))
+    expected = {
+        "bin": slow.binarisation(m),
+        "size": slow.size(m, theta=0.06),
+        "recf": slow.foreground(f[:, 1:], f_moved, levels),
+        "recb": slow.background(b_hat[:, 1:], b_moved),
+        "recj": slow.joint(i, f_moved, m_moved, b_moved, weighted=weighted),
+        "vgg": float(np.mean((b_hat[:, 1:] - b_moved) ** 2)),
+    }
+    assert {name: float(term) for name, term in terms.items()} == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_local_losses_are_equations_6_to_11(layers, motion, rollout):
+    terms = losses.lma_terms(
+        layers,
+        motion,
+        rollout,
+        weights=Weights().of_terms,
+        perceptual=lambda drawn, target: (drawn - target).square().mean(),
+    )
+    f, f_moved, m = (value.numpy() for value in (layers.f, motion.f_moved, layers.m))
+    coarse, middle, fine = (frames.numpy() for frames in rollout.frames)
+    wanted = [(slow.quarter, coarse), (slow.half, middle), (lambda video: video, fine)]
+    uns = slow.unsupervised_weight(f, fine)
+    align = slow.aligned_weight(f[:, 1:], f_moved, fine)
+    expected = {
+        "commitment": 0.3,
+        "codebook": 0.7,
+        "recu": np.mean([slow.weighted(resize(f[:, 1:]), drawn, resize(uns)) for resize, drawn in wanted]),
+        "recs": np.mean([slow.weighted(resize(f[:, 1:]), drawn, resize(align)) for resize, drawn in wanted]),
+        "msk": np.abs(rollout.mask.numpy() - m[:, 1:]).mean(),
+        "cyc": np.abs(rollout.phi.numpy() - rollout.phi_hat.numpy()).mean(),
+        "lma_vgg": np.mean([((resize(f[:, 1:]) - drawn) ** 2).mean() for resize, drawn in wanted]),
+    }
+    assert {name: float(term) for name, term in terms.items()} == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_weights_over_pixels_carry_no_gradient(layers, motion, rollout):
+    fine = rollout.frames[-1].requires_grad_()
+    target = layers.f[:, 1:]
+    weight = losses.motion_weight(layers.f, fine) + losses.channel_sum(motion.f_moved - target)
+    losses.weighted_loss([(fine, target)], weight).backward()
+    expected = weight * torch.sign(fine - target) / fine.numel()
+    torch.testing.assert_close(fine.grad, expected.detach().float())
+
+
+def test_a_term_without_weight_is_not_computed(video, layers, motion):
+    def never(drawn: Tensor, target: Tensor) -> Tensor:
+        raise AssertionError("computed")
+
+    weights = Weights(vgg=0, recb=0, bin=0).of_terms
+    terms = losses.gma_terms(video, layers, motion, weights=weights, theta=0.06, perceptual=never)
+    assert terms.keys() == {"size", "recf", "recj"}
+
+
+def test_table_6():
+    weights = Weights()
+    of_gma = (weights.bin, weights.size, weights.recf, weights.recb, weights.vgg, weights.recj)
+    of_lma = (weights.vq, weights.recu, weights.recs, weights.msk, weights.cyc, weights.lma_vgg)
+    assert of_gma == (0.5, 0.1, 1.0, 2.0, 0.01, 1.0)
+    assert of_lma == (0.25, 1.0, 1.0, 0.2, 0.2, 1.0)
+
+
+def test_the_perceptual_part_stands_within_equation_4_and_the_codebook_term_carries_lambda_vq():
+    terms = {name: torch.tensor(1.0) for name in ("recb", "vgg", "commitment", "codebook")}
+    assert float(Weights().total(terms)) == pytest.approx(2 + 2 * 0.01 + 1 + 0.25)
+    assert float(Weights(vq_extra=0.1).total(terms)) == pytest.approx(2 + 2 * 0.01 + 0.1 * 1.25)

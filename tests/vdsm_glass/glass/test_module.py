@@ -1,0 +1,174 @@
+"""GLASS's module: what is trained when, by what, and that speed options change nothing."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from callbacks.glass_schedules import GLASSSchedules
+from data_modules.batch import VideoBatch
+from data_modules.errors import UserError
+from tests.vdsm_glass.glass.small import small_sizes
+from tests.vdsm_glass.glass.test_gma import NARROW
+from vdsm_glass.glass.module import GLASSModule
+from vdsm_glass.schedules import Schedule
+
+GLOBAL = {"bin", "size", "recf", "recb", "recj"}
+LOCAL = {"commitment", "codebook", "recu", "recs", "msk", "cyc"}
+
+
+def module(*, step: int = 100, **options) -> GLASSModule:
+    """A small GLASS in training, `step` steps after its beginning; LMA begins after 10."""
+    torch.manual_seed(0)
+    made = GLASSModule(gma=NARROW, lma=small_sizes(), **{"gma_steps": 10, "perceptual": "none"} | options)
+    made._trainer = SimpleNamespace(global_step=step)  # pyright: ignore[reportAttributeAccessIssue]
+    made._fabric = None
+    made.log = made.log_dict = lambda *args, **kwargs: None  # pyright: ignore[reportAttributeAccessIssue]
+    return made
+
+
+@pytest.fixture
+def batch() -> VideoBatch:
+    return VideoBatch.unlabelled(torch.rand(2, 4, 3, 32, 48, generator=torch.Generator().manual_seed(1)))
+
+
+def gradients(part: torch.nn.Module) -> list[torch.Tensor]:
+    return [parameter.grad.clone() for parameter in part.parameters() if parameter.grad is not None]
+
+
+def test_local_motion_analysis_is_not_run_at_first(batch: VideoBatch):
+    first = module(step=9)
+    first.net.lma.forward = lambda *args, **kwargs: pytest.fail("run")  # pyright: ignore[reportAttributeAccessIssue]
+    first.training_step(batch).backward()
+    assert first.last_terms.keys() == GLOBAL
+    assert not gradients(first.net.lma)
+    assert len(gradients(first.net.gma)) == len(list(first.net.gma.parameters()))
+
+
+def test_afterwards_both_are_trained_and_the_local_losses_do_not_reach_gma(batch: VideoBatch):
+    both, alone = module(step=10), module(step=9)
+    both.training_step(batch).backward()
+    alone.training_step(batch).backward()
+    assert both.last_terms.keys() == GLOBAL | LOCAL
+    for with_lma, without in zip(gradients(both.net.gma), gradients(alone.net.gma), strict=True):
+        torch.testing.assert_close(with_lma, without, atol=0, rtol=0)
+    # The first ConvLSTM's forget gate has nothing to forget where its state starts at zero.
+    missing = [name for name, parameter in both.net.lma.named_parameters() if parameter.grad is None]
+    assert not missing
+
+
+def test_T_cuts_the_clip_and_T_f_says_what_is_real(batch: VideoBatch):
+    made = module()
+    seen = {}
+
+    def spy(forward: Callable) -> Callable:
+        def run(f, f_shifted, delta_F, *, T_f):
+            seen.update(frames=f.shape[1], T_f=T_f)
+            return forward(f, f_shifted, delta_F, T_f=T_f)
+
+        return run
+
+    made.net.lma.forward = spy(made.net.lma.forward)  # pyright: ignore[reportAttributeAccessIssue]
+    made.schedule(T=3, T_f=2)
+    made.training_step(batch)
+    assert seen == {"frames": 3, "T_f": 2}
+
+
+def test_the_papers_schedules_at_their_knots():
+    falling = Schedule(knots=[[3000, 5], [28000, 1]], shape="linear", rounding="nearest")
+    growing = Schedule(knots=[[3000, 6], [28000, 12]], shape="linear", rounding="nearest")
+    schedules = GLASSSchedules(T_f=falling, T=growing)
+    at = {0: (5, 6), 3000: (5, 6), 15500: (3, 9), 28000: (1, 12), 400_000: (1, 12)}
+    assert {step: tuple(schedules.values(step).values()) for step in at} == at
+    with pytest.raises(UserError, match="T_f counts"):
+        GLASSSchedules(T_f=Schedule(knots=[[0, 5], [10, 1]]))
+
+
+def test_the_learning_rate_drops_once():
+    made = module(learning_rate_drop=(3, 0.3))
+    found = made.configure_optimizers()
+    optimiser, scheduler = found["optimizer"], found["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(6):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        scheduler.step()
+    assert rates == pytest.approx([4e-4, 4e-4, 4e-4, 1.2e-4, 1.2e-4, 1.2e-4])
+    assert found["lr_scheduler"]["interval"] == "step"
+
+
+@pytest.mark.parametrize(("shape", "advice"), [((2, 4, 3, 40, 48), r"size to \[32, 48\]"), ((2, 1, 3, 32, 48), "two")])
+def test_frames_that_do_not_fit_are_refused(shape: tuple[int, ...], advice: str):
+    with pytest.raises(UserError, match=advice):
+        module().training_step(VideoBatch.unlabelled(torch.rand(*shape)))
+
+
+def losses(made: GLASSModule, batch: VideoBatch, steps: int) -> list[float]:
+    optimiser = made.configure_optimizers()["optimizer"]
+    found = []
+    for _ in range(steps):
+        loss = made.training_step(batch)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        found.append(float(loss.detach()))
+    return found
+
+
+def loss_and_gradient(made: GLASSModule, batch: VideoBatch) -> tuple[float, float]:
+    """Of one step, and the gradient's norm, to be compared to 1e-4 and 1e-2.
+
+    Later steps differ by more, because Adam turns the rounding of tiny gradients into whole steps.
+    """
+    torch.manual_seed(5)  # the codebook's first places are drawn
+    loss = made.training_step(batch)
+    loss.backward()
+    return float(loss.detach()), float(torch.cat([value.flatten() for value in gradients(made)]).norm())
+
+
+def assert_alike(found: tuple[float, float], expected: tuple[float, float]) -> None:
+    assert found[0] == pytest.approx(expected[0], rel=1e-4)
+    assert found[1] == pytest.approx(expected[1], rel=1e-2)
+
+
+@pytest.mark.parametrize("option", ["channels_last", "checkpoint_gradients"])
+def test_speed_and_memory_options_do_not_change_the_loss(option: str, batch: VideoBatch):
+    assert_alike(loss_and_gradient(module(**{option: True}), batch), loss_and_gradient(module(), batch))
+
+
+@pytest.mark.slow
+def test_compiled_equals_eager(batch: VideoBatch):
+    assert_alike(loss_and_gradient(module(compile=True), batch), loss_and_gradient(module(), batch))
+
+
+def test_bf16_keeps_losses_in_float32_and_close(batch: VideoBatch):
+    plain, half = module(), module()
+    expected = float(plain.training_step(batch).detach())
+    with torch.autocast(device_type="cpu", dtype=torch.bfloat16):
+        loss = half.training_step(batch)
+    assert {term.dtype for term in half.last_terms.values()} == {torch.float32}
+    assert float(loss.detach()) == pytest.approx(expected, rel=0.05)
+
+
+def test_one_clip_can_be_learned(batch: VideoBatch):
+    sprite = torch.zeros(2, 4, 3, 32, 48)
+    for t in range(4):
+        sprite[:, t, :, 8:20, 4 + 7 * t : 14 + 7 * t] = 1
+    found = losses(module(learning_rate=3e-3, gma_steps=0), VideoBatch.unlabelled(sprite), steps=40)
+    assert found[-1] < 0.5 * found[0]
+
+
+def test_a_validation_rebuilds_the_video_from_its_first_frame(batch: VideoBatch):
+    made = module().eval()
+    with torch.no_grad():
+        found = made.validation_step(batch)
+    animation, inference = found["animation"], found["inference"]
+    torch.testing.assert_close(animation.video[:, 0], batch.video[:, 0])
+    assert animation.video.shape == batch.video.shape
+    assert inference.actions.local_action.shape == (2, 3)
+    changed = VideoBatch.unlabelled(torch.cat([batch.video[:, :1], 1 - batch.video[:, 1:]], dim=1))
+    with torch.no_grad():
+        again = made.validation_step(changed)
+    # Only the actions tell of the later frames, so first frames and masks stay.
+    torch.testing.assert_close(again["animation"].mask[:, 0], animation.mask[:, 0])

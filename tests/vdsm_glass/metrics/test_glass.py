@@ -1,0 +1,150 @@
+"""Whole evaluation: a predictor that knows the labels, on real batches of drawn W-Sprites."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torchmetrics import Metric
+
+from data_modules import WSprites
+from data_modules.batch import VideoBatch
+from vdsm_glass.generate.animate import ActionSequence, Animation, Inference
+from vdsm_glass.glass.gma import Layers
+from vdsm_glass.metrics.glass import GLASSScores
+
+
+class Net(nn.Module):
+    """A network whose M finds whatever is red, for frames that `red` made."""
+
+    class GMA(nn.Module):
+        def M(self, frames: torch.Tensor) -> torch.Tensor:
+            return (frames[:, :1] > 0).float()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gma = self.GMA()
+
+
+def red(mask: torch.Tensor) -> torch.Tensor:
+    """(b, t, 1, h, w) -> (b, t, 3, h, w) in [0, 1]."""
+    return torch.cat([mask, torch.zeros_like(mask), torch.zeros_like(mask)], dim=2)
+
+
+def knowing(batch: VideoBatch) -> tuple[Inference, Animation]:
+    """What a perfect network says, but for the names of actions."""
+    assert batch.mask is not None
+    assert batch.local_action is not None
+    assert batch.foreground_shift is not None
+    assert batch.background_shift is not None
+    actions = ActionSequence(
+        foreground_shift=batch.foreground_shift,
+        local_action=8 - batch.local_action[:, 1:],
+        background_shift=batch.background_shift,
+    )
+    layers = Layers(m=batch.mask, f=batch.video, b_hat=batch.video)
+    # The given first frame is all foreground: it must not count.
+    masks = torch.cat([torch.ones_like(batch.mask[:, :1]), batch.mask[:, 1:]], dim=1)
+    return Inference(actions=actions, layers=layers), Animation(video=red(masks), mask=masks, foreground=red(masks))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> WSprites:
+    module = WSprites(root=str(tmp_path_factory.mktemp("data")), tiny=True, size=(48, 64), clip_length=12, batch_size=3)
+    module.prepare_data()
+    return module
+
+
+@pytest.fixture(scope="module")
+def batches(data: WSprites) -> list[VideoBatch]:
+    found = [batch.decoded() for batch in data.train_dataloader()]
+    assert sum(len(batch) for batch in found) >= 6
+    return found
+
+
+class Peer:
+    """Gathers a metric's states from this process and from another one, in their order."""
+
+    def __init__(self, other: Metric) -> None:
+        self.states = iter(list(other.metric_state.values()))
+
+    def __call__(self, state: torch.Tensor, group: Any = None) -> list[torch.Tensor]:
+        theirs = next(self.states)
+        return [state, torch.cat(theirs) if isinstance(theirs, list) else theirs]
+
+
+def scores(data: WSprites, batches: Sequence[VideoBatch], *, wrong: bool = False) -> GLASSScores:
+    result = GLASSScores(actions=9, walks=data.walks)
+    for batch in batches:
+        inference, animation = knowing(batch)
+        if wrong:
+            actions = replace(inference.actions, foreground_shift=-inference.actions.foreground_shift)
+            inference = replace(inference, actions=actions)
+        result.update(Net(), batch, inference=inference, animation=animation)
+    return result
+
+
+def values(found: GLASSScores) -> dict[str, float]:
+    return {name: value.item() for name, value in found.compute().items()}
+
+
+def test_a_perfect_predictor_makes_no_error(data, batches):
+    results = values(scores(data, batches))
+    for name in ("miou", "miou_thresholded", "miou_re", "miou_re_thresholded", "nmi_g", "nmi_s"):
+        assert results[name] == pytest.approx(1)
+    for layer in ("foreground", "background"):
+        assert results[f"{layer}_shift_error_max"] == 0
+        assert results[f"{layer}_angle_accuracy"] == 1
+        assert results[f"{layer}_shift_error_paper_units"] == results[f"{layer}_shift_error_paper_units_perfect"] > 0.1
+    assert results["con"] == pytest.approx(0, abs=1e-6)
+    assert results["nmi_rand"] < 0.4
+    assert results["clips"] == sum(len(batch) for batch in batches)
+
+
+def test_published_arithmetic_of_the_walks_on_these_frames(data, batches):
+    """Half-size frames: steps of 3.5 px in a walk of 32 by 16, and of 1 px in one of 25."""
+    results = values(scores(data, batches))
+    assert results["foreground_shift_error_paper_units_max"] <= 3.5 * (1 - 2 / 32) + 1e-6
+    assert results["background_shift_error_paper_units_max"] == pytest.approx(1 - 2 / 25)
+
+
+def test_going_the_other_way_is_twice_the_shift_and_always_wrong(data, batches):
+    results = values(scores(data, batches, wrong=True))
+    assert results["foreground_shift_error_max"] == pytest.approx(7)
+    assert results["foreground_angle_accuracy"] == 0
+    assert results["background_angle_accuracy"] == 1
+
+
+def test_what_is_not_labelled_is_left_out(data, batches):
+    inference, animation = knowing(batches[0])
+    bare = replace(batches[0], mask=None, foreground_shift=None, local_action=None)
+    found = GLASSScores(actions=9)
+    found.update(Net(), bare, inference=inference, animation=animation)
+    names = ("background_shift_error", "background_shift_error_min", "background_shift_error_max")
+    assert set(found.compute()) == {"clips", *names, "background_angle_accuracy"}
+    found.reset()
+    found.update(Net(), VideoBatch.unlabelled(bare.video), inference=inference, animation=animation)
+    assert set(found.compute()) == {"clips"}
+
+
+def test_where_nothing_moves_there_is_no_direction_to_score(data, batches):
+    inference, animation = knowing(batches[0])
+    still = replace(batches[0], background_shift=torch.zeros_like(inference.actions.background_shift))
+    found = GLASSScores(actions=9)
+    found.update(Net(), still, inference=inference, animation=animation)
+    assert "background_angle_accuracy" not in found.compute()
+
+
+def test_two_processes_score_what_one_does(data, batches):
+    """Each metric is told that there are two processes, and what the other one has."""
+    whole = values(scores(data, batches, wrong=True))
+    here, there = scores(data, batches[:1], wrong=True), scores(data, batches[1:], wrong=True)
+    for metric, other in zip(here.modules(), there.modules(), strict=True):
+        if isinstance(metric, Metric) and isinstance(other, Metric):
+            metric.distributed_available_fn = lambda: True
+            metric.dist_sync_fn = Peer(other)
+    assert values(here) == pytest.approx(whole, rel=1e-6)

@@ -1,0 +1,88 @@
+"""The action network A up to the vector that is quantized.  [GLASS section 3.2, Fig. 10]"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from einops import reduce
+from torch import Tensor, nn
+
+from vdsm_glass.glass.sizes import LMASizes
+from vdsm_glass.layers.blocks import SLOPE, Residual
+
+
+class BilinearMap(nn.Module):
+    """T(W ψ_t, ψ_{t+1})_o = Σ_ij A_oij (W ψ_t)_i (ψ_{t+1})_j + c_o: one T^i of section 3.2.
+
+    Args: features: width of ψ_t. width_in, width_out: of ψ^{i-1}_{t+1} and ψ^i_{t+1}.
+    """
+
+    def __init__(self, features: int, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(in_features=features, out_features=width_in, bias=False)
+        self.bilinear = nn.Bilinear(in1_features=width_in, in2_features=width_in, out_features=width_out)
+
+    def forward(self, psi: Tensor, psi_next: Tensor) -> Tensor:
+        """Args: psi ψ_t (n, features); psi_next ψ^{i-1}_{t+1} (n, width_in).   Returns: ψ^i_{t+1} (n, width_out).
+
+        Two matrix products instead of PyTorch's own bilinear function, which multiplies one output after the other.
+        """
+        weight, bias = self.bilinear.weight, self.bilinear.bias
+        return torch.einsum("n i, o i j, n j -> n o", self.project(psi), weight, psi_next) + bias
+
+
+class Directions(nn.Module):
+    """d_t = ψ^P_{t+1} - ψ_t with ψ^i_{t+1} = T^i(W_i ψ_t, ψ^{i-1}_{t+1}), i = 1..P.  [GLASS section 3.2]
+
+    Unfolds the path to ψ_{t+1} before the difference is taken, for motion that comes back to where it was. Batch norm
+    and LeakyReLU follow all T^i but the last. "plain" directions are ψ_{t+1} - ψ_t.  [GLASS Table 3]
+    """
+
+    def __init__(self, sizes: LMASizes) -> None:
+        super().__init__()
+        widths = [sizes.features, *[sizes.bilinear_width] * (sizes.bilinear_maps - 1), sizes.features]
+        pairs = list(pairwise(widths)) if sizes.directions == "bilinear" else []
+        self.maps = nn.ModuleList(BilinearMap(sizes.features, width_in, width_out) for width_in, width_out in pairs)
+        self.norms = nn.ModuleList(normed(width_out) for _, width_out in pairs[:-1])
+        self.norms.append(nn.Identity())
+
+    def forward(self, psi: Tensor, psi_next: Tensor) -> Tensor:
+        """Args: ψ_t and ψ_{t+1}, each (n, features).   Returns: d_t (n, features)."""
+        for bilinear, norm in zip(self.maps, self.norms, strict=False):
+            psi_next = norm(bilinear(psi, psi_next))
+        return psi_next - psi
+
+
+class ActionNetwork(nn.Module):
+    """U(d_t), of which the quantizer makes the action a_t.  [GLASS section 3.2]
+
+    A small CNN and global average pooling turn the attended φ̃_t and φ_{t+1} into ψ_t and ψ_{t+1}, `Directions` makes
+    d_t of them, the MLP U brings it to the size of the prototypes. From ψ on all is float32 under autocast too:
+    products of features, and the distances that choose an action.
+    """
+
+    def __init__(self, sizes: LMASizes) -> None:
+        super().__init__()
+        features, wide = sizes.features, sizes.action_channels
+        self.cnn = nn.Sequential(Residual(features, wide, down=2), Residual(wide, features))
+        self.directions = Directions(sizes)
+        self.U = nn.Sequential(
+            nn.Linear(in_features=features, out_features=wide),
+            normed(wide),
+            nn.Linear(in_features=wide, out_features=features),
+            normed(features),
+            nn.Linear(in_features=features, out_features=sizes.code_size),
+        )
+
+    def forward(self, attended: Tensor, attended_next: Tensor) -> Tensor:
+        """Args: φ̃_t and φ_{t+1} times their attention, each (n, features, h, w).   Returns: U(d_t) (n, code_size)."""
+        maps = self.cnn(torch.cat([attended, attended_next]))
+        with torch.autocast(device_type=maps.device.type, enabled=False):
+            psi, psi_next = reduce(maps.float(), "(pair n) c h w -> pair n c", "mean", pair=2).unbind()
+            return self.U(self.directions(psi, psi_next))
+
+
+def normed(width: int) -> nn.Sequential:
+    """Batch norm and LeakyReLU of vectors (n, width)."""
+    return nn.Sequential(nn.BatchNorm1d(num_features=width), nn.LeakyReLU(negative_slope=SLOPE))

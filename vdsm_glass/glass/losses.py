@@ -1,0 +1,167 @@
+"""The losses of GLASS, Eqs. (1)-(11), as raw terms.
+
+Where the paper sums over time and takes norms over pixels, means are taken: over pixels, channels, time and batch. The
+weights of Table 6 then mean the same for every frame size and length. All is computed in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, reduce
+from torch import Tensor
+
+from vdsm_glass.glass.gma import Layers, Motion
+
+if TYPE_CHECKING:
+    from vdsm_glass.glass.lma import Rollout
+
+Perceptual = Callable[[Tensor, Tensor], Tensor]
+"""(drawn, target), each (n, 3, h, w) in [-1, 1] -> a scalar."""
+
+MOTION_FLOOR = 1e-3
+FRAMES = "b t c h w -> (b t) c h w"
+
+
+def gma_terms(
+    video: Tensor,
+    layers: Layers,
+    motion: Motion,
+    *,
+    weights: Mapping[str, float],
+    theta: float,
+    perceptual: Perceptual | None,
+    recf_levels: int = 1,
+    motion_weighted_recj: bool = False,
+) -> dict[str, Tensor]:
+    """Eqs. (1)-(5), those whose weight is not 0.
+
+    Args:
+        video: (b, t, 3, h, w) in [-1, 1].
+        layers, motion: what GMA made of it.
+        weights: of the terms, by name.
+        theta: θ of Eq. (2).
+        perceptual: L_VGG; None leaves `vgg` out.
+        recf_levels: see `foreground_loss`.
+        motion_weighted_recj: see `joint_loss`.
+    """
+    terms: dict[str, Callable[[], Tensor]] = {
+        "bin": lambda: binarisation_loss(layers.m),
+        "size": lambda: size_loss(layers.m, theta=theta),
+        "recf": lambda: foreground_loss(layers.f[:, 1:], motion.f_moved, levels=recf_levels),
+        "recb": lambda: (layers.b_hat[:, 1:] - motion.b_moved).abs().mean(),
+        "recj": lambda: joint_loss(video, motion, motion_weighted=motion_weighted_recj),
+    }
+    if perceptual is not None:
+        drawn, target = rearrange(motion.b_moved, FRAMES), rearrange(layers.b_hat[:, 1:], FRAMES)
+        terms["vgg"] = lambda: perceptual(drawn, target)
+    return {name: term() for name, term in terms.items() if weights[name]}
+
+
+def binarisation_loss(m: Tensor) -> Tensor:
+    """L_BIN = E[min{m, 1 - m}].  [Eq. (1)]   m: any shape, in (0, 1)."""
+    return torch.minimum(m, 1 - m).mean()
+
+
+def size_loss(m: Tensor, *, theta: float) -> Tensor:
+    """L_SIZE = E_t |E[m_t] - θ|.  [Eq. (2)]   m: (b, t, 1, h, w)."""
+    return (reduce(m, "b t 1 h w -> b t", "mean") - theta).abs().mean()
+
+
+def foreground_loss(f_next: Tensor, f_moved: Tensor, *, levels: int = 1) -> Tensor:
+    """L_RECF = ‖f_{t+1} - f_t∘Δ_F‖², over `levels` average-pooled copies, each of half the size.  [Eq. (3)]
+
+    The paper has one level. A sprite that is one step away from its copy may not overlap it enough for the gradient to
+    point the right way; smaller copies overlap. Pooling is linear, so the difference is pooled.
+
+    Args: f_next, f_moved: (b, t, 3, h, w).
+    """
+    difference = rearrange(f_next - f_moved, FRAMES)
+    loss = difference.square().mean()
+    for _ in range(levels - 1):
+        difference = F.avg_pool2d(difference, kernel_size=2)
+        loss = loss + difference.square().mean()
+    return loss
+
+
+def joint_loss(video: Tensor, motion: Motion, *, motion_weighted: bool = False) -> Tensor:
+    """L_RECJ = ‖(f_t ⊙ m_t)∘Δ_F + (b̂_t∘Δ_B) ⊙ (1 - m_t∘Δ_F) - I_{t+1}‖₁.  [Eq. (5)]
+
+    Foreground and mask are shifted first and multiplied then, which is the same where masks are binary.
+
+    Args:
+        video: (b, t, 3, h, w) in [-1, 1].
+        motion_weighted: the authors' weight per pixel, Σ_c |I_{t+1} - I_t| + |Î_{t+1} - Î_t| + 0.001, without gradient.
+    """
+    drawn = motion.f_moved * motion.m_moved + motion.b_moved * (1 - motion.m_moved)
+    error = (drawn - video[:, 1:]).abs()
+    if motion_weighted:
+        error = error * (motion_weight(video, drawn) + MOTION_FLOOR)
+    return error.mean()
+
+
+def lma_terms(
+    layers: Layers,
+    motion: Motion,
+    rollout: Rollout,
+    *,
+    weights: Mapping[str, float],
+    perceptual: Perceptual | None,
+) -> dict[str, Tensor]:
+    """Eqs. (6)-(11), those whose weight is not 0. None of them reaches GMA.
+
+    Args: as `gma_terms`; rollout is LMA's drawing of frames 2..T.
+    """
+    f, m = layers.f.detach(), layers.m.detach()
+    target, actions = f[:, 1:], rollout.actions
+    scales = [(drawn, resized(target, like=drawn)) for drawn in rollout.frames]
+    terms: dict[str, Callable[[], Tensor]] = {
+        "commitment": lambda: actions.commitment,
+        "codebook": lambda: actions.codebook,
+        "recu": lambda: weighted_loss(scales, motion_weight(f, rollout.frames[-1])),
+        "recs": lambda: weighted_loss(
+            scales, channel_sum(motion.f_moved.detach() - target) + channel_sum(rollout.frames[-1].detach() - target)
+        ),
+        "msk": lambda: (rollout.mask.float() - m[:, 1:]).abs().mean(),
+        "cyc": lambda: (rollout.phi.detach().float() - rollout.phi_hat.float()).abs().mean(),
+    }
+    if perceptual is not None:
+        terms["lma_vgg"] = lambda: torch.stack(
+            [perceptual(rearrange(drawn, FRAMES), rearrange(wanted, FRAMES)) for drawn, wanted in scales]
+        ).mean()
+    return {name: term() for name, term in terms.items() if weights[name]}
+
+
+def motion_weight(f: Tensor, f_hat: Tensor) -> Tensor:
+    """ω_UNS = ‖f_t - f_{t+1}‖₁ + ‖f̂_t - f̂_{t+1}‖₁ per pixel, without gradient; f̂_1 is f_1.  [Eq. (7)]
+
+    Args: f (b, t, 3, h, w), without gradient; f_hat (b, t-1, 3, h, w), frames 2..T.   Returns: (b, t-1, 1, h, w).
+    """
+    drawn = torch.cat([f[:, :1], f_hat.detach().float()], dim=1)
+    return channel_sum(f[:, :-1] - f[:, 1:]) + channel_sum(drawn[:, :-1] - drawn[:, 1:])
+
+
+def weighted_loss(scales: list[tuple[Tensor, Tensor]], weight: Tensor) -> Tensor:
+    """‖sg[ω] ⊙ (f_{t+1} - f̂_{t+1})‖₁, the mean over the scales.  [Eqs. (7) and (9)]
+
+    Args: scales: (drawn, target) pairs, each (b, t, 3, h_s, w_s). weight: (b, t, 1, h, w), of the finest scale.
+    """
+    losses = [(resized(weight, like=drawn) * (wanted - drawn.float()).abs()).mean() for drawn, wanted in scales]
+    return torch.stack(losses).mean()
+
+
+def resized(pictures: Tensor, *, like: Tensor) -> Tensor:
+    """Pictures (b, t, c, h, w), bilinearly resized to the height and width of `like`."""
+    if pictures.shape[-2:] == like.shape[-2:]:
+        return pictures
+    b = pictures.shape[0]
+    smaller = F.interpolate(rearrange(pictures, FRAMES), size=like.shape[-2:], mode="bilinear", align_corners=False)
+    return rearrange(smaller, "(b t) c h w -> b t c h w", b=b)
+
+
+def channel_sum(difference: Tensor) -> Tensor:
+    """‖·‖₁ per pixel: (b, t, c, h, w) -> (b, t, 1, h, w)."""
+    return reduce(difference.abs(), "b t c h w -> b t 1 h w", "sum")

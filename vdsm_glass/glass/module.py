@@ -1,0 +1,204 @@
+"""GLASS as a LightningModule: it only wires."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio
+
+from data_modules.batch import VideoBatch
+from data_modules.errors import UserError
+from vdsm_glass.checkpoints import as_dataclass
+from vdsm_glass.generate.animate import ActionSequence, animate, infer, inferred
+from vdsm_glass.glass.gma import Layers, Motion
+from vdsm_glass.glass.lma import Actions
+from vdsm_glass.glass.losses import gma_terms, lma_terms
+from vdsm_glass.glass.net import GLASS
+from vdsm_glass.glass.sizes import GMASizes, LMASizes
+from vdsm_glass.glass.weights import Weights
+from vdsm_glass.layers import vgg
+
+SMALLEST_PERCEPTUAL = 64
+"""Pixels of a frame's shorter side at least, where L_VGG compares frames of a quarter of that."""
+
+
+class GLASSModule(LightningModule):
+    """Global and local motion analysis, trained jointly after a start with GMA alone.  [GLASS section 4, appendix B.2]
+
+    Args:
+        gma, lma: widths and variants; the defaults are the paper's for W-Sprites.
+        weights: λ of the losses (Table 6).
+        theta: θ of Eq. (2), the share of the frame that the foreground covers.
+        gma_steps: optimiser steps in which LMA is not run.
+        perceptual: L_VGG with the weights of VGG-19, with random ones, or none.
+        perceptual_weights: their file, if it is not in the cache.
+        learning_rate, weight_decay: Adam's.
+        lma_learning_rate: that of LMA alone; the paper has one for both, which is the default.
+        learning_rate_drop: [step, factor] pairs: from that step on, the rate is that much smaller.
+        motion_weighted_recj: weight L_RECJ by motion, as the authors' implementation does; Eq. (5) has no weight.
+        shifts_from_inpainted: P_b sees inpainted backgrounds, as in their implementation.
+        checkpoint_gradients: keep less of each of the RNN's steps for the backward pass, and compute it again.
+        channels_last: lay pictures out with channels last.
+        compile: compile the networks, the recurrence excepted.
+
+    Raises: UserError, VGG-19 is asked for and its weights are not there.
+    """
+
+    needs_unused_parameters = True
+    """At first LMA has no gradient; DDP has to be told that this may happen."""
+
+    def __init__(
+        self,
+        gma: GMASizes = GMASizes(),  # noqa: B008  (frozen)
+        lma: LMASizes = LMASizes(),  # noqa: B008
+        weights: Weights = Weights(),  # noqa: B008
+        theta: float = 0.06,
+        gma_steps: int = 3000,
+        perceptual: vgg.Kind = "vgg19",
+        perceptual_weights: Path | None = None,
+        learning_rate: float = 4e-4,
+        weight_decay: float = 1e-6,
+        lma_learning_rate: float | None = None,
+        learning_rate_drop: tuple[int, float] = (300_000, 0.3),
+        motion_weighted_recj: bool = False,
+        shifts_from_inpainted: bool = False,
+        checkpoint_gradients: bool = False,
+        channels_last: bool = False,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        gma, lma = as_dataclass(gma, GMASizes), as_dataclass(lma, LMASizes)
+        self.save_hyperparameters(
+            {"gma": asdict(gma), "lma": asdict(lma), "theta": theta, "shifts_from_inpainted": shifts_from_inpainted}
+        )
+        self.net = GLASS(
+            gma=gma,
+            lma=lma,
+            theta=theta,
+            shifts_from_inpainted=shifts_from_inpainted,
+            checkpoint_gradients=checkpoint_gradients,
+        )
+        self.perceptual = vgg.make(perceptual, weights=perceptual_weights)
+        self.weights, self.theta = weights, theta
+        self.gma_steps = gma_steps
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.lma_learning_rate = learning_rate if lma_learning_rate is None else lma_learning_rate
+        self.learning_rate_drop = learning_rate_drop
+        self.motion_weighted_recj = motion_weighted_recj
+        # What the schedules move: frames of a clip, how many of them are real to the RNN, levels of L_RECF.
+        self.T: int | None = None
+        self.T_f = 1
+        self.recf_levels = 1
+        self.last_terms: dict[str, Tensor] = {}
+        if channels_last:
+            self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        if compile:
+            for part in (self.net.gma.M, self.net.gma.N, self.net.lma.E, self.net.lma.D):
+                part.compile()
+
+    def schedule(self, *, T: int | None = None, T_f: int | None = None, recf_levels: int | None = None) -> None:
+        """Sets what is given; called by the schedules' callback."""
+        self.T = self.T if T is None else T
+        self.T_f = self.T_f if T_f is None else T_f
+        self.recf_levels = self.recf_levels if recf_levels is None else recf_levels
+
+    def training_step(self, batch: VideoBatch) -> Tensor:
+        video = self.checked(batch)[:, : self.T]
+        terms, layers, motion = self.global_terms(video)
+        if self.trainer.global_step >= self.gma_steps:
+            terms |= self.local_terms(layers, motion, T_f=self.T_f)[0]
+        loss = self.weights.total(terms)
+        # Named in the error if one of them is not finite.
+        self.last_terms = {name: term.detach() for name, term in terms.items()}
+        self.log_terms("train", terms, loss=loss, clips=len(batch))
+        return loss
+
+    def validation_step(self, batch: VideoBatch) -> dict[str, Any]:
+        return self.score("val", batch)
+
+    def test_step(self, batch: VideoBatch) -> dict[str, Any]:
+        return self.score("test", batch)
+
+    def predict_step(self, batch: VideoBatch) -> ActionSequence:
+        self.checked(batch)
+        return infer(self.net, batch.video).actions
+
+    def score(self, stage: str, batch: VideoBatch) -> dict[str, Any]:
+        """Logs every raw term with T_f = 1, and the PSNR in dB of the video rebuilt from its first frame.
+
+        Returns: `inference` and `animation`, for the callbacks that evaluate them.
+        """
+        video = self.checked(batch)
+        terms, layers, motion = self.global_terms(video)
+        local, actions = self.local_terms(layers, motion, T_f=1)
+        terms |= local
+        inference = inferred(layers, motion, actions)
+        animation = animate(self.net, batch.video[:, 0], inference.actions)
+        psnr = peak_signal_noise_ratio(
+            animation.video[:, 1:], batch.video[:, 1:], data_range=1.0, dim=(1, 2, 3, 4), reduction="elementwise_mean"
+        )
+        self.log_terms(stage, terms, loss=self.weights.total(terms), clips=len(batch), psnr=psnr)
+        return {"inference": inference, "animation": animation}
+
+    def global_terms(self, video: Tensor) -> tuple[dict[str, Tensor], Layers, Motion]:
+        """Eqs. (1)-(5) of video (b, t, 3, h, w) in [-1, 1], and the analysis they were computed from."""
+        layers, motion = self.net.gma(video)
+        terms = gma_terms(
+            video,
+            layers,
+            motion,
+            weights=self.weights.of_terms,
+            theta=self.theta,
+            perceptual=self.perceptual,
+            recf_levels=self.recf_levels,
+            motion_weighted_recj=self.motion_weighted_recj,
+        )
+        return terms, layers, motion
+
+    def local_terms(self, layers: Layers, motion: Motion, *, T_f: int) -> tuple[dict[str, Tensor], Actions]:
+        """Eqs. (6)-(11), and the actions they were computed with; LMA sees GMA's results without their gradient."""
+        rollout = self.net.lma(layers.f.detach(), motion.f_moved.detach(), motion.delta_F.detach(), T_f=T_f)
+        terms = lma_terms(layers, motion, rollout, weights=self.weights.of_terms, perceptual=self.perceptual)
+        return terms, rollout.actions
+
+    def log_terms(self, stage: str, terms: dict[str, Tensor], *, loss: Tensor, clips: int, **extra: Tensor) -> None:
+        """Logs raw terms, each a mean over what it is taken of, and the loss."""
+        in_training = stage == "train"
+        values = {f"{stage}/{name}": value for name, value in (terms | {"loss": loss} | extra).items()}
+        options: dict[str, Any] = {"batch_size": clips, "sync_dist": not in_training}
+        self.log_dict(values, on_step=in_training, on_epoch=not in_training, **options)
+        self.log("loss" if in_training else f"{stage}_loss", loss, prog_bar=True, logger=False, **options)
+
+    def checked(self, batch: VideoBatch) -> Tensor:
+        """The batch's video, (b, t, 3, h, w) in [-1, 1].  Raises: UserError, frames that GLASS cannot take."""
+        _, t, _, h, w = batch.video.shape
+        multiple = LMASizes.FRAME_MULTIPLE
+        if h % multiple or w % multiple:
+            nearest = [max(1, round(side / multiple)) * multiple for side in (h, w)]
+            raise UserError(
+                f"the data gives frames of {h}x{w}, but GLASS takes multiples of {multiple} only; set "
+                f"data.init_args.size to {nearest}, for one"
+            )
+        if self.perceptual is not None and min(h, w) < SMALLEST_PERCEPTUAL:
+            raise UserError(
+                f"the data gives frames of {h}x{w}, but VGG-19 cannot halve a quarter of it four times; set "
+                f"data.init_args.size to {SMALLEST_PERCEPTUAL} or more, or --model.perceptual none"
+            )
+        if t < 2:
+            raise UserError(f"the data gives clips of {t} frame, but motion takes two; set data.init_args.clip_length")
+        return batch.video * 2 - 1
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        groups = [
+            {"params": list(self.net.gma.parameters()), "lr": self.learning_rate},
+            {"params": list(self.net.lma.parameters()), "lr": self.lma_learning_rate},
+        ]
+        optimiser = torch.optim.Adam(groups, weight_decay=self.weight_decay, fused=True)
+        step, factor = self.learning_rate_drop
+        drop = torch.optim.lr_scheduler.MultiStepLR(optimiser, milestones=[step], gamma=factor)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": drop, "interval": "step"}}

@@ -1,0 +1,117 @@
+"""The sizes of GLASS's two halves, and the switches of its ablations.  [GLASS Figs. 9 and 10, Table 3]"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, get_args
+
+Directions = Literal["bilinear", "plain"]
+QuantizerName = Literal["vq", "gumbel"]
+
+
+@dataclass(frozen=True)
+class GMASizes:
+    """Widths of the Global Motion Analysis.  [GLASS Fig. 9]
+
+    Args:
+        mask_channels: of the mask network M: its first convolution and last blocks; the residual blocks between.
+        mask_blocks: M's residual blocks at a quarter of the resolution.
+        shift_channels: of the shift predictors P_f and P_b, convolution by convolution.
+        shift_hidden: of their linear layers.
+        inpaint_channels: of the inpainter N, level by level.
+
+    Raises:
+        ValueError: a width that is no positive number, or a wrong number of them.
+    """
+
+    mask_channels: tuple[int, int] = (64, 256)
+    mask_blocks: int = 9
+    shift_channels: tuple[int, int, int, int, int] = (16, 32, 32, 64, 128)
+    shift_hidden: tuple[int, int] = (64, 32)
+    inpaint_channels: tuple[int, int, int] = (16, 32, 64)
+
+    def __post_init__(self) -> None:
+        check_widths(self, may_be_zero={"mask_blocks"})
+
+
+@dataclass(frozen=True)
+class LMASizes:
+    """Widths of the Local Motion Analysis, and its ablations.  [GLASS Fig. 10; defaults are those of W-Sprites]
+
+    Args:
+        encoder_channels: of the encoder E, level by level; the last is the width of φ and ψ.
+        code_channels: of e_t = C(φ_t) and of the embeddings of Δ_F and a_t; Tennis 16.
+        hidden: of the first and the last ConvLSTM and of s_t; Tennis 64.
+        hidden_middle: of the ConvLSTM at half the resolution.
+        decoder_channels: of the decoder D, scale by scale.
+        action_channels: of the action network A, within its residual blocks and U.
+        bilinear_maps: P, how many T^i unfold ψ_{t+1}.
+        bilinear_width: of ψ^i_{t+1} between them.
+        code_size: of a prototype c_k, which is an action a_t.
+        actions: K, the number of local actions; Tennis 4, BAIR 2.
+        directions: "plain" takes d_t = ψ_{t+1} - ψ_t ("Plain directions" of Table 3).
+        quantizer: "gumbel" samples the action from predicted probabilities ("Gumbel" of Table 3).
+        modulated: False concatenates the embeddings to the input of common convolutions ("No modulated convs").
+        joint_input: both embeddings enter all blocks of the RNN ("Joint input").
+        noise_channels: channels of noise beside e_t, zero in evaluation. The paper has none, the authors' code 8 on
+            Tennis.
+        revive_after: a prototype that no pair has chosen for so many steps is put where a pair is; 0, as in the paper,
+            leaves it.
+
+    Raises:
+        ValueError: a width that is no positive number, a wrong number of them, or an option that does not exist.
+    """
+
+    # The encoder divides the resolution by 8, the middle of the RNN by another 2.
+    FRAME_MULTIPLE: ClassVar[int] = 16
+
+    encoder_channels: tuple[int, int, int] = (16, 32, 64)
+    code_channels: int = 8
+    hidden: int = 32
+    hidden_middle: int = 64
+    decoder_channels: tuple[int, int, int] = (128, 64, 32)
+    action_channels: int = 128
+    bilinear_maps: int = 4
+    bilinear_width: int = 128
+    code_size: int = 16
+    actions: int = 6
+    directions: Directions = "bilinear"
+    quantizer: QuantizerName = "vq"
+    modulated: bool = True
+    joint_input: bool = False
+    noise_channels: int = 0
+    revive_after: int = 0
+
+    def __post_init__(self) -> None:
+        check_widths(self, may_be_zero={"noise_channels", "revive_after"})
+        check_option("directions", self.directions, get_args(Directions))
+        check_option("quantizer", self.quantizer, get_args(QuantizerName))
+        if self.actions < 2:
+            raise ValueError(f"actions is {self.actions}, expected K, the number of local actions, 2 or more")
+
+    @property
+    def features(self) -> int:
+        """Channels of φ, and the width of ψ."""
+        return self.encoder_channels[-1]
+
+
+def check_widths(sizes: GMASizes | LMASizes, *, may_be_zero: set[str]) -> None:
+    """Raises: ValueError, a number below 1 (below 0 in `may_be_zero`), or as many widths as the class does not have."""
+    for field in fields(sizes):
+        value: Any = getattr(sizes, field.name)
+        if isinstance(value, str | bool):
+            continue
+        widths = value if isinstance(value, tuple | list) else (value,)
+        least = 0 if field.name in may_be_zero else 1
+        if any(not isinstance(width, int) or width < least for width in widths):
+            raise ValueError(f"{field.name} is {value!r}, expected whole numbers, {least} or more")
+        if isinstance(field.default, tuple) and len(widths) != len(field.default):
+            raise ValueError(
+                f"{field.name} is {value!r}: {len(widths)} widths, expected {len(field.default)}, as in {field.default}"
+            )
+
+
+def check_option(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raises: ValueError, `value` is none of `known`."""
+    if value not in known:
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(known)}")

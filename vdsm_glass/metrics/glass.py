@@ -1,0 +1,104 @@
+"""GLASS against the labels of a dataset that has them: what is scored against what.  [GLASS section 6]"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from einops import rearrange, repeat
+from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection, SumMetric
+
+from data_modules.batch import VideoBatch
+from vdsm_glass.generate.animate import Animation, Inference
+from vdsm_glass.glass.net import GLASS
+from vdsm_glass.metrics.masks import MaskIoU
+from vdsm_glass.metrics.motion import AngleAccuracy, ShiftError, in_walk_units
+from vdsm_glass.metrics.nmi import ActionNMI
+
+LAYERS = ("foreground", "background")
+ERROR, PAPER_UNITS, ANGLE = "shift_error", "shift_error_paper_units", "angle_accuracy"
+
+
+class GLASSScores(nn.Module):
+    """The labelled evaluation; what the labels of a dataset do not allow to be asked is left out.
+
+    `compute` gives by name, as scalars:
+
+    `clips`: how many were seen.
+    `miou`, `miou_thresholded`: M's masks of the real frames against the true ones, see `MaskIoU`.
+    `miou_re`, `miou_re_thresholded`: M's masks of the frames animated from the first frame, which itself is not
+    counted, against the true ones.
+    `foreground_shift_error`, `..._min`, `..._max`: see `ShiftError`; `foreground_angle_accuracy`: see `AngleAccuracy`.
+    `foreground_shift_error_paper_units`, `..._min`, `..._max`: Table 2's arithmetic, which mixes units, see
+    `in_walk_units`; `..._paper_units_perfect`, ...: what a perfect predictor gets there.
+    `background_...`: the same of the background.
+    `nmi_g`, `nmi_rand`, `nmi_s`, `con`: see `ActionNMI`.
+
+    Args:
+        actions: K, the number of local actions.
+        walks: how far each layer's walk reaches, (x, y) in pixels of the frame; without it nothing is in paper units.
+    """
+
+    def __init__(self, *, actions: int, walks: Mapping[str, tuple[float, float]] | None = None) -> None:
+        super().__init__()
+        self.walks = dict(walks or {})
+        self.clips = SumMetric()
+        self.masks = collection({"miou": MaskIoU(), "miou_re": MaskIoU()})
+        kinds = (ERROR, PAPER_UNITS, f"{PAPER_UNITS}_perfect")
+        self.shifts = collection({f"{layer}_{kind}": ShiftError() for layer in LAYERS for kind in kinds})
+        self.angles = collection({f"{layer}_{ANGLE}": AngleAccuracy() for layer in LAYERS})
+        self.nmi = ActionNMI(actions=actions)
+
+    def update(self, net: GLASS, batch: VideoBatch, *, inference: Inference, animation: Animation) -> None:
+        """Args: batch, decoded; inference of its videos; animation of their first frames by what was inferred."""
+        self.clips.update(len(batch))
+        if batch.mask is not None:
+            self.masks["miou"].update(inference.layers.m, batch.mask)
+            drawn = rearrange(animation.video[:, 1:], "b t c h w -> (b t) c h w")
+            again = rearrange(net.gma.M(2 * drawn - 1), "(b t) c h w -> b t c h w", b=len(batch))
+            self.masks["miou_re"].update(again, batch.mask[:, 1:])
+        for layer in LAYERS:
+            target = getattr(batch, f"{layer}_shift")
+            if target is not None:
+                self.update_shift(layer, getattr(inference.actions, f"{layer}_shift"), target)
+        if batch.local_action is not None:
+            # Frame t + 1 shows what was done on the way from t to t + 1.
+            true = batch.local_action[:, 1:]
+            identity = repeat(batch.identity, "b -> b t", t=true.shape[1])
+            self.nmi.update(predicted=inference.actions.local_action, true=true, identity=identity)
+
+    def update_shift(self, layer: str, predicted: Tensor, target: Tensor) -> None:
+        """Args: layer, one of `LAYERS`; predicted, target: (b, t-1, 2) in pixels."""
+        self.shifts[f"{layer}_{ERROR}"].update(predicted, target)
+        self.angles[f"{layer}_{ANGLE}"].update(predicted, target)
+        if layer in self.walks:
+            mixed = in_walk_units(target, self.walks[layer])
+            self.shifts[f"{layer}_{PAPER_UNITS}"].update(predicted, mixed)
+            self.shifts[f"{layer}_{PAPER_UNITS}_perfect"].update(target, mixed)
+
+    def compute(self) -> dict[str, Tensor]:
+        """The scores of all processes together; to be called by each of them."""
+        named = {"clips": self.clips.compute()}
+        for name, iou in computed(self.masks):
+            named |= {name: iou["soft"], f"{name}_thresholded": iou["thresholded"]}
+        for name, error in computed(self.shifts):
+            named |= {name: error["mean"], f"{name}_min": error["min"], f"{name}_max": error["max"]}
+        named |= {name: accuracy for name, accuracy in computed(self.angles) if not accuracy.isnan()}
+        return named | (self.nmi.compute() if self.nmi.update_called else {})
+
+    def reset(self) -> None:
+        """Forgets all batches."""
+        for metric in self.modules():
+            if isinstance(metric, Metric):
+                metric.reset()
+
+
+def collection(metrics: dict[str, Metric]) -> MetricCollection:
+    """Metrics by name, each updated on its own."""
+    return MetricCollection(dict(metrics), compute_groups=False)
+
+
+def computed(metrics: MetricCollection) -> Iterator[tuple[str, Any]]:
+    """The results of those metrics that have seen something, by name."""
+    return ((name, metric.compute()) for name, metric in metrics.items(copy_state=False) if metric.update_called)

@@ -1,0 +1,57 @@
+"""Masks against true masks."""
+
+from __future__ import annotations
+
+import torch
+from einops import reduce
+from torch import Tensor
+from torchmetrics import Metric
+
+
+def soft_iou(predicted: Tensor, target: Tensor) -> Tensor:
+    """Σ m̂ m / Σ (1 - (1 - m̂)(1 - m)) over the pixels of each frame, the IoU of GLASS's Table 1.
+
+    For masks of zeros and ones it is the usual intersection over union.
+
+    Args: predicted, target: (..., 1, h, w) in [0, 1].   Returns: (...) in [0, 1]; 1 where both are empty.
+    """
+    intersection, union = (
+        reduce(part, "... 1 h w -> ...", "sum") for part in (predicted * target, 1 - (1 - predicted) * (1 - target))
+    )
+    return torch.where(union > 0, intersection / union.clamp(min=torch.finfo(union.dtype).tiny), 1.0)
+
+
+class MaskIoU(Metric):
+    """mIoU: `soft_iou` per frame, then the mean over all frames.  [GLASS section 6, Table 1]
+
+    `compute` gives `soft`, of the mask as it is, which is what the paper publishes, and `thresholded`, of the mask cut
+    at 0.5; both scalars in [0, 1].
+
+    >>> metric = MaskIoU()
+    >>> metric.update(torch.tensor([[[[1.0, 0.6]]]]), torch.tensor([[[[1.0, 0.0]]]]))
+    >>> {name: round(value.item(), 3) for name, value in metric.compute().items()}
+    {'soft': 0.625, 'thresholded': 0.5}
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    soft: Tensor
+    thresholded: Tensor
+    frames: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("soft", "thresholded", "frames"):
+            self.add_state(name, default=torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, predicted: Tensor, target: Tensor) -> None:
+        """Args: predicted (..., 1, h, w) in [0, 1]; target (..., 1, h, w) in {0, 1}."""
+        predicted, target = predicted.float(), target.float()
+        self.soft += soft_iou(predicted, target).sum()
+        self.thresholded += soft_iou((predicted > 0.5).float(), target).sum()
+        self.frames += target[..., 0, 0, 0].numel()
+
+    def compute(self) -> dict[str, Tensor]:
+        return {"soft": self.soft / self.frames, "thresholded": self.thresholded / self.frames}

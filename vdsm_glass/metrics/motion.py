@@ -1,0 +1,116 @@
+"""Shifts against true shifts."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+
+RIGHT_DIRECTION = math.cos(math.radians(45))
+
+
+def shift_error(predicted: Tensor, target: Tensor) -> Tensor:
+    """‖Δ̂ - Δ‖₂.  [GLASS section 6]   Args: (..., 2) each, in pixels.   Returns: (...) in pixels."""
+    return torch.linalg.vector_norm(predicted - target, dim=-1)
+
+
+def right_direction(predicted: Tensor, target: Tensor) -> Tensor:
+    """∠(Δ̂, Δ) < 45°; a Δ̂ of zero has no direction, so it is never right.  [GLASS section 6]
+
+    Args: (..., 2) each.   Returns: (...) bool, meaningless where target is zero.
+    """
+    return F.cosine_similarity(predicted, target, dim=-1) > RIGHT_DIRECTION
+
+
+def in_walk_units(shift: Tensor, walk: tuple[float, float]) -> Tensor:
+    """2 Δ / R, the ground truth of the published Table 2: R is how far the layer's walk reaches, not the frame's size.
+
+    The published errors are ‖Δ̂ - 2 Δ / R‖₂ with Δ̂ in pixels of the frame, so nothing that predicts well scores near
+    zero, and the score grows with the share of frames that move. With the authors' data a perfect predictor gets:
+
+    - foreground: steps of 7 px, R = (128 - 64, 96 - 64) = (64, 32): at most 7 - 2·7/64 = 6.78, about 3.8 on average
+      (published: 4.34, at most 8.32);
+    - background: steps of 2 pixels of a landscape of which two make one of the frame, R = 25 of them, which is 12.5 px:
+      at most 1 - 2·1/12.5 = 0.84, about 0.51 on average (published: 0.51, at most 0.86).
+
+    Our landscape moves 2 px of the frame in R = 50 px, where a perfect predictor gets at most 2 - 2·2/50 = 1.92. That
+    is why a perfect predictor's score on the data at hand is always given beside the score.
+
+    Args: shift (..., 2) and walk R (x, y), both in pixels of the frame.   Returns: (..., 2), a part of half the walk.
+    """
+    return 2 * shift / shift.new_tensor(walk)
+
+
+class ShiftError(Metric):
+    """Shift error in pixels over all pairs of frames.  [GLASS Table 2]
+
+    `compute` gives scalars in pixels: `mean`, `min`, `max`.
+
+    >>> metric = ShiftError()
+    >>> metric.update(torch.tensor([[7.0, 0.5], [0.0, 0.1]]), torch.tensor([[7.0, 0.0], [0.0, 0.0]]))
+    >>> {name: round(value.item(), 3) for name, value in metric.compute().items()}
+    {'mean': 0.3, 'min': 0.1, 'max': 0.5}
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+
+    total: Tensor
+    pairs: Tensor
+    least: Tensor
+    largest: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", default=torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("pairs", default=torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("least", default=torch.tensor(math.inf), dist_reduce_fx="min")
+        self.add_state("largest", default=torch.tensor(0.0), dist_reduce_fx="max")
+
+    def update(self, predicted: Tensor, target: Tensor) -> None:
+        """Args: predicted, target: (..., 2) in pixels, (x, y)."""
+        error = shift_error(predicted.float(), target.float())
+        self.total += error.sum()
+        self.pairs += error.numel()
+        self.least = torch.minimum(self.least, error.min())
+        self.largest = torch.maximum(self.largest, error.max())
+
+    def compute(self) -> dict[str, Tensor]:
+        return {"mean": self.total / self.pairs, "min": self.least, "max": self.largest}
+
+
+class AngleAccuracy(Metric):
+    """∠-ACC in [0, 1]: of the pairs whose true shift is not zero, those whose direction is right.  [GLASS section 6]
+
+    `compute` gives a scalar; NaN where nothing has moved.
+
+    >>> metric = AngleAccuracy()
+    >>> metric.update(torch.tensor([[3.0, 2.0], [2.0, 3.0], [5.0, 5.0]]), torch.tensor([[7.0, 0], [7.0, 0], [0, 0]]))
+    >>> metric.compute().item()
+    0.5
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    right: Tensor
+    moving: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("right", "moving"):
+            self.add_state(name, default=torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, predicted: Tensor, target: Tensor) -> None:
+        """Args: predicted, target: (..., 2), (x, y)."""
+        moving = (target != 0).any(dim=-1)
+        self.right += (right_direction(predicted.float(), target.float()) & moving).sum()
+        self.moving += moving.sum()
+
+    def compute(self) -> Tensor:
+        return self.right / self.moving

@@ -1,0 +1,88 @@
+"""Inferred actions against true actions, whatever their names and numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+
+def nmi(true: np.ndarray, predicted: np.ndarray) -> float:
+    """NMI(X, Y) = 2 I(X, Y) / (H(X) + H(Y)), scikit-learn's.  [GLASS Eq. (12)]
+
+    Args: (n,) labels each.   Returns: in [0, 1]; 1 where either side has one label only and they agree in that.
+
+    >>> round(nmi(np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 0, 1, 2, 2])), 6)
+    0.515804
+    """
+    from sklearn.metrics import normalized_mutual_info_score
+
+    return float(normalized_mutual_info_score(true, predicted, average_method="arithmetic"))
+
+
+def identity_nmi(identity: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> float:
+    """NMI_S, the mean over identities of the NMI of each one's pairs.  [GLASS section 6]   Args: (n,) each."""
+    scores = [nmi(true[identity == one], predicted[identity == one]) for one in np.unique(identity)]
+    return float(np.mean(scores))
+
+
+def random_nmi(true: np.ndarray, *, actions: int, seed: int) -> float:
+    """NMI_RAND, that of labels drawn uniformly from `actions` ones.  [GLASS section 6]
+
+    True labels are sorted first: the score depends on how often they occur and not on their order, which would depend
+    on the number of processes.
+
+    Args: true (n,); actions K.
+    """
+    return nmi(np.sort(true), np.random.default_rng(seed).integers(actions, size=len(true)))
+
+
+class ActionNMI(Metric):
+    """NMI of inferred and true local actions over all pairs of frames.  [GLASS section 6, Table 3]
+
+    `compute` gives scalars: `nmi_g`, NMI_G over all pairs; `nmi_rand`, see `random_nmi`; and where identities are known
+    `nmi_s`, NMI_S, and `con`, CON = NMI_S - NMI_G. NMI grows as pairs get fewer, also of labels drawn at random: NMI_S,
+    and CON with it, are comparable only between data with the same number of pairs for each identity.
+
+    Labels are kept, 24 bytes a pair of frames, as entropies cannot be summed over batches.
+
+    Args:
+        actions: K, for NMI_RAND.
+        seed: of NMI_RAND's labels.
+
+    >>> metric = ActionNMI(actions=3)
+    >>> labels = torch.tensor([0, 0, 1, 1])
+    >>> metric.update(predicted=2 - labels, true=labels, identity=torch.zeros(4, dtype=torch.int64))
+    >>> metric.compute()["nmi_g"].item()
+    1.0
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    labels: list[Tensor]
+
+    def __init__(self, *, actions: int, seed: int = 0) -> None:
+        super().__init__()
+        self.actions = actions
+        self.seed = seed
+        self.add_state("labels", default=[], dist_reduce_fx="cat")
+
+    def update(self, *, predicted: Tensor, true: Tensor, identity: Tensor) -> None:
+        """Args: all int64 and of one shape, an entry a pair of frames; identity -1 where unknown."""
+        self.labels.append(torch.stack([identity.flatten(), true.flatten(), predicted.flatten()], dim=1))
+
+    def compute(self) -> dict[str, Tensor]:
+        rows = dim_zero_cat(self.labels)
+        identity, true, predicted = rows.T.numpy(force=True)
+        results = {
+            "nmi_g": nmi(true, predicted),
+            "nmi_rand": random_nmi(true, actions=self.actions, seed=self.seed),
+        }
+        if identity.min() >= 0:
+            results["nmi_s"] = identity_nmi(identity, true, predicted)
+            results["con"] = results["nmi_s"] - results["nmi_g"]
+        return {name: torch.tensor(value, device=rows.device) for name, value in results.items()}
