@@ -35,8 +35,8 @@ class BilinearMap(nn.Module):
 class Directions(nn.Module):
     """d_t = ψ^P_{t+1} - ψ_t with ψ^i_{t+1} = T^i(W_i ψ_t, ψ^{i-1}_{t+1}), i = 1..P.  [GLASS section 3.2]
 
-    Unfolds the path to ψ_{t+1} before the difference is taken, for motion that comes back to where it was. Batch norm
-    and LeakyReLU follow all T^i but the last. "plain" directions are ψ_{t+1} - ψ_t.  [GLASS Table 3]
+    Unfolds the path to ψ_{t+1} before the difference is taken, for motion that comes back to where it was. A norm and
+    LeakyReLU follow all T^i but the last. "plain" directions are ψ_{t+1} - ψ_t.  [GLASS Table 3]
     """
 
     def __init__(self, sizes: LMASizes) -> None:
@@ -44,7 +44,7 @@ class Directions(nn.Module):
         widths = [sizes.features, *[sizes.bilinear_width] * (sizes.bilinear_maps - 1), sizes.features]
         pairs = list(pairwise(widths)) if sizes.directions == "bilinear" else []
         self.maps = nn.ModuleList(BilinearMap(sizes.features, width_in, width_out) for width_in, width_out in pairs)
-        self.norms = nn.ModuleList(normed(width_out) for _, width_out in pairs[:-1])
+        self.norms = nn.ModuleList(normed(sizes, width_out) for _, width_out in pairs[:-1])
         self.norms.append(nn.Identity())
 
     def forward(self, psi: Tensor, psi_next: Tensor) -> Tensor:
@@ -69,10 +69,11 @@ class ActionNetwork(nn.Module):
         self.directions = Directions(sizes)
         self.U = nn.Sequential(
             nn.Linear(in_features=features, out_features=wide),
-            normed(wide),
+            normed(sizes, wide),
             nn.Linear(in_features=wide, out_features=features),
-            normed(features),
+            normed(sizes, features),
             nn.Linear(in_features=features, out_features=sizes.code_size),
+            nn.BatchNorm1d(num_features=sizes.code_size, affine=False) if sizes.spread_actions else nn.Identity(),
         )
 
     def forward(self, attended: Tensor, attended_next: Tensor) -> Tensor:
@@ -83,6 +84,7 @@ class ActionNetwork(nn.Module):
             return self.U(self.directions(psi, psi_next))
 
 
-def normed(width: int) -> nn.Sequential:
-    """Batch norm and LeakyReLU of vectors (n, width)."""
-    return nn.Sequential(nn.BatchNorm1d(num_features=width), nn.LeakyReLU(negative_slope=SLOPE))
+def normed(sizes: LMASizes, width: int) -> nn.Sequential:
+    """`sizes.vector_norm` and LeakyReLU of vectors (n, width)."""
+    norm = nn.BatchNorm1d(num_features=width) if sizes.vector_norm == "batch" else nn.LayerNorm(normalized_shape=width)
+    return nn.Sequential(norm, nn.LeakyReLU(negative_slope=SLOPE))

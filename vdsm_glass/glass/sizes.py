@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 Directions = Literal["bilinear", "plain"]
 QuantizerName = Literal["vq", "gumbel"]
+VectorNorm = Literal["batch", "layer"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class LMASizes:
         action_channels: of the action network A, within its residual blocks and U.
         bilinear_maps: P, how many T^i unfold ψ_{t+1}.
         bilinear_width: of ψ^i_{t+1} between them.
+        vector_norm: of the vectors within T^i and U, as in the paper, or "layer": products of features are heavy-tailed,
+            and with few pairs a batch their running statistics lie far from any batch's own, so that evaluation sees
+            other actions than training did.
+        spread_actions: batch norm without weights on U(d_t), which then cannot all shrink onto one prototype, as
+            Eq. (6) has them do where the other losses are small. The paper has none.
         code_size: of a prototype c_k, which is an action a_t.
         actions: K, the number of local actions; Tennis 4, BAIR 2.
         directions: "plain" takes d_t = ψ_{t+1} - ψ_t ("Plain directions" of Table 3).
@@ -73,6 +79,8 @@ class LMASizes:
     action_channels: int = 128
     bilinear_maps: int = 4
     bilinear_width: int = 128
+    vector_norm: VectorNorm = "batch"
+    spread_actions: bool = False
     code_size: int = 16
     actions: int = 6
     directions: Directions = "bilinear"
@@ -85,6 +93,7 @@ class LMASizes:
     def __post_init__(self) -> None:
         check_widths(self, may_be_zero={"noise_channels", "revive_after"})
         check_option("directions", self.directions, get_args(Directions))
+        check_option("vector_norm", self.vector_norm, get_args(VectorNorm))
         check_option("quantizer", self.quantizer, get_args(QuantizerName))
         if self.actions < 2:
             raise ValueError(f"actions is {self.actions}, expected K, the number of local actions, 2 or more")

@@ -57,6 +57,26 @@ def test_the_encoder_returns_attention_between_0_and_1_that_is_learned():
     assert last[-1] != 0
 
 
+def test_layer_norms_give_vectors_in_evaluation_as_in_training():
+    torch.manual_seed(0)
+    psi, psi_next = 30 * torch.randn(2, 5, 8).unbind()
+    network = ActionNetwork(small_sizes(vector_norm="layer"))
+    batched = ActionNetwork(small_sizes(vector_norm="batch"))
+    for each, same in ((network, True), (batched, False)):
+        trained = each.train().U(each.directions(psi, psi_next))
+        evaluated = each.eval().U(each.directions(psi, psi_next))
+        assert torch.allclose(trained, evaluated) == same
+
+
+def test_spread_actions_do_not_shrink_onto_a_point():
+    torch.manual_seed(0)
+    network = ActionNetwork(small_sizes(spread_actions=True))
+    maps = 1e-1 * torch.randn(2, 64, 8, 4, 6)
+    u = network(*maps)
+    torch.testing.assert_close(u.mean(dim=0), torch.zeros(u.shape[1]), rtol=0, atol=1e-4)
+    torch.testing.assert_close(u.var(dim=0, correction=0), torch.ones(u.shape[1]), rtol=0.1, atol=0)
+
+
 def test_directions_are_float32_under_half_precision():
     torch.manual_seed(0)
     network = ActionNetwork(small_sizes()).eval()
