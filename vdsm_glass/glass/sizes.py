@@ -48,9 +48,9 @@ class LMASizes:
         action_channels: of the action network A, within its residual blocks and U.
         bilinear_maps: P, how many T^i unfold ψ_{t+1}.
         bilinear_width: of ψ^i_{t+1} between them.
-        vector_norm: of the vectors within T^i and U, as in the paper, or "layer": products of features are heavy-tailed,
-            and with few pairs a batch their running statistics lie far from any batch's own, so that evaluation sees
-            other actions than training did.
+        vector_norm: of the vectors within T^i and U, "batch" as in the paper, or "layer": products of features are
+            heavy-tailed, and with few pairs a batch their running statistics lie far from any batch's own, so that
+            evaluation sees other actions than training did.
         spread_actions: batch norm without weights on U(d_t), which then cannot all shrink onto one prototype, as
             Eq. (6) has them do where the other losses are small. The paper has none.
         code_size: of a prototype c_k, which is an action a_t.

@@ -59,7 +59,7 @@ def test_the_encoder_returns_attention_between_0_and_1_that_is_learned():
 
 def test_layer_norms_give_vectors_in_evaluation_as_in_training():
     torch.manual_seed(0)
-    psi, psi_next = 30 * torch.randn(2, 5, 8).unbind()
+    psi, psi_next = (30 * torch.randn(2, 5, 8)).unbind()
     network = ActionNetwork(small_sizes(vector_norm="layer"))
     batched = ActionNetwork(small_sizes(vector_norm="batch"))
     for each, same in ((network, True), (batched, False)):
