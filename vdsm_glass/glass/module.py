@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ class GLASSModule(LightningModule):
         perceptual_weights: their file, if it is not in the cache.
         learning_rate, weight_decay: Adam's.
         lma_learning_rate: that of LMA alone; the paper has one for both, which is the default.
-        learning_rate_drop: [step, factor] pairs: from that step on, the rate is that much smaller.
+        learning_rate_drop: [step, factor]: from that step on, the rate is that much smaller.
+        lma_learning_rate_drop: that of LMA alone; the paper has one for both, which is the default.
         motion_weighted_recj: weight L_RECJ by motion, as the authors' implementation does; Eq. (5) has no weight.
         shifts_from_inpainted: P_b sees inpainted backgrounds, as in their implementation.
         checkpoint_gradients: keep less of each of the RNN's steps for the backward pass, and compute it again.
@@ -65,6 +67,7 @@ class GLASSModule(LightningModule):
         weight_decay: float = 1e-6,
         lma_learning_rate: float | None = None,
         learning_rate_drop: tuple[int, float] = (300_000, 0.3),
+        lma_learning_rate_drop: tuple[int, float] | None = None,
         motion_weighted_recj: bool = False,
         shifts_from_inpainted: bool = False,
         checkpoint_gradients: bool = False,
@@ -88,7 +91,7 @@ class GLASSModule(LightningModule):
         self.gma_steps = gma_steps
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.lma_learning_rate = learning_rate if lma_learning_rate is None else lma_learning_rate
-        self.learning_rate_drop = learning_rate_drop
+        self.learning_rate_drops = [learning_rate_drop, lma_learning_rate_drop or learning_rate_drop]
         self.motion_weighted_recj = motion_weighted_recj
         # What the schedules move: frames of a clip, how many of them are real to the RNN, levels of L_RECF.
         self.T: int | None = None
@@ -199,6 +202,11 @@ class GLASSModule(LightningModule):
             {"params": list(self.net.lma.parameters()), "lr": self.lma_learning_rate},
         ]
         optimiser = torch.optim.Adam(groups, weight_decay=self.weight_decay, fused=True)
-        step, factor = self.learning_rate_drop
-        drop = torch.optim.lr_scheduler.MultiStepLR(optimiser, milestones=[step], gamma=factor)
+        factors = [partial(dropped, at=at, factor=factor) for at, factor in self.learning_rate_drops]
+        drop = torch.optim.lr_scheduler.LambdaLR(optimiser, lr_lambda=factors)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": drop, "interval": "step"}}
+
+
+def dropped(step: int, *, at: int, factor: float) -> float:
+    """What the learning rate is multiplied by at `step`: `factor` from step `at` on, 1 before."""
+    return factor if step >= at else 1.0

@@ -98,6 +98,18 @@ def test_the_learning_rate_drops_once():
     assert found["lr_scheduler"]["interval"] == "step"
 
 
+def test_lma_may_drop_at_a_step_of_its_own():
+    made = module(learning_rate_drop=(1, 0.3), lma_learning_rate=1e-3, lma_learning_rate_drop=(2, 0.1))
+    found = made.configure_optimizers()
+    optimiser, scheduler = found["optimizer"], found["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(3):
+        rates.append([group["lr"] for group in optimiser.param_groups])
+        optimiser.step()
+        scheduler.step()
+    assert rates == [pytest.approx(pair) for pair in ([4e-4, 1e-3], [1.2e-4, 1e-3], [1.2e-4, 1e-4])]
+
+
 @pytest.mark.parametrize(("shape", "advice"), [((2, 4, 3, 40, 48), r"size to \[32, 48\]"), ((2, 1, 3, 32, 48), "two")])
 def test_frames_that_do_not_fit_are_refused(shape: tuple[int, ...], advice: str):
     with pytest.raises(UserError, match=advice):
