@@ -1,0 +1,163 @@
+"""ADD and MDR: where a detector finds the player in generated frames and in those they should show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from data_modules.errors import UserError
+from vdsm_glass import pretrained
+
+Detections = Mapping[str, Tensor]
+"""What was found in a frame: boxes (n, 4) as x1, y1, x2, y2 in pixels, labels (n,), scores (n,)."""
+
+
+@dataclass(frozen=True)
+class Zone:
+    """Part of a frame in which boxes are of others than the player: all bounds that are given must hold.
+
+    Args: x2_up_to, x1_from, y1_up_to, y1_beyond: x2 <= it, x1 >= it, y1 <= it, y1 > it; in pixels.
+    """
+
+    x2_up_to: float | None = None
+    x1_from: float | None = None
+    y1_up_to: float | None = None
+    y1_beyond: float | None = None
+
+    def holds(self, boxes: Tensor) -> Tensor:
+        """Boxes (n, 4) -> (n,) bool."""
+        x1, y1, x2, _ = boxes.unbind(dim=1)
+        within = torch.ones_like(x1, dtype=torch.bool)
+        if self.x2_up_to is not None:
+            within &= x2 <= self.x2_up_to
+        if self.x1_from is not None:
+            within &= x1 >= self.x1_from
+        if self.y1_up_to is not None:
+            within &= y1 <= self.y1_up_to
+        if self.y1_beyond is not None:
+            within &= y1 > self.y1_beyond
+        return within
+
+
+@dataclass(frozen=True)
+class DetectionProtocol:
+    """Which of a detector's boxes is the player; by default Playable Video Generation's for Tennis.
+
+    Args:
+        label: COCO's number of the class, person.
+        score: a box counts if the detector's score is above it.
+        zones: boxes in any of them do not count: umpires in the upper corners, ball boys at the net.
+        size: height and width of frames that the zones are made for.
+    """
+
+    label: int = 1
+    score: float = 0.8
+    zones: tuple[Zone, ...] = (Zone(x2_up_to=60, y1_up_to=26), Zone(x1_from=200, y1_up_to=26), Zone(y1_beyond=80))
+    size: tuple[int, int] = (96, 256)
+
+    def centre(self, found: Detections) -> Tensor:
+        """The centre (x, y) of the tallest box that counts, in pixels; NaN where there is none.   Returns: (2,)."""
+        boxes = found["boxes"]
+        keep = (found["labels"] == self.label) & (found["scores"] > self.score)
+        for zone in self.zones:
+            keep &= ~zone.holds(boxes)
+        boxes = boxes[keep]
+        if not len(boxes):
+            return found["boxes"].new_full((2,), torch.nan)
+        x1, y1, x2, y2 = boxes[(boxes[:, 3] - boxes[:, 1]).argmax()]
+        return torch.stack([(x1 + x2) / 2, (y1 + y2) / 2])
+
+
+class ADDMDR(Metric):
+    """ADD, the mean distance of detections in pixels over frames detected in both; MDR, missed detections in %.
+
+    MDR is the share of frames detected in the reference that are not in the generated video.  [Playable Video
+    Generation, Menapace et al. 2021]
+
+    `compute` gives scalars `mdr`, and `add` unless no frame is detected in both.
+
+    Args:
+        detector: frames (n, 3, h, w) in [0, 1] -> `Detections` of each.
+        rule: which box counts.
+        chunk: how many frames the detector is given at once.
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+
+    distance: Tensor
+    both: Tensor
+    missed: Tensor
+    in_reference: Tensor
+
+    def __init__(
+        self,
+        detector: nn.Module,
+        *,
+        rule: DetectionProtocol | None = None,
+        name: str = "",
+        checksum: str = "",
+        chunk: int = 8,
+    ) -> None:
+        super().__init__()
+        self.detector = detector
+        self.rule = rule or DetectionProtocol()
+        self.protocol = {"network": name or type(detector).__name__, "checksum": checksum}
+        self.chunk = chunk
+        for state in ("distance", "both", "missed", "in_reference"):
+            self.add_state(state, default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, generated: Tensor, reference: Tensor) -> None:
+        """Args: (b, t, 3, h, w) in [0, 1] each.   Raises: UserError, frames of a size that the zones are not for."""
+        drawn, true = (self.centres(video) for video in (generated, reference))
+        seen, found = ~true.isnan().any(dim=-1), ~drawn.isnan().any(dim=-1)
+        both = seen & found
+        self.distance += torch.linalg.vector_norm(drawn[both] - true[both], dim=-1).double().sum()
+        self.both += both.sum()
+        self.missed += (seen & ~found).sum()
+        self.in_reference += seen.sum()
+
+    @torch.no_grad()
+    def centres(self, video: Tensor) -> Tensor:
+        """Where the player is: video (b, t, 3, h, w) -> (b, t, 2) in pixels, (x, y), NaN where nobody is found."""
+        if tuple(video.shape[-2:]) != self.rule.size:
+            raise UserError(
+                f"the detections' rule is for frames of {self.rule.size[0]} x {self.rule.size[1]}, and these are "
+                f"{video.shape[-2]} x {video.shape[-1]}; leave add_mdr out, or give a DetectionProtocol of that size"
+            )
+        frames = rearrange(video, "b t c h w -> (b t) c h w")
+        found: list[Tensor] = []
+        for part in frames.split(self.chunk):
+            results: Sequence[Detections] = self.detector(part)
+            found += [self.rule.centre(result) for result in results]
+        return rearrange(torch.stack(found), "(b t) xy -> b t xy", b=len(video))
+
+    def compute(self) -> dict[str, Tensor]:
+        """Raises: UserError, nobody was found in the whole reference."""
+        if self.in_reference == 0:
+            raise UserError("ADD and MDR: nobody was detected in the reference frames; leave add_mdr out for such data")
+        results = {"mdr": 100 * self.missed / self.in_reference}
+        return results | ({"add": self.distance / self.both} if self.both > 0 else {})
+
+
+def person_detector(weights: Path | None = None) -> tuple[nn.Module, str]:
+    """torchvision's Faster R-CNN R50-FPN of COCO, in eval mode, and its file's SHA-256.
+
+    Raises: UserError, `weights` (else in the cache) is not there or is something else.
+    """
+    from torchvision.models.detection import fasterrcnn_resnet50_fpn
+
+    path = pretrained.find_for_metric("fasterrcnn", given=weights, metric="add_mdr")
+    network = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
+    try:
+        network.load_state_dict(pretrained.read_state(path, of="Faster R-CNN"))
+    except RuntimeError as error:
+        raise UserError(f"{path} does not fit Faster R-CNN R50-FPN; download it again: {error}") from error
+    return network.eval().requires_grad_(False), pretrained.sha256(path)

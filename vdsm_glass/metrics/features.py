@@ -1,0 +1,131 @@
+"""Networks whose features Fréchet distances compare: the published ones, and stand-ins of random weights."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from data_modules.errors import UserError
+from vdsm_glass import pretrained
+
+I3D_SIDE = 224
+
+
+class Extractor(nn.Module):
+    """A frozen network that takes frames (n, 3, h, w) or clips (n, t, 3, h, w) in [0, 1] to features (n, f).
+
+    It stays in eval mode.
+
+    Args:
+        name: of the network, for reports.
+        checksum: SHA-256 of its file, or of its parameters where they come from a seed.
+        num_features: f.
+    """
+
+    def __init__(self, network: nn.Module, *, name: str, checksum: str, num_features: int) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+        self.name = name
+        self.checksum = checksum
+        self.num_features = num_features
+
+    def train(self, mode: bool = True) -> Extractor:  # noqa: ARG002
+        """Stays in eval mode."""
+        return super().train(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, ...) in [0, 1] -> (n, f)."""
+        return self.network(x)
+
+
+class Inception(Extractor):
+    """Inception 2015-12-05's last pooling, 2048 numbers a frame, as torch-fidelity has it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Frames (n, 3, h, w) in [0, 1] -> (n, 2048)."""
+        return self.network((x * 255).round().clamp(0, 255).to(torch.uint8))[0]
+
+
+class I3D(Extractor):
+    """I3D of Kinetics-400, 400 logits a clip, in the TorchScript file of TF-Hub's network."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Clips (n, t, 3, h, w) in [0, 1], t >= 10 -> (n, 400)."""
+        frames = rearrange(x, "n t c h w -> (n t) c h w")
+        frames = F.interpolate(frames, size=(I3D_SIDE, I3D_SIDE), mode="bilinear", align_corners=False)
+        clips = rearrange(2 * frames - 1, "(n t) c h w -> n c t h w", n=len(x))
+        return self.network(clips, rescale=False, resize=False, return_features=True)
+
+
+def inception(weights: Path | None = None, *, metric: str = "fid") -> Extractor:
+    """Inception 2015-12-05.  Raises: UserError, `weights` (else in the cache) is not there or is something else."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    path = pretrained.find_for_metric("inception", given=weights, metric=metric)
+    # torch-fidelity unpickles whatever a file holds: it gets a copy of the tensors that were read safely.
+    copy = io.BytesIO()
+    torch.save(pretrained.read_state(path, of="Inception"), copy)
+    copy.seek(0)
+    try:
+        network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=copy)
+    except RuntimeError as error:
+        raise UserError(f"{path} does not fit Inception 2015-12-05; download it again: {error}") from error
+    checksum = pretrained.sha256(path)
+    return Inception(network, name="inception-2015-12-05", checksum=checksum, num_features=2048)
+
+
+def i3d(weights: Path | None = None, *, metric: str = "fvd") -> Extractor:
+    """I3D of Kinetics-400.  Raises: UserError, `weights` (else in the cache) is not there or is something else."""
+    path = pretrained.find_for_metric("i3d", given=weights, metric=metric)
+    try:
+        network = torch.jit.load(path, map_location="cpu")
+    except RuntimeError as error:
+        raise UserError(f"{path} is no TorchScript file; download it again ({error})") from error
+    return I3D(network, name="i3d-kinetics-400", checksum=pretrained.sha256(path), num_features=400)
+
+
+def random_frame_features(seed: int = 0) -> Extractor:
+    """A small convolutional network of random weights for frames of any size.
+
+    Its distances tell whether frames differ in colours and edges, and nothing of what Inception has learned.
+    """
+    return _random(nn.Conv2d, nn.AdaptiveAvgPool2d(1), seed=seed)
+
+
+def random_video_features(seed: int = 0) -> Extractor:
+    """As `random_frame_features`, for clips, whose time it convolves too."""
+    return _random(nn.Conv3d, nn.AdaptiveAvgPool3d(1), seed=seed)
+
+
+class RandomFeatures(Extractor):
+    """A stand-in of random weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 3, h, w) or (n, t, 3, h, w) in [0, 1] -> (n, 64)."""
+        return self.network(rearrange(2 * x - 1, "n t c h w -> n c t h w") if x.ndim == 5 else 2 * x - 1)
+
+
+def _random(convolution: type[nn.Module], pool: nn.Module, *, seed: int) -> Extractor:
+    widths = (3, 16, 32, 64)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers: list[nn.Module] = []
+        for c_in, c_out in pairwise(widths):
+            layers += [convolution(c_in, c_out, kernel_size=3, stride=2, padding=1), nn.ReLU()]
+    network = nn.Sequential(*layers, pool, nn.Flatten())
+    return RandomFeatures(network, name="random_features", checksum=parameters_sha256(network), num_features=widths[-1])
+
+
+def parameters_sha256(network: nn.Module) -> str:
+    """SHA-256 of the parameters' bytes, in the order in which the network has them."""
+    digest = hashlib.sha256()
+    for value in network.state_dict().values():
+        digest.update(value.numpy(force=True).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,169 @@
+"""Fréchet distances between the features of real and of generated video: FID and FVD, streaming."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from einops import rearrange
+from scipy.linalg import get_lapack_funcs
+from torch import Tensor
+from torchmetrics import Metric
+
+from data_modules.errors import UserError
+from vdsm_glass.metrics.features import Extractor
+
+FEWEST_FRAMES = 10
+"""I3D halves time four times, and gives no features of fewer frames."""
+SVD_UP_TO = 1024
+"""Side of a matrix up to which its singular values are had in about a second on one core."""
+
+
+def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> Tensor:
+    """|μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½), squared Wasserstein distance of two Gaussians.  [Heusel et al. 2017]
+
+    With Σᵢ = Lᵢ Lᵢᵀ the last trace is the sum of the singular values of L₁ᵀ L₂, so that it is real whatever the rank,
+    and symmetric. Lᵢ is the pivoted Cholesky factor, which has as many columns as Σᵢ has rank.
+
+    Args: mean1, mean2 (f,); cov1, cov2 (f, f), symmetric and positive semidefinite.   Returns: float64 scalar, >= 0 but
+    for rounding.
+    """
+    factor1, factor2 = factor(cov1), factor(cov2)
+    difference = (mean1 - mean2).double().cpu()
+    traces = cov1.double().trace().cpu() + cov2.double().trace().cpu()
+    return difference.square().sum() + traces - 2 * singular_value_sum(factor1.T @ factor2)
+
+
+def factor(covariance: Tensor) -> Tensor:
+    """L with L Lᵀ = Σ, by Cholesky with pivots, which ends where only rounding is left.
+
+    Args: covariance (f, f).   Returns: (f, rank), float64, on the CPU.
+    """
+    matrix = covariance.double().numpy(force=True)
+    (pivoted_cholesky,) = get_lapack_funcs(("pstrf",), (matrix,))
+    lower, pivots, rank, _ = pivoted_cholesky(matrix, lower=1)
+    result = np.zeros((len(matrix), rank))
+    result[pivots - 1] = np.tril(lower)[:, :rank]
+    return torch.from_numpy(result)
+
+
+def singular_value_sum(matrix: Tensor) -> Tensor:
+    """The nuclear norm.  Args: (m, n), float64."""
+    if min(matrix.shape) <= SVD_UP_TO:
+        return torch.linalg.svdvals(matrix).sum()
+    # A third of the time; squaring loses half of the digits, and only of those values that hardly count in the sum.
+    gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
+    return torch.linalg.eigvalsh(gram).clamp(min=0).sqrt().sum()
+
+
+class FrechetDistance(Metric):
+    """Fréchet distance of the Gaussians that fit the features of real and of generated samples.
+
+    What is kept is the number of samples, the sum of features and that of their outer products, each as float64.
+
+    Args:
+        extractor: the network, see `Extractor`.
+        chunk: how many samples it is given at once, which bounds its memory.
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+
+    samples = "samples"
+    real_n: Tensor
+    real_sum: Tensor
+    real_outer: Tensor
+    generated_n: Tensor
+    generated_sum: Tensor
+    generated_outer: Tensor
+
+    def __init__(self, extractor: Extractor, *, chunk: int) -> None:
+        super().__init__()
+        self.extractor = extractor
+        self.chunk = chunk
+        size = extractor.num_features
+        for side in ("real", "generated"):
+            self.add_state(f"{side}_n", default=torch.tensor(0), dist_reduce_fx="sum")
+            self.add_state(f"{side}_sum", default=torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
+            outer = torch.zeros(size, size, dtype=torch.float64)
+            self.add_state(f"{side}_outer", default=outer, dist_reduce_fx="sum")
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """Which network the number is from."""
+        return {"network": self.extractor.name, "checksum": self.extractor.checksum}
+
+    @torch.no_grad()
+    def add(self, inputs: Tensor, *, real: bool) -> None:
+        """Args: inputs, the samples as the extractor takes them, (n, ...)."""
+        side = "real" if real else "generated"
+        for part in inputs.split(self.chunk):
+            features = self.extractor(part).double()
+            setattr(self, f"{side}_n", getattr(self, f"{side}_n") + len(features))
+            getattr(self, f"{side}_sum").add_(features.sum(dim=0))
+            getattr(self, f"{side}_outer").addmm_(features.T, features)
+
+    def gaussian(self, side: str) -> tuple[Tensor, Tensor]:
+        """Mean (f,) and unbiased covariance (f, f) of what was seen.
+
+        Raises: UserError, that was fewer than two, or had features that are not finite.
+        """
+        n, total, outer = (getattr(self, f"{side}_{part}") for part in ("n", "sum", "outer"))
+        if n < 2:
+            raise UserError(
+                f"{type(self).__name__} needs at least 2 {self.samples} on each side and has seen {int(n)} {side}; "
+                "score more of them"
+            )
+        if not total.isfinite().all():
+            raise UserError(f"{type(self).__name__}: features of the {side} video are not finite; look for NaN in it")
+        mean = total / n
+        return mean, (outer - n * torch.outer(mean, mean)) / (n - 1)
+
+    def compute(self) -> Tensor:
+        """The distance, a float64 scalar.  Raises: UserError, as `gaussian`."""
+        return frechet_distance(*self.gaussian("real"), *self.gaussian("generated")).to(self.real_sum.device)
+
+
+class FID(FrechetDistance):
+    """Fréchet Inception distance, over all frames of all clips.  [Heusel et al. 2017]
+
+    Args: as `FrechetDistance`; chunk in frames.
+
+    >>> from vdsm_glass.metrics.features import random_frame_features
+    >>> metric = FID(random_frame_features(seed=0))
+    >>> video = torch.rand(2, 3, 3, 16, 16)
+    >>> metric.update(video, real=True)
+    >>> metric.update(video, real=False)
+    >>> round(abs(metric.compute().item()), 6)
+    0.0
+    """
+
+    samples = "frames"
+
+    def __init__(self, extractor: Extractor, *, chunk: int = 32) -> None:
+        super().__init__(extractor, chunk=chunk)
+
+    def update(self, video: Tensor, *, real: bool) -> None:
+        """Args: video (b, t, 3, h, w) in [0, 1]."""
+        self.add(rearrange(video, "b t c h w -> (b t) c h w"), real=real)
+
+
+class FVD(FrechetDistance):
+    """Fréchet video distance; every clip counts once.  [Unterthiner et al. 2018]
+
+    Args: as `FrechetDistance`; chunk in clips.
+    """
+
+    samples = "clips"
+
+    def __init__(self, extractor: Extractor, *, chunk: int = 4) -> None:
+        super().__init__(extractor, chunk=chunk)
+
+    def update(self, video: Tensor, *, real: bool) -> None:
+        """Args: video (b, t, 3, h, w) in [0, 1].   Raises: UserError, t < 10."""
+        if video.shape[1] < FEWEST_FRAMES:
+            raise UserError(
+                f"FVD needs clips of at least {FEWEST_FRAMES} frames, and these have {video.shape[1]}; set "
+                f"--data.clip_length {FEWEST_FRAMES} or more, or leave fvd out"
+            )
+        self.add(video, real=real)

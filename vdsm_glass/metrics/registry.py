@@ -1,0 +1,104 @@
+"""Which metrics there are, what each needs, and under which name its numbers are reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torchmetrics import Metric
+
+from data_modules.errors import UserError
+from vdsm_glass.metrics import features
+from vdsm_glass.metrics.detection import ADDMDR, person_detector
+from vdsm_glass.metrics.frechet import FEWEST_FRAMES, FID, FVD
+from vdsm_glass.metrics.lpips import BACKBONES, LPIPS, Net, lpips_network, random_lpips_network
+from vdsm_glass.metrics.pairs import MSE, PSNR, SSIM
+
+Kind = Literal["pair", "distribution", "detection"]
+
+
+@dataclass(frozen=True)
+class MetricKind:
+    """A metric by name.
+
+    Args:
+        kind: how it is fed. `pair`: `update(generated, reference)`, `compute()` gives `mean` and `per_position`;
+            `distribution`: `update(video, real=...)`, a scalar; `detection`: as `pair`, gives `mdr` and `add`.
+        published: makes the metric of the published weights, from a file or the cache; raises UserError.
+        fewest_frames: that a clip must have.
+        weights: the file it needs, by its key in `pretrained.WEIGHTS`; None if none.
+        random: makes the metric of random weights; None if there is none such.
+        random_name: what is appended to the name of its numbers.
+    """
+
+    name: str
+    kind: Kind
+    published: Callable[[Path | None], Metric]
+    fewest_frames: int = 1
+    weights: str | None = None
+    random: Callable[[], Metric] | None = None
+    random_name: str = "random_weights"
+
+    def make(self, weights: Path | None = None, stand_in: bool = False) -> Metric:
+        """The metric, new.
+
+        Args: weights, the file; stand_in, random weights instead, where the metric has weights.
+        Raises: UserError, the weights are not there, or there is no stand-in for them.
+        """
+        if not stand_in or self.weights is None:
+            return self.published(weights)
+        if self.random is None:
+            raise UserError(f"{self.name} has no stand-in for its weights; leave it out, or fetch them")
+        return self.random()
+
+    def reported(self, stand_in: bool = False) -> str:
+        """The name of its numbers: what random weights give is never called by the metric's own name."""
+        return f"{self.name}/{self.random_name}" if stand_in and self.weights is not None else self.name
+
+
+def _lpips(net: Net) -> MetricKind:
+    return MetricKind(
+        name=f"lpips_{net}",
+        kind="pair",
+        published=lambda weights: LPIPS(lpips_network(net, weights)),
+        weights=BACKBONES[net],
+        random=lambda: LPIPS(random_lpips_network(net)),
+    )
+
+
+def _add_mdr(weights: Path | None) -> ADDMDR:
+    detector, checksum = person_detector(weights)
+    return ADDMDR(detector, name="fasterrcnn-resnet50-fpn-coco", checksum=checksum)
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        MetricKind(name="mse", kind="pair", published=lambda _: MSE()),
+        MetricKind(name="psnr", kind="pair", published=lambda _: PSNR()),
+        MetricKind(name="ssim", kind="pair", published=lambda _: SSIM()),
+        _lpips("vgg"),
+        _lpips("alex"),
+        _lpips("squeeze"),
+        MetricKind(
+            name="fid",
+            kind="distribution",
+            published=lambda weights: FID(features.inception(weights)),
+            weights="inception",
+            random=lambda: FID(features.random_frame_features()),
+            random_name="random_features",
+        ),
+        MetricKind(
+            name="fvd",
+            kind="distribution",
+            published=lambda weights: FVD(features.i3d(weights)),
+            fewest_frames=FEWEST_FRAMES,
+            weights="i3d",
+            random=lambda: FVD(features.random_video_features()),
+            random_name="random_features",
+        ),
+        MetricKind(name="add_mdr", kind="detection", published=_add_mdr, weights="fasterrcnn"),
+    )
+}
