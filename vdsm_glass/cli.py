@@ -36,6 +36,9 @@ COMMANDS = {
     "predict": Command("vdsm_glass.commands.train:main", "the model's outputs for a split", word_first=True),
     "prepare": Command("vdsm_glass.commands.prepare:main", "build the clip store of a dataset"),
     "show": Command("vdsm_glass.commands.show:main", "draw clips of a dataset with their labels"),
+    "weights": Command(
+        "vdsm_glass.commands.weights:main", "list, fetch and check what metrics need of others' weights"
+    ),
     "demo": Command("vdsm_glass.report.demo:main", "train both stages of VDSM on pendula and write a report"),
 }
 

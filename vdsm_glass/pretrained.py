@@ -113,6 +113,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vdsm_glass"
 
 
+def places(name: str) -> list[Path]:
+    """Where a file of that name is looked for: in our cache, then in PyTorch Hub's."""
+    import torch
+
+    return [cache_folder() / name, Path(torch.hub.get_dir()) / "checkpoints" / name]
+
+
 def find(name: str, *, given: Path | None, wanted_by: str, address: str, otherwise: str) -> Path:
     """The file of pretrained weights `name`: the one given, or of that name in our cache or in PyTorch Hub's.
 
@@ -123,15 +130,13 @@ def find(name: str, *, given: Path | None, wanted_by: str, address: str, otherwi
 
     Raises: UserError, it is not there.
     """
-    import torch
-
-    places = [given] if given else [cache_folder() / name, Path(torch.hub.get_dir()) / "checkpoints" / name]
-    for place in places:
+    tried = [given] if given else places(name)
+    for place in tried:
         if place.is_file():
             return place
     raise UserError(
-        f"{wanted_by} needs the weights {name}, which are not there: looked for {' and '.join(map(str, places))}. "
-        f"Download {address} to {places[0]}, or {otherwise}"
+        f"{wanted_by} needs the weights {name}, which are not there: looked for {' and '.join(map(str, tried))}. "
+        f"Download {address} to {tried[0]}, or {otherwise}"
     )
 
 

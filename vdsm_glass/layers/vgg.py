@@ -19,8 +19,7 @@ LAYOUT = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512
 """Outputs of VGG-19's convolutions up to relu5_1; max pooling lies between the groups."""
 POSITIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
 """Their numbers in torchvision's `features`."""
-NAME = "vgg19-dcbb9e9d.pth"
-ADDRESS = f"https://download.pytorch.org/models/{NAME}"
+NAME, ADDRESS = pretrained.WEIGHTS["vgg19"].name, pretrained.WEIGHTS["vgg19"].address
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
