@@ -16,8 +16,7 @@ from callbacks.drawing import Drawing
 from callbacks.glass_pictures import GLASSPictures, layers_panel
 from data_modules import WSprites
 from data_modules.batch import VideoBatch
-from tests.vdsm_glass.glass.small import small_lma, small_sizes
-from tests.vdsm_glass.glass.test_gma import NARROW
+from tests.vdsm_glass.glass.small import small_glass
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.pictures import GAP, to_uint8
 
@@ -69,10 +68,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> WSprites:
 
 @pytest.fixture(scope="module")
 def net() -> GLASS:
-    torch.manual_seed(0)
-    made = GLASS(gma=NARROW, lma=small_sizes(), theta=0.06)
-    made.lma = small_lma()
-    return made.eval()
+    return small_glass(theta=0.06)
 
 
 @torch.no_grad()

@@ -13,17 +13,9 @@ from lightning.pytorch import Trainer
 from callbacks import GLASSEvaluation
 from data_modules import WSprites
 from data_modules.batch import VideoBatch
-from tests.vdsm_glass.glass.small import WIDTHS
+from tests.vdsm_glass.glass.small import NARROW, WIDTHS
 from vdsm_glass.glass import GLASSModule
-from vdsm_glass.glass.sizes import GMASizes, LMASizes
-
-GMA = GMASizes(
-    mask_channels=(4, 6),
-    mask_blocks=1,
-    shift_channels=(4, 4, 4, 4, 4),
-    shift_hidden=(4, 4),
-    inpaint_channels=(4, 4, 4),
-)
+from vdsm_glass.glass.sizes import LMASizes
 
 
 class Unlabelled(WSprites):
@@ -35,7 +27,7 @@ class Unlabelled(WSprites):
 
 def model() -> GLASSModule:
     torch.manual_seed(0)
-    return GLASSModule(gma=GMA, lma=LMASizes(**WIDTHS), perceptual="none")
+    return GLASSModule(gma=NARROW, lma=LMASizes(**WIDTHS), perceptual="none")
 
 
 def trainer(folder: Path) -> Trainer:

@@ -59,17 +59,16 @@ def test_a_netrc_file_that_cannot_be_read_is_named(no_account: Path, capsys: pyt
     assert ".netrc cannot be read" in capsys.readouterr().err
 
 
-def test_an_interrupted_run_goes_on_in_the_same_wandb_run_and_its_test_joins_it(no_account: Path):
-    overlay = no_account / "wandb.yaml"
+def logged(folder: Path) -> list[str]:
+    """Options of a small run that writes to W&B, below `folder`."""
+    overlay = folder / "wandb.yaml"
     overlay.write_text(LOGGERS, encoding="utf-8")
-    options = [
-        "--config",
-        str(write_recipe(no_account)),
-        "--config",
-        str(overlay),
-        "--run.dir",
-        str(no_account / "runs"),
-    ]
+    configs = ["--config", str(write_recipe(folder)), "--config", str(overlay)]
+    return [*configs, "--run.dir", str(folder / "runs")]
+
+
+def test_an_interrupted_run_goes_on_in_the_same_wandb_run_and_its_test_joins_it(no_account: Path):
+    options = logged(no_account)
     fit = ["fit", *options, "--trainer.max_epochs", "1", "--checkpoint.every_n_train_steps", "2", "--ckpt_path", "last"]
     assert run_alone(*fit, environment={SIGNAL: "SIGKILL@5"}) != 0
     run = no_account / "runs" / "toy" / "version_0"
@@ -83,16 +82,7 @@ def test_an_interrupted_run_goes_on_in_the_same_wandb_run_and_its_test_joins_it(
 
 @pytest.mark.slow
 def test_a_server_that_cannot_be_reached_is_not_waited_for(no_account: Path):
-    overlay = no_account / "wandb.yaml"
-    overlay.write_text(LOGGERS, encoding="utf-8")
-    options = [
-        "--config",
-        str(write_recipe(no_account)),
-        "--config",
-        str(overlay),
-        "--run.dir",
-        str(no_account / "runs"),
-    ]
+    options = logged(no_account)
     nowhere = {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
     assert run_alone("fit", *options, "--trainer.max_epochs", "1", environment=nowhere) == 0
     assert list((no_account / "runs" / "toy" / "version_0" / "wandb").glob("offline-run-*"))

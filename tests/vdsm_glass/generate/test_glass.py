@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.vdsm_glass.glass.small import small_lma, small_sizes
-from tests.vdsm_glass.glass.test_gma import NARROW
+from tests.vdsm_glass.glass.small import small_glass, small_sizes
 from vdsm_glass.generate.action_matrices import SHIFTS, global_actions, local_actions, overlay
 from vdsm_glass.generate.animate import ActionSequence, Animation, animate, infer
 from vdsm_glass.generate.reconstruct import reconstruct
@@ -19,10 +18,7 @@ K = small_sizes().actions
 
 @pytest.fixture(scope="module")
 def net() -> GLASS:
-    torch.manual_seed(0)
-    made = GLASS(gma=NARROW, lma=small_sizes(), theta=0.3)
-    made.lma = small_lma()
-    return made.eval()
+    return small_glass(theta=0.3)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A Local Motion Analysis small enough for tests, and foregrounds for it."""
+"""A GLASS small enough for tests, and foregrounds for its Local Motion Analysis."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from vdsm_glass.glass.lma import LMA
-from vdsm_glass.glass.sizes import LMASizes
+from vdsm_glass.glass.net import GLASS
+from vdsm_glass.glass.sizes import GMASizes, LMASizes
 from vdsm_glass.layers.shift import shift
 
+NARROW = GMASizes(
+    mask_channels=(4, 8),
+    mask_blocks=1,
+    shift_channels=(4, 4, 4, 4, 8),
+    shift_hidden=(8, 4),
+    inpaint_channels=(4, 4, 8),
+)
 WIDTHS: dict[str, Any] = {
     "encoder_channels": (4, 6, 8),
     "code_channels": 4,
@@ -49,6 +57,14 @@ def small_lma(*, checkpoint: bool = False, **changes: Any) -> LMA:
     for norm in norms:
         norm.momentum = 0.1
     return lma
+
+
+def small_glass(*, theta: float) -> GLASS:
+    """Both analyses, small, in evaluation mode; see `small_lma`."""
+    torch.manual_seed(0)
+    net = GLASS(gma=NARROW, lma=small_sizes(), theta=theta)
+    net.lma = small_lma()
+    return net.eval()
 
 
 def clip(*, b: int = 2, t: int = 6, seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:

@@ -3,18 +3,11 @@
 import pytest
 import torch
 
+from tests.vdsm_glass.glass.small import NARROW
 from vdsm_glass.glass.gma import GMA
-from vdsm_glass.glass.inpainting import HOLE
+
 from vdsm_glass.glass.sizes import GMASizes
 from vdsm_glass.layers.shift import to_grid, to_pixels
-
-NARROW = GMASizes(
-    mask_channels=(4, 8),
-    mask_blocks=1,
-    shift_channels=(4, 4, 4, 4, 8),
-    shift_hidden=(8, 4),
-    inpaint_channels=(4, 4, 8),
-)
 
 
 @pytest.fixture
