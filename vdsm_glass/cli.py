@@ -36,6 +36,7 @@ COMMANDS = {
     "predict": Command("vdsm_glass.commands.train:main", "the model's outputs for a split", word_first=True),
     "prepare": Command("vdsm_glass.commands.prepare:main", "build the clip store of a dataset"),
     "show": Command("vdsm_glass.commands.show:main", "draw clips of a dataset with their labels"),
+    "judge": Command("vdsm_glass.commands.judge:main", "train a classifier of real clips, which scores generated ones"),
     "weights": Command(
         "vdsm_glass.commands.weights:main", "list, fetch and check what metrics need of others' weights"
     ),

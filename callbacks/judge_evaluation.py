@@ -1,0 +1,56 @@
+"""What a judge of real clips finds in what VDSM draws, at the end of a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightning.pytorch import Callback, Trainer
+
+from vdsm_glass.vdsm.module import VDSMModule
+
+if TYPE_CHECKING:
+    from vdsm_glass.judge.file import Judge
+
+
+class JudgeEvaluation(Callback):
+    """Logs `test/judge/action/frozen_dynamics/acc` and all else that `judge_results` gives.
+
+    Every process computes the same.
+
+    Args:
+        judge: file that `vdsm-glass judge` has written, for the same clips.
+        clips: at most so many for each label, balanced.
+        batch_size: clips drawn at once.
+        seed: of the choice of clips and of all that is drawn.
+    Raises: UserError when the test begins, no such judge, or one of other clips.
+    """
+
+    def __init__(self, judge: Path, clips: int = 500, batch_size: int = 32, seed: int = 0) -> None:
+        self.judge = judge
+        self.clips = clips
+        self.batch_size = batch_size
+        self.seed = seed
+        self._judge: Judge | None = None
+
+    def setup(self, trainer: Trainer, pl_module: VDSMModule, stage: str) -> None:
+        from vdsm_glass.judge.file import load_judge
+
+        if stage == "test":
+            self._judge = load_judge(self.judge)
+            self._judge.check(trainer.datamodule)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
+        from vdsm_glass.judge.protocols import judge_results
+
+        assert self._judge is not None
+        results = judge_results(
+            pl_module.net,
+            self._judge,
+            trainer.datamodule,  # pyright: ignore[reportAttributeAccessIssue]
+            clips=self.clips,
+            batch_size=self.batch_size,
+            seed=self.seed,
+        )
+        # They are the same in every process already; Lightning wants to hear that it may average them.
+        pl_module.log_dict({f"test/{name}": value for name, value in results.items()}, sync_dist=True)

@@ -1,0 +1,157 @@
+"""The protocols, with networks and judges of which it is known what they do."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from data_modules import Pendulum
+from vdsm_glass.judge.file import Judge
+from vdsm_glass.judge.labels import judgeable
+from vdsm_glass.judge.protocols import judge_results
+from vdsm_glass.vdsm.frames import FrameVDSM
+from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.sequences import SequenceVDSM
+from vdsm_glass.vdsm.sizes import Sizes
+
+COLOURS, SWINGS = 3, 2
+SIZES = Sizes(
+    kappa_z=SWINGS,
+    kappa_s=COLOURS,
+    kappa_d=2,
+    rnn_layers=1,
+    rnn_dim=4,
+    combiner_dim=4,
+    encoder_channels=(4, 4, 8),
+    decoder_channels=(4, 4),
+)
+
+
+class Told(Pendulum):
+    """Pendula that spell their labels: the first pixel is 80 times the colour, the second 80 times the swing."""
+
+    def read_unit(self, unit):
+        for clip in super().read_unit(unit):
+            clip.video[:, 0, 0], clip.video[:, 0, 1] = 80 * clip.identity, 80 * clip.action
+            yield clip
+
+
+class Oracle(FrameVDSM):
+    """s is the one-hot colour, z that of the swing in every frame; both are drawn as they are.
+
+    Args: hears_s, hears_z: whether the drawing depends on them.
+    """
+
+    def __init__(self, *, hears_s: bool = True, hears_z: bool = True) -> None:
+        super().__init__(SIZES)
+        self.hears_s, self.hears_z = hears_s, hears_z
+
+    def encode(self, video: Tensor) -> Latents:
+        colour, swing = spelt(video)
+        z = F.one_hot(swing, SWINGS).float()
+        return Latents(s=F.one_hot(colour, COLOURS).float(), z=z.unsqueeze(dim=1).expand(-1, video.shape[1], -1))
+
+    def decode(self, z: Tensor, s: Tensor) -> Tensor:
+        video = torch.zeros(*z.shape[:2], 3, 16, 16)
+        if self.hears_s:
+            video[..., 0, 0] = 80 / 255 * s.argmax(dim=-1)[:, None, None]
+        if self.hears_z:
+            video[..., 0, 1] = 80 / 255 * z.mean(dim=1).argmax(dim=-1)[:, None, None]
+        return video
+
+
+class Reader(nn.Module):
+    """A judge that reads what is spelt and is sure of it."""
+
+    def forward(self, video: Tensor) -> dict[str, Tensor]:
+        colour, swing = spelt(video)
+        return {"identity": 1000.0 * F.one_hot(colour, COLOURS), "action": 1000.0 * F.one_hot(swing, SWINGS)}
+
+
+def spelt(video: Tensor) -> tuple[Tensor, Tensor]:
+    first = (video[:, 0, 0, 0, :2] * 255 / 80).round().long()
+    return first[:, 0], first[:, 1]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    root = str(tmp_path_factory.mktemp("data"))
+    told = Told(root=root, size=16, colours=COLOURS, swings=SWINGS, clip_length=5, frames=5, sequences_per_pair=30)
+    told.prepare_data()
+    return told
+
+
+@pytest.fixture(scope="module")
+def reader(data: Told) -> Judge:
+    source = data.store.manifest["source"]
+    return Judge(network=Reader(), classes=judgeable(data), source=source, frames=5, accuracy={})  # pyright: ignore[reportArgumentType]
+
+
+def test_a_model_that_keeps_its_labels_scores_one(data: Told, reader: Judge):
+    found = judge_results(Oracle(), reader, data, clips=60)
+    for name in ("action/frozen_dynamics", "identity/frozen_identity", "action/real", "identity/real"):
+        assert found[f"judge/{name}/acc"] == 1
+    for head, classes in (("action", SWINGS), ("identity", COLOURS)):
+        for protocol in ("reconstruction", "swap"):
+            assert found[f"judge/{head}/{protocol}/consistency"] == 1
+        kept = "frozen_dynamics" if head == "action" else "frozen_identity"
+        assert found[f"judge/{head}/{kept}/is"] == pytest.approx(classes)
+        assert found[f"judge/{head}/{kept}/h_y"] == pytest.approx(math.log(classes))
+        assert found[f"judge/{head}/{kept}/h_y_given_x"] == pytest.approx(0, abs=1e-9)
+        assert found[f"judge/{head}/chance"] == pytest.approx(1 / classes)
+
+
+def test_a_model_that_ignores_its_labels_scores_chance_exactly(data: Told, reader: Judge):
+    """Clips are balanced, so that the one label it always shows is right in 1 / K of them."""
+    found = judge_results(Oracle(hears_s=False, hears_z=False), reader, data, clips=60)
+    for head, kept in (("action", "frozen_dynamics"), ("identity", "frozen_identity")):
+        chance = found[f"judge/{head}/chance"]
+        assert found[f"judge/{head}/{kept}/acc"] == pytest.approx(chance)
+        assert found[f"judge/{head}/reconstruction/consistency"] == pytest.approx(chance)
+        assert found[f"judge/{head}/{kept}/is"] == pytest.approx(1)
+        assert found[f"judge/{head}/real/acc"] == 1
+
+
+def test_each_protocol_keeps_its_own_side(data: Told, reader: Judge):
+    """A deaf side spoils the scores of that side only."""
+    found = judge_results(Oracle(hears_s=False), reader, data, clips=60)
+    assert found["judge/action/frozen_dynamics/acc"] == found["judge/action/swap/consistency"] == 1
+    assert found["judge/identity/frozen_identity/acc"] == pytest.approx(1 / COLOURS)
+    found = judge_results(Oracle(hears_z=False), reader, data, clips=60)
+    assert found["judge/identity/frozen_identity/acc"] == found["judge/identity/swap/consistency"] == 1
+    assert found["judge/action/frozen_dynamics/acc"] == pytest.approx(1 / SWINGS)
+
+
+def test_frozen_sides_are_kept_while_the_others_are_from_the_prior(data: Told, reader: Judge):
+    """A model that swaps the two sides' places shows the prior where the clip's own side is asked for."""
+
+    class Crossed(Oracle):
+        def decode(self, z: Tensor, s: Tensor) -> Tensor:
+            return super().decode(z=F.pad(s[:, None, :SWINGS], (0, 0)).expand_as(z), s=F.pad(z.mean(dim=1), (0, 1)))
+
+    found = judge_results(Crossed(), reader, data, clips=60)
+    # 60 clips each: further from chance than this by luck has a probability below 1e-4.
+    assert abs(found["judge/action/frozen_dynamics/acc"] - 1 / 2) < 0.26
+    assert abs(found["judge/identity/frozen_identity/acc"] - 1 / 3) < 0.25
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_results_are_the_seeds_and_not_the_batch_sizes(stage: int, data: Told, reader: Judge):
+    torch.manual_seed(0)
+    net = (FrameVDSM if stage == 1 else SequenceVDSM)(SIZES).eval()
+    judge = Judge(Blurred(), reader.classes, reader.source, frames=5, accuracy={})  # pyright: ignore[reportArgumentType]
+    results = [judge_results(net, judge, data, clips=12, batch_size=b, seed=s) for b, s in ((12, 0), (5, 0), (12, 1))]
+    assert results[0] == pytest.approx(results[1], abs=1e-5)
+    assert results[0] != pytest.approx(results[2], abs=1e-5)
+
+
+class Blurred(nn.Module):
+    """A judge whose opinion changes with every pixel."""
+
+    def forward(self, video: Tensor) -> dict[str, Tensor]:
+        mean = video.mean(dim=(1, 3, 4))
+        return {"identity": 30 * mean, "action": 30 * mean[:, :SWINGS]}

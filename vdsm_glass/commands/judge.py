@@ -1,0 +1,57 @@
+"""`vdsm-glass judge NAME`: train a classifier of real clips, by which generated ones are scored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveFloat, PositiveInt
+from rich.console import Console
+from rich.table import Table
+
+from vdsm_glass.allocator import keep_freed_memory
+from vdsm_glass.commands.arguments import parse
+from vdsm_glass.judge.file import Judge, save_judge
+from vdsm_glass.judge.network import JudgeSizes
+from vdsm_glass.judge.training import train_judge
+
+
+def main(argv: list[str]) -> int:
+    """The command; `argv` is what follows its word.  Raises: UserError."""
+    data, options = parse("judge", argv, _add_options)
+    if not torch.cuda.is_available():
+        keep_freed_memory()
+    # Plain numbers: jsonargparse's are of types that no reader of the file would know.
+    sizes = JudgeSizes(channels=tuple(int(width) for width in options.channels), rnn_dim=int(options.rnn_dim))
+    judge = train_judge(
+        data,
+        sizes=sizes,
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+    )
+    path = save_judge(judge, options.out or Path("runs") / "judge" / f"{data.name}.pt")
+    Console().print(table(judge))
+    print(path)
+    return 0
+
+
+def table(judge: Judge) -> Table:
+    """One row a head."""
+    found = Table("label", title=f"the judge's accuracy on the test split, {judge.source_hash}")
+    for heading in ("classes", "accuracy"):
+        found.add_column(heading, justify="right")
+    for head, accuracy in judge.accuracy.items():
+        found.add_row(head, str(len(judge.classes[head])), f"{accuracy:.4f}")
+    return found
+
+
+def _add_options(parser: ArgumentParser) -> None:
+    sizes = JudgeSizes()
+    parser.add_argument("--out", type=Path, help="file to write; runs/judge/NAME.pt by default")
+    parser.add_argument("--epochs", type=PositiveInt, default=10, help="how many")
+    parser.add_argument("--learning_rate", type=PositiveFloat, default=1e-3, help="the highest of one cycle")
+    parser.add_argument(
+        "--channels", type=PositiveInt, nargs="+", default=list(sizes.channels), help="outputs of the convolutions"
+    )
+    parser.add_argument("--rnn_dim", type=PositiveInt, default=sizes.rnn_dim, help="width of the bi-LSTM")

@@ -1,0 +1,121 @@
+"""A trained judge, and the file it is kept in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_modules.base import VideoDataModule
+from data_modules.errors import UserError
+from data_modules.files import replacing
+from data_modules.store import source_hash
+from vdsm_glass.checkpoints import CheckpointError, misfits, read_whole, shortened
+from vdsm_glass.judge.labels import Classes, targets
+from vdsm_glass.judge.network import JudgeNetwork, JudgeSizes
+
+FORMAT = "vdsm-glass judge"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A classifier of the clips of one dataset.
+
+    Args:
+        network: in evaluation mode.
+        classes: the label that each output of a head stands for, by head.
+        source: what the clips it learned from are made of, as their store says.
+        frames: of the clips it learned from.
+        accuracy: on the test split, in [0, 1] by head.
+    """
+
+    network: JudgeNetwork
+    classes: Classes
+    source: dict[str, Any]
+    frames: int
+    accuracy: dict[str, float]
+
+    @property
+    def source_hash(self) -> str:
+        """Names the clips it learned from, as their store's folder does."""
+        return source_hash(self.source)
+
+    @torch.no_grad()
+    def probabilities(self, video: Tensor) -> dict[str, Tensor]:
+        """p(y | x) by head, each (b, classes).  Args: video (b, t, 3, h, w) in [0, 1], on the network's device."""
+        return {head: logits.softmax(dim=-1) for head, logits in self.network(video).items()}
+
+    def targets(self, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Which output is right, (n,) by head; -1 where none is.  Args: labels (n,) by name."""
+        return targets(labels, self.classes)
+
+    def check(self, data: VideoDataModule) -> None:
+        """Raises: UserError, the clips of `data` are others than the judge has learned from."""
+        here = data.store.manifest["source"]
+        if here == self.source:
+            return
+        differs = [key for key in sorted(here.keys() | self.source.keys()) if here.get(key) != self.source.get(key)]
+        shown = "; ".join(f"{key} {_short(self.source.get(key))} and here {_short(here.get(key))}" for key in differs)
+        raise UserError(
+            f"the judge has learned from other clips than those of {data.name} here: {shown}; train one on these, with "
+            f"the same data options: vdsm-glass judge {data.name}"
+        )
+
+
+def save_judge(judge: Judge, path: Path) -> Path:
+    """Writes the file in whole, or not at all."""
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "sizes": asdict(judge.network.sizes),
+        "classes": {head: list(labels) for head, labels in judge.classes.items()},
+        "source": judge.source,
+        "source_hash": judge.source_hash,
+        "frames": judge.frames,
+        "accuracy": judge.accuracy,
+        "state_dict": judge.network.state_dict(),
+    }
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+    return path
+
+
+def load_judge(path: Path | str) -> Judge:
+    """The judge in a file, on the CPU and in evaluation mode; runs no code from the file.
+
+    Raises: CheckpointError, the file is not there, not whole, or no judge.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such judge; train one: vdsm-glass judge NAME --out {path}")
+    content = read_whole(path, mapped=False)
+    found = (content.get("format"), content.get("version")) if isinstance(content, dict) else (None, None)
+    if found != (FORMAT, VERSION):
+        raise CheckpointError(
+            f"{path}: says format {found[0]!r}, version {found[1]!r}; expected {FORMAT!r}, version {VERSION}; train a "
+            f"judge: vdsm-glass judge NAME --out {path}"
+        )
+    sizes = JudgeSizes(**content["sizes"])
+    classes = {head: tuple(labels) for head, labels in content["classes"].items()}
+    network = JudgeNetwork(sizes, {head: len(labels) for head, labels in classes.items()})
+    if problems := misfits(network.state_dict(), content["state_dict"]):
+        raise CheckpointError(f"{path}: its weights are not those of its sizes: {shortened(problems)}; train it again")
+    network.load_state_dict(content["state_dict"])
+    return Judge(
+        network=network.eval(),
+        classes=classes,
+        source=content["source"],
+        frames=content["frames"],
+        accuracy=content["accuracy"],
+    )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) < 24 else f"{text[:20]}...{text[-1]}"
