@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from callbacks.glass_pictures import GLASSPictures
     from callbacks.glass_schedules import GLASSSchedules
     from callbacks.graceful_stop import GracefulStop
+    from callbacks.judge_evaluation import JudgeEvaluation
     from callbacks.kl_annealing import KLAnnealing
     from callbacks.latents import LatentWriter
     from callbacks.nan_guard import NonFiniteError, NonFiniteGuard
@@ -31,6 +32,7 @@ _HOMES = {
     "GLASSPictures": "callbacks.glass_pictures",
     "GLASSSchedules": "callbacks.glass_schedules",
     "GracefulStop": "callbacks.graceful_stop",
+    "JudgeEvaluation": "callbacks.judge_evaluation",
     "KLAnnealing": "callbacks.kl_annealing",
     "LatentWriter": "callbacks.latents",
     "NonFiniteError": "callbacks.nan_guard",
@@ -51,6 +53,7 @@ __all__ = [
     "GLASSPictures",
     "GLASSSchedules",
     "GracefulStop",
+    "JudgeEvaluation",
     "KLAnnealing",
     "LatentWriter",
     "NonFiniteError",
