@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,7 +32,9 @@ class Extractor(nn.Module):
 
     def __init__(self, network: nn.Module, *, name: str, checksum: str, num_features: int) -> None:
         super().__init__()
-        self.network = network.eval().requires_grad_(False)
+        self.network = network.eval()
+        for parameter in network.parameters():  # TorchScript has no requires_grad_ of a whole module
+            parameter.requires_grad_(False)
         self.name = name
         self.checksum = checksum
         self.num_features = num_features
@@ -85,7 +88,10 @@ def i3d(weights: Path | None = None, *, metric: str = "fvd") -> Extractor:
     """I3D of Kinetics-400.  Raises: UserError, `weights` (else in the cache) is not there or is something else."""
     path = pretrained.find_for_metric("i3d", given=weights, metric=metric)
     try:
-        network = torch.jit.load(path, map_location="cpu")
+        with warnings.catch_warnings():
+            # The published file is TorchScript, which newer versions of torch read and warn of.
+            warnings.filterwarnings("ignore", message="`torch.jit.load` is deprecated", category=FutureWarning)
+            network = torch.jit.load(path, map_location="cpu")
     except RuntimeError as error:
         raise UserError(f"{path} is no TorchScript file; download it again ({error})") from error
     return I3D(network, name="i3d-kinetics-400", checksum=pretrained.sha256(path), num_features=400)
