@@ -7,18 +7,22 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
+from callbacks.drawing import upload
 from callbacks.results import measured, write_results
 from data_modules.base import VideoDataModule
 from data_modules.batch import VideoBatch
 from data_modules.store import Split
-from vdsm_glass.metrics.disentanglement import Labelled, score
+from vdsm_glass.metrics.disentanglement import Labelled, LeakMatrix, score
+from vdsm_glass.report.leaks import draw_leaks
 from vdsm_glass.vdsm.latents import Latents
 from vdsm_glass.vdsm.module import VDSMModule
 
 
 class Disentanglement(Callback):
-    """Probes s and d for identity and action, prints the numbers and writes `<run>/results.json`.
+    """Probes s and d for identity and action, prints the numbers, writes `<run>/results.json`, draws the leak matrix.
 
     Probes are fitted on the training split's clips and read on the test split's, each from its first frame. Every
     process computes the same, the first one writes.
@@ -38,8 +42,20 @@ class Disentanglement(Callback):
         known = min(int(part.action.min()) for part in (train, test)) >= 0
         known &= min(int(labels.min()) for part in (train, test) for labels in part.factors.values()) >= 0
         results = score(pl_module.net, train, test) if known else {}
+        self.draw(results, trainer)
         run = Path(trainer.default_root_dir)
         write_results(measured(trainer) | results, run, protocol={"clips": len(test.action)})
+
+    @rank_zero_only
+    def draw(self, results: dict[str, float], trainer: Trainer) -> None:
+        """Writes `<run>/pictures/leaks.png`, where identity and action are both known, and sends it to W&B."""
+        matrix = LeakMatrix.of(results)
+        if matrix is None:
+            return
+        path = draw_leaks(matrix, Path(trainer.default_root_dir) / "pictures" / "leaks.png")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                upload(logger, [path], prefix="test")
 
     @torch.no_grad()
     def encode(self, pl_module: VDSMModule, data: VideoDataModule, split: Split) -> Labelled:

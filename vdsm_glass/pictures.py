@@ -118,3 +118,39 @@ def draw_curves(
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
     return path
+
+
+def draw_heat_map(
+    values: np.ndarray,
+    path: Path,
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    notes: Sequence[Sequence[str]],
+    meaning: str,
+    title: str,
+) -> Path:
+    """A matrix as shades from dark, 0, to bright, 1, that the colour blind and a grey printer tell apart as well.
+
+    Args: values (r, k), clipped to [0, 1]; rows, columns, their names; notes, (r, k) texts in the cells; meaning, of
+    the shades.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2.6 + 1.5 * len(columns), 1.2 + 1.3 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(values, vmin=0, vmax=1, cmap="cividis")
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, fontsize="medium", pad=10)
+    for row, texts in enumerate(notes):
+        for column, text in enumerate(texts):
+            ink = "black" if values[row, column] > 0.5 else "white"
+            axes.text(column, row, text, color=ink, ha="center", va="center")
+    figure.colorbar(image, ax=axes, label=meaning, shrink=0.8)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,41 @@ class Labelled:
     latents: Latents
     factors: dict[str, np.ndarray]
     action: np.ndarray
+
+
+@dataclass(frozen=True)
+class LeakMatrix:
+    """What linear probes read of identity and action in s and in d: all of it on the diagonal is disentangled.
+
+    Args:
+        accuracy: (2, 2) in [0, 1], rows identity and action, columns s and d; (2, 1) before stage 2.
+        chance: (2,), of naming the commonest label.
+        factors: the static factors whose mean the identity's row is.
+    """
+
+    accuracy: np.ndarray
+    chance: np.ndarray
+    factors: tuple[str, ...]
+    columns: tuple[str, ...] = ("s", "d")
+
+    @classmethod
+    def of(cls, results: Mapping[str, float]) -> LeakMatrix | None:
+        """That of `score`'s results; None where they have no static factor, or no action."""
+        asked = [name.removesuffix("_from_s") for name in results if name.endswith("_from_s")]
+        factors = tuple(name for name in asked if name != "action")
+        if not factors or "action" not in asked:
+            return None
+        columns = tuple(source for source in ("s", "d") if f"action_from_{source}" in results)
+        rows = (factors, ("action",))
+        accuracy = [[np.mean([results[f"{name}_from_{source}"] for name in row]) for source in columns] for row in rows]
+        chance = [np.mean([results[f"chance_{name}"] for name in row]) for row in rows]
+        return cls(accuracy=np.array(accuracy), chance=np.array(chance), factors=factors, columns=columns)
+
+    @property
+    def above_chance(self) -> np.ndarray:
+        """(accuracy - chance) / (1 - chance): 0 for a probe that sees nothing, 1 for one that is always right."""
+        chance = self.chance[:, None]
+        return (self.accuracy - chance) / np.maximum(1 - chance, np.finfo(float).eps)
 
 
 def score(net: FrameVDSM | SequenceVDSM, train: Labelled, test: Labelled, *, seed: int = 0) -> dict[str, float]:

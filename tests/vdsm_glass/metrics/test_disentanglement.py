@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from vdsm_glass.metrics.disentanglement import Labelled, score
+from vdsm_glass.metrics.disentanglement import Labelled, LeakMatrix, score
 from vdsm_glass.metrics.probes import LinearProbe, chance
 from vdsm_glass.vdsm.latents import Latents
 
@@ -71,3 +71,34 @@ def test_probe_does_not_care_about_units():
 
 def test_chance_is_the_commonest_label():
     assert chance(np.array([0, 0, 0, 2])) == 0.75
+
+
+def test_the_leak_matrix_has_what_is_right_on_its_diagonal():
+    matrix = LeakMatrix.of(score(Oracle(), labelled(200, 0), labelled(200, 1)))
+    assert matrix is not None
+    assert (matrix.factors, matrix.columns) == (("identity",), ("s", "d"))
+    assert (np.diag(matrix.accuracy) == 1).all()
+    np.testing.assert_allclose(np.diag(matrix.above_chance), 1)
+    # As above: more by luck has a probability below 1e-6.
+    assert matrix.above_chance[0, 1] < 0.3
+    assert matrix.above_chance[1, 0] < 0.3
+    leaky = LeakMatrix.of(score(Oracle(), labelled(200, 0, mixed=True), labelled(200, 1, mixed=True)))
+    assert leaky is not None
+    assert leaky.accuracy[0, 1] == 1
+
+
+def test_several_factors_share_the_row_of_identity_and_stage_1_has_one_column():
+    results = {"hair_from_s": 0.9, "hair_from_d": 0.4, "chance_hair": 0.2, "swapped_hair": 0.5}
+    results |= {"body_from_s": 0.7, "body_from_d": 0.2, "chance_body": 0.4}
+    assert LeakMatrix.of(results) is None
+    results |= {"action_from_s": 0.1, "action_from_d": 0.55, "chance_action": 0.1}
+    matrix = LeakMatrix.of(results)
+    assert matrix is not None
+    assert matrix.factors == ("hair", "body")
+    np.testing.assert_allclose(matrix.accuracy, [[0.8, 0.3], [0.1, 0.55]])
+    np.testing.assert_allclose(matrix.chance, [0.3, 0.1])
+    np.testing.assert_allclose(matrix.above_chance, [[0.5 / 0.7, 0.0], [0.0, 0.5]], atol=1e-12)
+    stage_1 = LeakMatrix.of({name: value for name, value in results.items() if not name.endswith("_d")})
+    assert stage_1 is not None
+    assert stage_1.columns == ("s",)
+    np.testing.assert_allclose(stage_1.accuracy, [[0.8], [0.1]])

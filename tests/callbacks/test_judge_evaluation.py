@@ -1,0 +1,76 @@
+"""The judge and the probes at the end of a test."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from PIL import Image
+
+from callbacks import Disentanglement, JudgeEvaluation
+from data_modules import Pendulum
+from data_modules.errors import UserError
+from vdsm_glass.judge.file import Judge, save_judge
+from vdsm_glass.judge.labels import judgeable
+from vdsm_glass.judge.network import JudgeNetwork, JudgeSizes
+from vdsm_glass.judge.protocols import judge_results
+from vdsm_glass.vdsm import VDSMPretrain
+from vdsm_glass.vdsm.sizes import Sizes
+
+pytestmark = pytest.mark.filterwarnings("ignore:The '.*' does not have many workers")
+SIZES = Sizes(kappa_z=3, kappa_s=4, kappa_d=5, encoder_channels=(4, 4, 8), identity_dim=6, decoder_channels=(8, 4))
+
+
+def pendula(root: Path, **options: int) -> Pendulum:
+    given = {"colours": 3, "swings": 3, "sequences_per_pair": 4, "frames": 6} | options
+    data = Pendulum(root=str(root), size=16, clip_length=6, **given)
+    data.prepare_data()
+    return data
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Pendulum:
+    return pendula(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def judge(data: Pendulum) -> Judge:
+    torch.manual_seed(0)
+    network = JudgeNetwork(JudgeSizes(channels=(4, 8), rnn_dim=4), {"identity": 3, "action": 3}).eval()
+    return Judge(network, judgeable(data), data.store.manifest["source"], frames=6, accuracy={})
+
+
+def run_test(folder: Path, data: Pendulum, judge: Path, model: VDSMPretrain) -> list:
+    run = Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        logger=False,
+        callbacks=[JudgeEvaluation(judge=judge, clips=9, batch_size=4, seed=3), Disentanglement()],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    return run.test(model, data, verbose=False)
+
+
+def test_a_test_ends_with_the_judges_scores_and_the_leaks(data: Pendulum, judge: Judge, tmp_path: Path):
+    torch.manual_seed(1)
+    model = VDSMPretrain(SIZES)
+    logged = run_test(tmp_path, data, save_judge(judge, tmp_path / "judge.pt"), model)[0]
+    wanted = judge_results(model.net.eval(), judge, data, clips=9, batch_size=9, seed=3)
+    results = json.loads((tmp_path / "results.json").read_text("utf-8"))
+    assert {"judge/action/frozen_dynamics/acc", "judge/identity/frozen_identity/is"} < wanted.keys()
+    for name, value in wanted.items():
+        assert logged[f"test/{name}"] == results[name] == pytest.approx(value, abs=1e-5)
+    with Image.open(tmp_path / "pictures" / "leaks.png") as picture:
+        assert picture.width > picture.height / 2
+
+
+def test_a_judge_of_other_clips_ends_the_test_before_it_begins(data: Pendulum, judge: Judge, tmp_path: Path):
+    others = pendula(tmp_path, colours=2)
+    with pytest.raises(UserError, match="colours 3 and here 2"):
+        run_test(tmp_path, others, save_judge(judge, tmp_path / "judge.pt"), VDSMPretrain(SIZES))
+    assert not (tmp_path / "results.json").exists()
