@@ -40,6 +40,7 @@ COMMANDS = {
     "weights": Command(
         "vdsm_glass.commands.weights:main", "list, fetch and check what metrics need of others' weights"
     ),
+    "sweep": Command("vdsm_glass.commands.sweep:main", "train the trials of a sweep, side by side, without an account"),
     "demo": Command("vdsm_glass.report.demo:main", "train both stages of VDSM on pendula and write a report"),
 }
 

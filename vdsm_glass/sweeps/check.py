@@ -1,0 +1,61 @@
+"""Whether every trial's command line means something, before the first of them trains."""
+
+from __future__ import annotations
+
+from argparse import ArgumentError
+from collections.abc import Sequence
+
+from jsonargparse import Namespace
+
+from data_modules.errors import UserError
+from vdsm_glass import recipes
+from vdsm_glass.commands.config_errors import ConfigChecker
+from vdsm_glass.commands.train import RecipeCLI
+from vdsm_glass.sweeps.definition import Sweep, Trial
+from vdsm_glass.sweeps.space import SweepError
+
+
+class CommandLines(RecipeCLI):
+    """`fit`'s parser, made once for many command lines; it makes no model and runs nothing.
+
+    Args: options, of the first of them, which are parsed at once.
+    """
+
+    def _set_seed(self) -> None:
+        """Nothing is drawn."""
+
+    def before_instantiate_classes(self) -> None:
+        """No run is begun."""
+
+    def instantiate_classes(self) -> None:
+        """No model is made."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Nothing is run."""
+
+    def parsed(self, options: Sequence[str]) -> Namespace:
+        """A command line behind `fit`, parsed.  Raises: UserError, naming the key and the nearest valid one."""
+        options = recipes.expand(options)
+        checker = ConfigChecker(self._subcommand_parsers[self.command], recipes.configs_in(options))
+        checker.check_top_level()
+        try:
+            return self.parser.parse_args([self.command, *options])[self.command]
+        except ArgumentError as error:
+            raise checker.explain(str(error)) from error
+
+
+def check(sweep: Sweep, trials: Sequence[Trial], options: Sequence[str] = ()) -> None:
+    """Parses every trial's command line as `fit` will.
+
+    Raises: SweepError, naming the file, the trial and what is wrong with it.
+    """
+    lines: CommandLines | None = None
+    for trial in trials:
+        words = sweep.arguments(trial, options)[1:]
+        try:
+            if lines is None:
+                lines = CommandLines("fit", words)
+            else:
+                lines.parsed(words)
+        except UserError as error:
+            raise SweepError(f"{sweep.file}: trial {trial.name}: {error}") from error

@@ -1,0 +1,186 @@
+"""A sweep as its file defines it: the YAML of `wandb sweep`, read here without W&B."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from data_modules.suggest import did_you_mean
+from vdsm_glass import recipes
+from vdsm_glass.sweeps.space import SweepError, Values, distribution_of, grid, random
+
+KEYS = (
+    *("name", "description", "program", "project", "entity"),
+    *("method", "metric", "parameters", "command", "early_terminate", "run_cap"),
+)
+METHODS = ("grid", "random", "bayes")
+GOALS = ("minimize", "maximize")
+PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+FIT = ("-m", "vdsm_glass", "fit")
+ARGS = "${args}"
+HOME = "sweeps"
+LONGEST_NAME = 60
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep.
+
+    Args:
+        file: where it is written.
+        method: how trials are chosen. W&B's `bayes` is random search here.
+        metric, goal: what is compared, and whether less or more of it is better.
+        parameters: what is varied, as written, by the option's dotted name.
+        command: the words of a trial's command line, with W&B's macros.
+        cap: at most so many trials; None, no such limit.
+        stops_early: whether W&B would end poor trials early, which is not done here.
+    """
+
+    file: Path
+    method: str
+    metric: str
+    goal: Literal["minimize", "maximize"]
+    parameters: dict[str, dict[str, Any]]
+    command: tuple[str, ...]
+    cap: int | None = None
+    stops_early: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its runs' folder below that of all runs: `sweeps/glass/actions`."""
+        name = recipes.name_of(self.file)
+        return name if name.startswith(f"{HOME}/") else f"{HOME}/{name}"
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe that trials vary.  Raises: SweepError, the command names none."""
+        files = recipes.configs_in(self.command)
+        if not files:
+            raise SweepError(f"{self.file}: its command names no recipe; add --config, experiments/.../RECIPE.yaml")
+        return files[0]
+
+    def trials(self, *, count: int | None = None, seed: int = 0) -> list[Trial]:
+        """The trials, each once.
+
+        Args: count, at most so many, by default the file's run_cap; seed, of random ones.
+        Raises: SweepError, random ones without a count.
+        """
+        count = self.cap if count is None else count
+        if self.method == "grid":
+            chosen = list(grid(self.parameters))[:count]
+        elif count is None:
+            raise SweepError(f"{self.file}: {self.method} search has no end; say how many trials: --count 20")
+        else:
+            chosen = list(random(self.parameters, count=count, seed=seed))
+        return list({trial.name: trial for trial in map(Trial, chosen)}.values())
+
+    def arguments(self, trial: Trial, options: Sequence[str] = ()) -> list[str]:
+        """`fit ...`: the trial's command line behind `python -m vdsm_glass`.
+
+        Args: options, more of them; a trial's own values come later and win.
+        """
+        words: list[str] = []
+        for word in self.command[self.command.index("fit") :]:
+            words += [*options, *trial.flags] if word == ARGS else [word]
+        return words
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a sweep.  Args: values, by the option's dotted name."""
+
+    values: Values
+
+    @property
+    def name(self) -> str:
+        """What it varies, readable, and a checksum: the same values have the same name in every sweep."""
+        said = "-".join(f"{last_part(name)}_{_short(value)}" for name, value in self.values.items())
+        checksum = hashlib.sha256(json.dumps(self.values, sort_keys=True).encode()).hexdigest()[:6]
+        readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", said)[:LONGEST_NAME].strip("_.-")
+        return f"{readable}-{checksum}"
+
+    @property
+    def flags(self) -> list[str]:
+        """The options, written as W&B's agent writes them."""
+        return [f"--{name}={value}" for name, value in self.values.items()]
+
+
+def last_part(name: str) -> str:
+    """What people call an option: the last part of its name, a schedule's for its knots."""
+    return name.removesuffix(".knots").rpartition(".")[2]
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return Path(value).stem if isinstance(value, str) and value.endswith(".yaml") else str(value)
+
+
+def interpreter_line(words: Sequence[str]) -> list[str]:
+    """A command line of this project for a process of its own."""
+    return [sys.executable, "-m", "vdsm_glass", *words]
+
+
+def read(file: Path) -> Sweep:
+    """A sweep from its file.
+
+    Raises: SweepError or RecipeError, naming the file, the key, what was expected and the nearest there is.
+    """
+    content = recipes.read(file)
+    for key in content:
+        if key not in KEYS:
+            raise SweepError(f"{file}: there is no key `{key}`{did_you_mean(key, KEYS)}; a sweep has {', '.join(KEYS)}")
+    method, metric = content.get("method"), content.get("metric")
+    if method not in METHODS:
+        raise SweepError(f"{file}: method is {method!r}, expected one of {', '.join(METHODS)}")
+    if not isinstance(metric, dict) or not isinstance(metric.get("name"), str) or metric.keys() - {"name", "goal"}:
+        raise SweepError(f"{file}: metric is {metric!r}, expected {{name: val/loss, goal: minimize}}")
+    goal = metric.get("goal", GOALS[0])
+    if goal not in GOALS:
+        raise SweepError(f"{file}: metric.goal is {goal!r}, expected one of {', '.join(GOALS)}")
+    cap = content.get("run_cap")
+    if cap is not None and (not isinstance(cap, int) or cap < 1):
+        raise SweepError(f"{file}: run_cap is {cap!r}, expected a whole number, 1 or more")
+    sweep = Sweep(
+        file=file,
+        method=method,
+        metric=metric["name"],
+        goal=goal,
+        parameters=_parameters(file, content.get("parameters")),
+        command=_command(file, content.get("command")),
+        cap=cap,
+        stops_early="early_terminate" in content,
+    )
+    assert sweep.recipe
+    return sweep
+
+
+def _parameters(file: Path, content: Any) -> dict[str, dict[str, Any]]:
+    if not isinstance(content, dict) or not content:
+        raise SweepError(f"{file}: parameters is {content!r}, expected options by their dotted names")
+    for name, at in content.items():
+        if not isinstance(name, str) or not PARAMETER.fullmatch(name):
+            raise SweepError(f"{file}: {name!r} is no name for a parameter; W&B takes letters, digits, `_`, `.`, `-`")
+        if not isinstance(at, dict):
+            raise SweepError(f"{file}: parameter `{name}` is {at!r}, expected its value, values or distribution")
+        try:
+            distribution_of(name, at)
+        except SweepError as error:
+            raise SweepError(f"{file}: {error}") from None
+    return content
+
+
+def _command(file: Path, content: Any) -> tuple[str, ...]:
+    words = tuple(str(word) for word in content) if isinstance(content, list) else ()
+    if words[2:5] != FIT or words[:2] != ("${env}", "${interpreter}") or words.count(ARGS) != 1:
+        raise SweepError(
+            f"{file}: command is {content!r}, expected "
+            f"[${{env}}, ${{interpreter}}, {', '.join(FIT)}, --config, experiments/.../RECIPE.yaml, {ARGS}]"
+        )
+    return words

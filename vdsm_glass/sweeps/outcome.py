@@ -1,0 +1,104 @@
+"""A sweep's outcome: a table, best first, and the metric over every parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_modules.files import replacing
+from vdsm_glass.sweeps.definition import last_part
+from vdsm_glass.sweeps.state import Record, State
+
+PICTURE = "sweep.png"
+MOST_TICKS = 6
+ROOM_IN_LETTERS = 48
+
+
+def ranked(state: State, names: Sequence[str]) -> list[tuple[str, Record]]:
+    """Those trials, best first; those without a number last."""
+    sign = -1 if state.goal == "maximize" else 1
+    chosen = [(name, state.trials[name]) for name in names]
+    return sorted(chosen, key=lambda pair: (pair[1].last is None, sign * (pair[1].last or 0)))
+
+
+def varied(records: Sequence[Record]) -> list[str]:
+    """The parameters that differ between the trials; all of them, if there is one trial."""
+    names = list(dict.fromkeys(name for record in records for name in record.values))
+    return [name for name in names if len({repr(record.values.get(name)) for record in records}) > 1] or names
+
+
+def short_names(parameters: Sequence[str]) -> dict[str, str]:
+    """Each parameter's last part, or all of it where two end alike."""
+    last = [last_part(name) for name in parameters]
+    return {
+        name: end if last.count(end) == 1 else name.replace(".init_args.", ".")
+        for name, end in zip(parameters, last, strict=True)
+    }
+
+
+def cell(value: Any) -> str:
+    """A parameter's value as people read it: of a file its name, of a number four digits."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return Path(value).stem if isinstance(value, str) and value.endswith(".yaml") else str(value)
+
+
+def table(state: State, names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows."""
+    pairs = ranked(state, names)
+    titles = short_names(varied([record for _, record in pairs]))
+    header = [*titles.values(), state.metric, "best", "", "time", "trial"]
+    rows = []
+    for name, record in pairs:
+        numbers = ["" if value is None else f"{value:.5g}" for value in (record.last, record.best)]
+        parameters = [cell(record.values.get(parameter)) for parameter in titles]
+        rows.append([*parameters, *numbers, record.status, f"{record.seconds:.0f} s", name])
+    return header, rows
+
+
+def draw(state: State, names: Sequence[str]) -> Path | None:
+    """`<sweep>/sweep.png`: one panel a parameter, a point a trial, the best in red; None without a number."""
+    done = [(name, record) for name, record in ranked(state, names) if record.last is not None]
+    if not done:
+        return None
+    from matplotlib.figure import Figure
+
+    records = [record for _, record in done]
+    titles = short_names(varied(records))
+    columns = min(len(titles), 3)
+    rows = -(-len(titles) // 3)
+    figure = Figure(figsize=(4 * columns, 3 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes, (parameter, title) in zip(panels, titles.items(), strict=False):
+        _draw_panel(axes, [record.values.get(parameter) for record in records], records)
+        axes.set(xlabel=title, ylabel=state.metric)
+        axes.grid(alpha=0.3)
+    for axes in panels[len(titles) :]:
+        axes.set_axis_off()
+    path = state.folder / PICTURE
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+    return path
+
+
+def _draw_panel(axes: Any, values: list[Any], records: list[Record]) -> None:
+    """A scatter; numbers lie where they belong (by their logarithm where they span much), all else side by side."""
+    marks: Mapping[str, int] = {}
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        places = values
+        if min(values) > 0 and max(values) / min(values) >= 20:
+            axes.set_xscale("log")
+        elif len(set(values)) <= MOST_TICKS:
+            axes.set_xticks(sorted(set(values)))
+    else:
+        marks = {said: n for n, said in enumerate(sorted({cell(value) for value in values}))}
+        places = [marks[cell(value)] for value in values]
+        # A schedule's knots below each other; other long names, such as files', aslant.
+        labels = [said.replace("], [", "],\n[") for said in marks]
+        widest = max(len(line) for label in labels for line in label.split("\n"))
+        aslant = {"rotation": 30, "ha": "right"} if widest * len(labels) > ROOM_IN_LETTERS else {}
+        axes.set_xticks(list(marks.values()), labels, fontsize=8, **aslant)
+        axes.margins(x=0.2)
+    colours = ["#c53030", *["#2b6cb0"] * (len(records) - 1)]
+    axes.scatter(places, [record.last for record in records], c=colours, zorder=3)
