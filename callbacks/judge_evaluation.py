@@ -53,4 +53,4 @@ class JudgeEvaluation(Callback):
             seed=self.seed,
         )
         # They are the same in every process already; Lightning wants to hear that it may average them.
-        pl_module.log_dict({f"test/{name}": value for name, value in results.items()}, sync_dist=True)
+        pl_module.log_dict({f"test/{name}": float(value) for name, value in results.items()}, sync_dist=True)

@@ -40,7 +40,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Pendulum:
 def judge(data: Pendulum) -> Judge:
     torch.manual_seed(0)
     network = JudgeNetwork(JudgeSizes(channels=(4, 8), rnn_dim=4), {"identity": 3, "action": 3}).eval()
-    return Judge(network, judgeable(data), data.store.manifest["source"], frames=6, accuracy={})
+    return Judge(
+        network, judgeable(data), data.store.manifest["source"], frames=6, accuracy={"identity": 0.9, "action": 0.8}
+    )
 
 
 def run_test(folder: Path, data: Pendulum, judge: Path, model: VDSMPretrain) -> list:

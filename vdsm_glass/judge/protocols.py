@@ -41,7 +41,8 @@ def judge_results(
     `reconstruction/consistency`: the share of clips of which the judge says the same before and after;
     `swap/consistency`: with z of a clip and s of another, the share of which it says of the action what it says of the
     first, and of a static factor what it says of the other.
-    `chance`: 1 / the labels that occur.
+    `judge_acc`, the judge's own accuracy on all test clips, when it was trained; `clips`, how many were scored;
+    `chance`, 1 / the labels that occur in them.
 
     Results do not depend on `batch_size` but for rounding.
 
@@ -89,6 +90,7 @@ def judge_results(
         labels = torch.from_numpy(wanted[head][positions]).to(device)
         if len(rows):
             found = _scores({name: part[head] for name, part in judged.items()}, rows, labels, partner, head)
+            found |= {"judge_acc": judge.accuracy[head], "clips": len(rows), "chance": 1 / len(labels.unique())}
             results |= {f"judge/{head}/{name}": value for name, value in found.items()}
     return results
 
@@ -104,7 +106,6 @@ def _scores(judged: dict[str, Tensor], rows: Tensor, labels: Tensor, partner: Te
     source = rows if head == ACTION else partner[rows]
     results["reconstruction/consistency"] = _agreement(said[RECONSTRUCTION][rows], said[REAL][rows])
     results["swap/consistency"] = _agreement(said[SWAP][rows], said[REAL][source])
-    results["chance"] = 1 / len(labels.unique())
     return results
 
 

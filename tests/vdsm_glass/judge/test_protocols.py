@@ -19,6 +19,7 @@ from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
 
 COLOURS, SWINGS = 3, 2
+ACCURACY = {"identity": 0.9, "action": 0.8}
 SIZES = Sizes(
     kappa_z=SWINGS,
     kappa_s=COLOURS,
@@ -88,7 +89,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Told:
 @pytest.fixture(scope="module")
 def reader(data: Told) -> Judge:
     source = data.store.manifest["source"]
-    return Judge(network=Reader(), classes=judgeable(data), source=source, frames=5, accuracy={})  # pyright: ignore[reportArgumentType]
+    return Judge(network=Reader(), classes=judgeable(data), source=source, frames=5, accuracy=ACCURACY)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_model_that_keeps_its_labels_scores_one(data: Told, reader: Judge):
@@ -103,6 +104,8 @@ def test_a_model_that_keeps_its_labels_scores_one(data: Told, reader: Judge):
         assert found[f"judge/{head}/{kept}/h_y"] == pytest.approx(math.log(classes))
         assert found[f"judge/{head}/{kept}/h_y_given_x"] == pytest.approx(0, abs=1e-9)
         assert found[f"judge/{head}/chance"] == pytest.approx(1 / classes)
+        assert found[f"judge/{head}/clips"] == 60
+        assert found[f"judge/{head}/judge_acc"] == ACCURACY[head]
 
 
 def test_a_model_that_ignores_its_labels_scores_chance_exactly(data: Told, reader: Judge):
@@ -143,7 +146,7 @@ def test_frozen_sides_are_kept_while_the_others_are_from_the_prior(data: Told, r
 def test_results_are_the_seeds_and_not_the_batch_sizes(stage: int, data: Told, reader: Judge):
     torch.manual_seed(0)
     net = (FrameVDSM if stage == 1 else SequenceVDSM)(SIZES).eval()
-    judge = Judge(Blurred(), reader.classes, reader.source, frames=5, accuracy={})  # pyright: ignore[reportArgumentType]
+    judge = Judge(Blurred(), reader.classes, reader.source, frames=5, accuracy=ACCURACY)  # pyright: ignore[reportArgumentType]
     results = [judge_results(net, judge, data, clips=12, batch_size=b, seed=s) for b, s in ((12, 0), (5, 0), (12, 1))]
     assert results[0] == pytest.approx(results[1], abs=1e-5)
     assert results[0] != pytest.approx(results[2], abs=1e-5)
