@@ -26,7 +26,7 @@ def train_judge(
     accelerator: str = "auto",
     progress: bool = True,
 ) -> Judge:
-    """Learns from the training split, keeps the epoch of the least validation loss, counts what it gets right in the test.
+    """Learns from the training split, keeps the epoch of the least validation loss and measures it on the test split.
 
     Args: learning_rate, the highest of one cycle; progress, whether to show bars.
     Raises: UserError, no labels to learn, or frames that are too small.
