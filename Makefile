@@ -8,10 +8,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TRAINED := train-vdsm-pendulum train-vdsm-mmnist train-vdsm-sprites train-vdsm-mug
 TRAINED_GLASS := $(addprefix train-glass-,w_sprites w_sprites/compact tennis bair)
-BENCHMARKS := decoder vdsm glass loader
+BENCHMARKS := decoder vdsm glass loader frechet
+CKPT ?= runs/demo/sequence/latest/checkpoints/last.ckpt
 ARGS ?=
 
-.PHONY: help install demo test test-slow fuzz lint format bench clean $(TRAINED) $(TRAINED_GLASS)
+.PHONY: help install demo play test test-slow fuzz lint format bench clean $(TRAINED) $(TRAINED_GLASS)
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z$$][^ ]*:.*## / { sub(/^\$$\(TRAINED\)/, "train-vdsm-NAME", $$1); sub(/^\$$\(TRAINED_GLASS\)/, "train-glass-NAME", $$1); printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +21,9 @@ install: $(INSTALLED) ## a private .venv with everything in it; done by every ot
 
 demo: $(INSTALLED) ## train both stages of VDSM on pendula and write runs/demo/report.html
 	$(BIN)/vdsm-glass demo
+
+play: $(INSTALLED) ## CKPT=file: play with a trained model in the browser; the demo's by default
+	$(BIN)/vdsm-glass play $(CKPT) $(ARGS)
 
 test: $(INSTALLED) ## the tests
 	$(BIN)/python -m pytest -n 2

@@ -97,6 +97,6 @@ class DeltaAccuracy(Metric):
         fitted, scored = order[: len(order) // 2], order[len(order) // 2 :]
         if len(np.unique(actions[fitted])) < 2:
             raise UserError("Δ-Acc: all movements are of one action, or there are too few of them; score more clips")
-        svm = make_pipeline(StandardScaler(), LinearSVC(max_iter=20_000, random_state=self.seed))
+        svm = make_pipeline(StandardScaler(), LinearSVC(dual="auto", max_iter=5000))
         svm.fit(movements[fitted], actions[fitted])
-        return torch.tensor(svm.score(movements[scored], actions[scored]), dtype=torch.float64)
+        return torch.tensor(svm.score(movements[scored], actions[scored]), dtype=torch.float64, device=self.device)

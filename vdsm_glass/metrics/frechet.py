@@ -98,7 +98,7 @@ class FrechetDistance(Metric):
         """Args: inputs, the samples as the extractor takes them, (n, ...)."""
         side = "real" if real else "generated"
         for part in inputs.split(self.chunk):
-            features = self.extractor(part).double()
+            features = self.extractor(part.float()).double()
             setattr(self, f"{side}_n", getattr(self, f"{side}_n") + len(features))
             getattr(self, f"{side}_sum").add_(features.sum(dim=0))
             getattr(self, f"{side}_outer").addmm_(features.T, features)

@@ -29,15 +29,14 @@ class LPIPS(PairMetric):
 
     Args:
         network: see `lpips_network` and `random_lpips_network`.
-        chunk: how many pairs of frames it is given at once, which bounds its memory.
+        chunk: as `PairMetric`.
     """
 
     higher_is_better = False
 
     def __init__(self, network: Extractor, *, chunk: int = 16) -> None:
-        super().__init__()
+        super().__init__(chunk=chunk)
         self.network = network
-        self.chunk = chunk
 
     @property
     def protocol(self) -> dict[str, str]:
@@ -45,8 +44,7 @@ class LPIPS(PairMetric):
         return {"network": self.network.name, "checksum": self.network.checksum}
 
     def score(self, generated: Tensor, reference: Tensor) -> Tensor:
-        parts = zip(generated.split(self.chunk), reference.split(self.chunk), strict=True)
-        return torch.cat([self.network(x, y) for x, y in parts])
+        return self.network(generated, reference)
 
 
 class LPIPSNetwork(Extractor):

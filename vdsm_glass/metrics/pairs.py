@@ -20,6 +20,9 @@ class PairMetric(Metric):
     number a frame is kept.
 
     Subclasses have `score`.
+
+    Args:
+        chunk: how many pairs of frames are scored at once, which bounds memory.
     """
 
     is_differentiable = False
@@ -27,8 +30,9 @@ class PairMetric(Metric):
 
     scores: list[Tensor]
 
-    def __init__(self) -> None:
+    def __init__(self, *, chunk: int = 64) -> None:
         super().__init__()
+        self.chunk = chunk
         self.add_state("scores", default=[], dist_reduce_fx="cat")
 
     @property
@@ -48,8 +52,9 @@ class PairMetric(Metric):
                 f"{type(self).__name__} compares frame by frame, and the generated video is {tuple(generated.shape)}, "
                 f"the reference {tuple(reference.shape)}; generate as many frames, as large, as the reference has"
             )
-        frames = (rearrange(video, "b t c h w -> (b t) c h w") for video in (generated.float(), reference.float()))
-        scores = rearrange(self.score(*frames), "(b t) -> b t", t=generated.shape[1])
+        frames = (rearrange(video.float(), "b t c h w -> (b t) c h w") for video in (generated, reference))
+        parts = zip(*(video.split(self.chunk) for video in frames), strict=True)
+        scores = rearrange(torch.cat([self.score(*part) for part in parts]), "(b t) -> b t", t=generated.shape[1])
         if self.scores and self.scores[0].shape[1] != scores.shape[1]:
             raise UserError(
                 f"{type(self).__name__} has seen clips of {self.scores[0].shape[1]} frames, and now of "
