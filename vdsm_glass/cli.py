@@ -40,7 +40,9 @@ COMMANDS = {
     "weights": Command(
         "vdsm_glass.commands.weights:main", "list, fetch and check what metrics need of others' weights"
     ),
+    "play": Command("vdsm_glass.commands.play:main", "play with a trained model on a page of this machine"),
     "sweep": Command("vdsm_glass.commands.sweep:main", "train the trials of a sweep, side by side, without an account"),
+    "table": Command("vdsm_glass.commands.table:main", "the papers' tables: measured beside published"),
     "demo": Command("vdsm_glass.report.demo:main", "train both stages of VDSM on pendula and write a report"),
 }
 

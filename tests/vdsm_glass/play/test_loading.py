@@ -1,0 +1,118 @@
+"""From a run to a network and its clips; what cannot be played is said before any page opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data_modules.errors import UserError
+from tests.vdsm_glass.play.small import glass_checkpoint, small_glass, small_vdsm, vdsm_checkpoint
+from vdsm_glass.checkpoints import CheckpointError
+from vdsm_glass.commands import play
+from vdsm_glass.play.loading import clips_to_play, data_of_run, different, load_network
+
+
+def test_a_checkpoint_gives_back_its_network(tmp_path: Path):
+    wanted = {"g": small_glass(), "v": small_vdsm(), "f": small_vdsm().frames}
+    paths = {
+        "g": glass_checkpoint(tmp_path / "g"),
+        "v": vdsm_checkpoint(tmp_path / "v"),
+        "f": vdsm_checkpoint(tmp_path / "f", stage=1),
+    }
+    for name, path in paths.items():
+        found = load_network(path)
+        assert type(found) is type(wanted[name])
+        assert not found.training
+        for key, value in wanted[name].state_dict().items():
+            assert torch.equal(found.state_dict()[key].cpu(), value), key
+
+
+def test_clips_differ_in_what_they_are_chosen_by(tmp_path: Path):
+    module = data_of_run(vdsm_checkpoint(tmp_path))
+    people = clips_to_play(module, by="identity", most=2)
+    deeds = clips_to_play(module, by="action", most=9)
+    assert len({clip.identity for clip in people}) == len(people) == 2
+    assert len({clip.action for clip in deeds}) == len(deeds) > 2
+    assert people[0].video.shape == (6, 3, 16, 16)
+
+
+def test_chosen_labels_are_spread_over_all_and_unknown_ones_all_differ():
+    assert different(np.array([3, 3, 0, 0, 7, 9, 9]), 2) == [2, 5]
+    assert different(np.array([3, 3, 0, 0, 7, 9, 9]), 9) == [2, 0, 4, 5]
+    assert sorted(different(np.array([-1, -1, 2, -1]), 9)) == [0, 1, 2, 3]
+
+
+def bad_checkpoint(folder: Path, kind: str) -> Path:
+    """A checkpoint with one thing wrong."""
+    path = glass_checkpoint(folder)
+    content = torch.load(path, weights_only=True)
+    if kind == "cut":
+        path.write_bytes(path.read_bytes()[:2000])
+        return path
+    if kind == "foreign":
+        content["hyper_parameters"] = {"layers": 3}
+    if kind == "no_parameters":
+        del content["hyper_parameters"]
+    if kind == "sizes":
+        content["hyper_parameters"]["lma"]["hidden"] = 5
+    if kind == "unknown_size":
+        content["hyper_parameters"]["lma"]["colour"] = 5
+    if kind == "no_weights":
+        del content["state_dict"]
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("cut", "not a whole checkpoint"),
+        ("foreign", "written by no model of ours"),
+        ("no_parameters", "written by no model of ours"),
+        ("unknown_size", "written by no model of ours"),
+        ("sizes", "does not fit this model"),
+        ("no_weights", "holds no state_dict"),
+    ],
+)
+def test_a_bad_checkpoint_is_one_error_before_the_page_opens(tmp_path: Path, kind: str, error: str):
+    path = bad_checkpoint(tmp_path, kind)
+    with pytest.raises(CheckpointError, match=error) as raised:
+        play.main([str(path), "--no-browser"])
+    assert str(raised.value).startswith(f"{path}: ")
+
+
+def test_a_missing_checkpoint_or_run_is_named(tmp_path: Path):
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        play.main([str(tmp_path / "none.ckpt")])
+    alone = tmp_path / "alone.ckpt"
+    alone.write_bytes(glass_checkpoint(tmp_path / "run").read_bytes())
+    with pytest.raises(UserError, match=r"lies in no run.*--data NAME"):
+        play.main([str(alone)])
+
+
+@pytest.mark.parametrize(
+    "data", ["data: 3", "model: 3", "data: {class_path: os.system}", "data: {class_path: data_modules.NoSuch}", "]["]
+)
+def test_a_config_that_names_no_data_is_an_error(tmp_path: Path, data: str):
+    path = glass_checkpoint(tmp_path)
+    (tmp_path / "config.yaml").write_text(data, encoding="utf-8")
+    with pytest.raises(UserError, match="does not say which data to use"):
+        play.main([str(path)])
+
+
+def test_data_of_another_size_is_refused(tmp_path: Path):
+    drawn = ["--root", str(tmp_path), "--tiny"]
+    with pytest.raises(UserError, match=r"frames of \(64, 64\), the network takes 16: add --size"):
+        play.main([str(vdsm_checkpoint(tmp_path / "v")), "--data", "pendulum", *drawn])
+    with pytest.raises(UserError, match=r"frames of \(40, 40\), expected multiples of 16"):
+        play.main([str(glass_checkpoint(tmp_path / "g")), "--data", "pendulum", *drawn, "--size", "40"])
+
+
+def test_options_of_no_dataset_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        play.main([str(tmp_path / "x.ckpt"), "--root", "there"])
+    assert end.value.code == 2
+    assert "--data NAME" in capsys.readouterr().err

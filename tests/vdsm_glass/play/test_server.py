@@ -1,0 +1,69 @@
+"""What the server lets through."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from data_modules.errors import UserError
+from vdsm_glass.play.media import MOST_BYTES
+from vdsm_glass.play.server import HOST, Guard, bind, refusal
+
+
+def scope(kind: str = "http", **headers: str) -> dict[str, Any]:
+    pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return {"type": kind, "headers": pairs}
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_only_pages_of_this_machine_are_answered(kind: str):
+    assert refusal(scope(kind, host="127.0.0.1:8080")) is None
+    assert refusal(scope(kind, host="localhost:8080", origin="http://localhost:8080")) is None
+    for host in ("evil.example:8080", "127.0.0.1.evil.example", "", "[::1", "localhost@evil.example"):
+        assert refusal(scope(kind, host=host)) == 403
+    for origin in ("https://evil.example", "null", "http://localhost.evil.example", ""):
+        assert refusal(scope(kind, host="127.0.0.1", origin=origin)) == 403
+    assert refusal(scope(kind)) == 403
+    assert refusal({"type": "lifespan"}) is None
+
+
+def test_large_bodies_are_refused_before_they_are_read():
+    def of(length: str) -> int | None:
+        return refusal(scope(host="127.0.0.1", content_length=length))
+
+    assert of(str(MOST_BYTES)) is None
+    assert of(str(2 * MOST_BYTES)) == of("-1") == of("much") == 413
+    assert refusal(scope(host="127.0.0.1", transfer_encoding="chunked")) == 411
+
+
+@pytest.mark.parametrize(("kind", "first"), [("http", "http.response.start"), ("websocket", "websocket.close")])
+def test_what_is_refused_does_not_reach_the_page(kind: str, first: str):
+    reached, sent = [], []
+
+    async def page(*_: object) -> None:
+        reached.append(True)
+
+    async def receive() -> dict[str, str]:
+        return {"type": f"{kind}.connect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(Guard(page)(scope(kind, host="evil.example"), receive, send))
+    assert not reached
+    assert sent[0]["type"] == first
+    asyncio.run(Guard(page)(scope(kind, host="localhost"), receive, send))
+    assert reached
+
+
+def test_a_port_is_had_on_this_machine_alone_or_named_as_taken():
+    with bind(None) as one:
+        one.listen()
+        assert one.getsockname()[0] == HOST
+        port = one.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port} cannot be used"):
+            bind(port)
+    with pytest.raises(UserError, match="port 99999 cannot be used"):
+        bind(99999)

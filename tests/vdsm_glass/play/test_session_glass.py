@@ -1,0 +1,112 @@
+"""A played clip against one that is animated at once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from data_modules.errors import UserError
+from tests.vdsm_glass.play.small import small_glass
+from vdsm_glass.generate.animate import ActionSequence, animate, infer
+from vdsm_glass.generate.reconstruct import reconstruct
+from vdsm_glass.glass.net import GLASS
+from vdsm_glass.play import session_glass
+from vdsm_glass.play.session_glass import ClipFullError, GlassSession, Move, moves_in
+
+MOVES = [
+    Move(foreground=(7.0, 0.0), action=1),
+    Move(background=(0.0, -3.0)),
+    Move(foreground=(0.0, 4.0), background=(2.0, 1.0), action=2),
+]
+
+
+@pytest.fixture(scope="module")
+def net() -> GLASS:
+    return small_glass()
+
+
+@pytest.fixture(scope="module")
+def video() -> Tensor:
+    return torch.rand(2, 5, 3, 32, 48, generator=torch.Generator().manual_seed(1))
+
+
+def animated(net: GLASS, first: Tensor, moves: list[Move]) -> Tensor:
+    actions = ActionSequence(
+        foreground_shift=torch.tensor([[move.foreground for move in moves]]),
+        local_action=torch.tensor([[move.action for move in moves]]),
+        background_shift=torch.tensor([[move.background for move in moves]]),
+    )
+    return animate(net, first[None], actions).video[0]
+
+
+def played(net: GLASS, first: Tensor, moves: list[Move]) -> GlassSession:
+    session = GlassSession(net, first)
+    for move in moves:
+        session.play(move)
+    return session
+
+
+def test_a_played_clip_is_the_animation_by_its_moves(net: GLASS, video: Tensor):
+    session = played(net, video[0, 0], MOVES)
+    assert len(session) == 4
+    torch.testing.assert_close(session.video(), animated(net, video[0, 0], MOVES))
+    assert torch.equal(session.video()[0], video[0, 0])
+    assert not torch.allclose(session.picture(1), session.picture(2))
+
+
+def test_after_undo_the_clip_goes_on_as_if_the_move_had_never_been(net: GLASS, video: Tensor):
+    session = played(net, video[0, 0], MOVES[:2])
+    assert session.undo()
+    session.play(MOVES[2])
+    torch.testing.assert_close(session.video(), animated(net, video[0, 0], [MOVES[0], MOVES[2]]))
+    assert session.moves == [MOVES[0], MOVES[2]]
+
+
+def test_the_first_frame_cannot_be_undone_and_reset_goes_back_to_it(net: GLASS, video: Tensor):
+    session = played(net, video[0, 0], MOVES)
+    session.reset()
+    assert not session.undo()
+    assert len(session) == 1
+    assert torch.equal(session.picture(), video[0, 0])
+    session.play(MOVES[1])
+    torch.testing.assert_close(session.video(), animated(net, video[0, 0], MOVES[1:2]))
+
+
+def test_sessions_on_one_network_do_not_know_of_each_other(net: GLASS, video: Tensor):
+    one, other = GlassSession(net, video[0, 0]), GlassSession(net, video[1, 0])
+    for move in MOVES:
+        one.play(move)
+        other.play(move)
+    torch.testing.assert_close(one.video(), animated(net, video[0, 0], MOVES))
+    torch.testing.assert_close(other.video(), animated(net, video[1, 0], MOVES))
+
+
+def test_copied_moves_rebuild_the_video_they_come_from(net: GLASS, video: Tensor):
+    moves = moves_in(net, video[0])
+    assert [move.action for move in moves] == infer(net, video[:1]).actions.local_action[0].tolist()
+    session = played(net, video[0, 0], moves)
+    torch.testing.assert_close(session.video(), reconstruct(net, video[:1])[0], rtol=1e-4, atol=1e-4)
+
+
+def test_the_mask_is_laid_over_the_picture(net: GLASS, video: Tensor):
+    session = played(net, video[0, 0], MOVES[:1])
+    share = 0.55 * session.scenes[-1].m[0]
+    colour = torch.tensor(session_glass.MASK_COLOUR)[:, None, None]
+    torch.testing.assert_close(session.picture(mask=True), session.picture() * (1 - share) + share * colour)
+
+
+def test_what_cannot_be_played_is_refused_and_changes_nothing(
+    net: GLASS, video: Tensor, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(session_glass, "MOST_FRAMES", 3)
+    session = played(net, video[0, 0], MOVES[:2])
+    with pytest.raises(ClipFullError, match="the clip has 3 frames"):
+        session.play(MOVES[2])
+    session.undo()
+    with pytest.raises(ValueError, match="action is 3, expected 0 to 2"):
+        session.play(Move(action=3))
+    assert len(session) == 2
+    assert session.moves == MOVES[:1]
+    with pytest.raises(UserError, match="a single picture shows no action"):
+        moves_in(net, video[0, :1])

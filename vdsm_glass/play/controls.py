@@ -1,0 +1,92 @@
+"""What keys mean. On-screen buttons stand for keys, so that both do the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from vdsm_glass.play.session_glass import Move
+
+ARROWS = {"ArrowLeft": (-1, 0), "ArrowRight": (1, 0), "ArrowUp": (0, -1), "ArrowDown": (0, 1)}
+"""(x, y), x to the right and y down."""
+SIGNS = {(-1, 0): "←", (1, 0): "→", (0, -1): "↑", (0, 1): "↓"}
+MOST_PIXELS = 16
+
+
+class Verb(Enum):
+    """What a key asks for that is no move."""
+
+    UNDO = auto()
+    RESET = auto()
+    REPLAY = auto()
+    STOP = auto()
+    REDRAW = auto()
+    SHOW_MASK = auto()
+
+
+@dataclass
+class GlassControls:
+    """What one person has set, and what a key asks for under it.
+
+    Args:
+        actions: K.
+        pixels: how far an arrow shifts.
+        action: the local action that goes with a shift, the one played last.
+        mask: whether the mask is shown.
+        background: arrows shift the background, also without the shift key.
+    """
+
+    actions: int
+    pixels: int = 7
+    action: int = 0
+    mask: bool = False
+    background: bool = False
+
+    def press(self, key: str, *, shift: bool = False) -> Move | Verb | None:
+        """What is to be done for a key, named as in the DOM's `KeyboardEvent.key`; None for one that means nothing."""
+        if way := ARROWS.get(key):
+            x, y = (float(self.pixels * part) for part in way)
+            if shift or self.background:
+                return Move(background=(x, y), action=self.action)
+            return Move(foreground=(x, y), action=self.action)
+        if len(key) == 1 and "1" <= key <= "9":
+            return self.play(int(key) - 1)
+        if key == " ":
+            return Move(action=self.action)
+        if key in "+-=_" and len(key) == 1:
+            self.pixels = min(max(self.pixels + (1 if key in "+=" else -1), 1), MOST_PIXELS)
+            return Verb.REDRAW
+        return self._letter(key)
+
+    def play(self, action: int) -> Move | None:
+        """Chooses a local action and plays it once; None where there is none of that number."""
+        if action >= self.actions:
+            return None
+        self.action = action
+        return Move(action=action)
+
+    def _letter(self, key: str) -> Verb | None:
+        if key in ("m", "M"):
+            self.mask = not self.mask
+            return Verb.SHOW_MASK
+        if key in ("b", "B"):
+            self.background = not self.background
+            return Verb.REDRAW
+        verbs = {"u": Verb.UNDO, "Backspace": Verb.UNDO, "r": Verb.RESET, "p": Verb.REPLAY, "Escape": Verb.STOP}
+        return verbs.get(key) or verbs.get(key.lower())
+
+
+def described(move: Move) -> str:
+    """A move in a few signs: which way the foreground went, which way the background (in brackets), and the action."""
+    shown = arrow(move.foreground) or "·"
+    if behind := arrow(move.background):
+        shown += f"[{behind}]"
+    return f"{shown}{move.action + 1}"
+
+
+def arrow(shift: tuple[float, float]) -> str:
+    """The arrow nearest to a shift; nothing for less than half a pixel."""
+    x, y = shift
+    if max(abs(x), abs(y)) < 0.5:
+        return ""
+    return SIGNS[(1 if x > 0 else -1, 0) if abs(x) >= abs(y) else (0, 1 if y > 0 else -1)]

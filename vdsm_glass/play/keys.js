@@ -1,0 +1,17 @@
+// Keys that the page itself answers neither scroll it nor press a button twice.
+document.addEventListener(
+  "keydown",
+  (event) => {
+    const at = document.activeElement;
+    const tag = at ? at.tagName.toLowerCase() : "";
+    if (["input", "select", "textarea"].includes(tag)) return;
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (tag === "button" && (event.key === " " || event.key === "Enter")) {
+      event.stopImmediatePropagation(); // the button's own click follows
+      return;
+    }
+    const answered = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", " ", "Backspace"];
+    if (answered.includes(event.key)) event.preventDefault();
+  },
+  true,
+);

@@ -1,0 +1,89 @@
+"""Pictures for the page, recordings from it, and files that people bring to it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import tempfile
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from einops import rearrange
+from PIL import Image
+from torch import Tensor
+
+from data_modules.errors import DataError
+from data_modules.sources import frames, video
+from vdsm_glass.pictures import enlarge, to_uint8, write_gif, write_mp4
+
+MOST_BYTES = 20_000_000
+"""Of an upload."""
+MOST_FRAMES = 120
+"""Of a video that are looked at."""
+MOST_SECONDS = 20.0
+"""That decoding an upload may take."""
+FPS = 8
+RECORDED_PIXELS = 256
+
+
+def png(picture: Tensor) -> bytes:
+    """(3, h, w) in [0, 1] -> a PNG, packed quickly rather than well: it goes to a browser on the same machine."""
+    buffer = io.BytesIO()
+    Image.fromarray(to_uint8(picture)).save(buffer, format="png", compress_level=1)
+    return buffer.getvalue()
+
+
+def data_url(content: bytes) -> str:
+    """A PNG as an address that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+def strip(clip: Tensor) -> Tensor:
+    """(t, 3, h, w) -> (3, h, t w), frames from left to right, which the page's style sheet plays."""
+    return rearrange(clip, "t c h w -> c h (t w)")
+
+
+def recording(clip: Tensor, kind: Literal["gif", "mp4"]) -> bytes:
+    """(t, 3, h, w) in [0, 1] -> an enlarged GIF or MP4."""
+    write = {"gif": write_gif, "mp4": write_mp4}[kind]
+    with tempfile.TemporaryDirectory() as folder:
+        return write(enlarge(clip, at_least=RECORDED_PIXELS), Path(folder) / f"clip.{kind}", fps=FPS).read_bytes()
+
+
+def read_upload(content: bytes, name: str, *, height: int, width: int, most_frames: int = MOST_FRAMES) -> Tensor:
+    """The first frames of a picture (JPG, PNG) or video that somebody brought, their middle cut out to fit.
+
+    Args: name, as the browser gives it; it is only shown.   Returns: (t, 3, height, width) in [0, 1].
+    Raises: DataError naming the file, where it is too large, damaged, of another kind, or takes too long.
+    """
+    name = re.sub(r"[^\w.-]+", "_", Path(name).name)[-60:].lstrip(".") or "upload"
+    if len(content) > MOST_BYTES:
+        raise DataError(f"{name}: has {len(content) / 1e6:.0f} MB; at most {MOST_BYTES // 1_000_000} MB are taken")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        try:
+            pictures = _decoded(path, height=height, width=width, most_frames=most_frames)
+        except DataError as error:
+            raise DataError(str(error).replace(f"{folder}/", "")) from error
+    return rearrange(torch.from_numpy(pictures), "t h w c -> t c h w").float() / 255
+
+
+def _decoded(path: Path, *, height: int, width: int, most_frames: int) -> np.ndarray:
+    if path.suffix.lower() in frames.SUFFIXES:
+        return np.array([frames.fit(frames.read_picture(path), height, width)])
+    if path.suffix.lower() not in video.SUFFIXES:
+        known = ", ".join(sorted(frames.SUFFIXES | video.SUFFIXES))
+        raise DataError(f"{path}: is neither a picture nor a video by its name; expected one of {known}")
+    until = time.monotonic() + MOST_SECONDS
+    pictures = []
+    with video.open_film(path) as film:
+        for picture in film.frames(stop=most_frames):
+            pictures.append(np.asarray(frames.fit(picture, height, width)))
+            if time.monotonic() > until:
+                raise DataError(f"{path}: takes over {MOST_SECONDS:.0f} s to decode; make it smaller or shorter")
+    return np.stack(pictures)

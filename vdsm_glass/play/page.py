@@ -1,0 +1,153 @@
+"""What both pages share: buttons that stand for keys, messages, uploads, recordings, one thread that computes.
+
+Of the toolkits in Python NiceGUI was taken for its keyboard: every key press is an event of its own, with its modifiers
+and whether it repeats, sent over an open websocket, and what it changes comes back the same way; in Gradio a press
+would have to pass through a hidden button and a queued request. All of its scripts and fonts are in the package, so
+that the page needs no network. The controls are plain HTML, which screen readers and small screens know.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from nicegui import ui
+from nicegui.element import Element
+from nicegui.events import KeyEventArguments, UploadEventArguments
+from torch import Tensor
+
+from data_modules.errors import UserError
+from vdsm_glass.play import media
+
+HERE = Path(__file__).parent
+P = ParamSpec("P")
+T = TypeVar("T")
+Press = Callable[..., Awaitable[None]]
+
+COMPUTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="play")
+"""One for all tabs: networks side by side would only take the cores from each other."""
+
+
+async def compute(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs a function of the network while the page goes on answering."""
+    return await asyncio.get_running_loop().run_in_executor(COMPUTER, lambda: function(*args, **kwargs))
+
+
+def dress() -> None:
+    """The style sheet and the script of a page."""
+    ui.add_css((HERE / "style.css").read_text(encoding="utf-8"))
+    ui.add_head_html(f"<script>{(HERE / 'keys.js').read_text(encoding='utf-8')}</script>")
+
+
+def tag(kind: str, classes: str = "", text: str = "", **attributes: object) -> Element:
+    """An HTML element; underscores in the attributes' names stand for hyphens."""
+    element = Words(kind, text) if text else ui.element(kind)
+    element.classes(classes)
+    for name, value in attributes.items():
+        element.props[name.replace("_", "-")] = value
+    return element
+
+
+class Words(Element):
+    """An HTML element that holds text, which is shown as it is."""
+
+    def __init__(self, kind: str, text: str = "") -> None:
+        super().__init__(kind)
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """Shows other text."""
+        self._text = text
+        self.update()
+
+
+def heading(title: str, about: str) -> None:
+    """The page's name and what is played."""
+    with tag("header"):
+        tag("h1", text=title)
+        tag("span", "dim", about)
+
+
+def button(
+    text: str, on_click: Callable[[], Any] | None, *, key: str = "", classes: str = "", label: str = ""
+) -> Element:
+    """A button; `key` is shown as the key that does the same."""
+    made = tag("button", classes, type="button")
+    if label:
+        made.props["aria-label"] = label
+    with made:
+        tag("span", text=text)
+        if key:
+            tag("kbd", text=key, aria_hidden="true")
+    return made.on("click", on_click, args=[]) if on_click else made
+
+
+def set_pressed(made: Element, pressed: bool) -> None:
+    """Shows and says whether a button is on."""
+    made.props["aria-pressed"] = "true" if pressed else "false"
+    made.update()
+
+
+class Message:
+    """One line for what went wrong."""
+
+    def __init__(self) -> None:
+        self.line = Words("div")
+        self.line.classes("message wide")
+        self.line.props["role"] = "alert"
+
+    def say(self, text: str = "") -> None:
+        """Shows an error; nothing takes it away."""
+        self.line.say(text)
+
+    async def guard(self, work: Awaitable[None]) -> None:
+        """Shows the error that a person can do something about."""
+        try:
+            await work
+        except UserError as error:
+            self.say(str(error))
+        else:
+            self.say()
+
+
+def listen(press: Press) -> None:
+    """Calls `press(key, shift=, repeat=)` for every key that goes down, but not where text or a slider has it."""
+
+    async def on_key(event: KeyEventArguments) -> None:
+        modifiers = event.modifiers
+        if event.action.keydown and not (modifiers.ctrl or modifiers.alt or modifiers.meta):
+            await press(event.key.name, shift=modifiers.shift, repeat=event.action.repeat)
+
+    ui.keyboard(on_key=on_key, ignore=["input", "select", "textarea"])
+
+
+def uploader(text: str, message: Message, use: Callable[[bytes, str], Awaitable[None]], *, accept: str) -> None:
+    """A button that takes a file of at most `media.MOST_BYTES` and gives its content and name to `use`."""
+    limit = media.MOST_BYTES // 1_000_000
+
+    async def on_upload(event: UploadEventArguments) -> None:
+        await message.guard(use(await event.file.read(), event.file.name))
+
+    def refuse() -> None:
+        message.say(f"this file cannot be taken: expected {accept}, at most {limit} MB")
+
+    element = ui.upload(max_file_size=media.MOST_BYTES, auto_upload=True, on_upload=on_upload, on_rejected=refuse)
+    element.props["accept"] = accept
+    element.classes("uploader")
+    element.on("failed", refuse, args=[])
+    for end in ("uploaded", "failed"):  # told to by the server, it would at times forget a file still on its way
+        element.on(end, js_handler=f"() => getElement({element.id}).reset()")
+    button(text, None).on("click", js_handler=f"() => getElement({element.id}).pickFiles()")
+
+
+def recorders(message: Message, video: Callable[[], Tensor]) -> None:
+    """Buttons that give the present clip to the browser as a file."""
+
+    async def give(kind: Literal["gif", "mp4"]) -> None:
+        ui.download.content(await compute(lambda: media.recording(video(), kind)), f"clip.{kind}", f"image/{kind}")
+
+    for kind in ("gif", "mp4"):
+        button(f"Save {kind.upper()}", lambda kind=kind: message.guard(give(kind)))

@@ -1,0 +1,245 @@
+"""The page on which GLASS is played: arrows move, numbers act, every press is a frame."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Sequence
+from functools import partial
+
+from nicegui import ui
+from nicegui.element import Element
+from torch import Tensor
+
+from vdsm_glass.glass.net import GLASS
+from vdsm_glass.play import media
+from vdsm_glass.play.controls import GlassControls, Verb, described
+from vdsm_glass.play.loading import NamedClip
+from vdsm_glass.play.page import (
+    Message,
+    Words,
+    button,
+    compute,
+    dress,
+    heading,
+    listen,
+    recorders,
+    set_pressed,
+    tag,
+    uploader,
+)
+from vdsm_glass.play.session_glass import GlassSession, Move, moves_in
+
+PICTURES, VIDEOS = ".jpg,.jpeg,.png,image/jpeg,image/png", "video/*,.gif,.mkv,.avi"
+SHOWN_MOVES = 14
+
+
+class GlassTab:
+    """One browser tab: its session, its controls, and the elements that show them.
+
+    Args: clips of the test split, perhaps none; size (height, width) of a frame; about, what is played.
+    """
+
+    def __init__(self, net: GLASS, clips: Sequence[NamedClip], *, size: tuple[int, int], about: str) -> None:
+        self.net, self.clips, self.size, self.about = net, clips, size, about
+        self.controls = GlassControls(actions=len(net.lma.codes))
+        self.session: GlassSession | None = None
+        self.turn = asyncio.Lock()
+        self.player: asyncio.Task[None] | None = None
+        self.build()
+
+    def build(self) -> None:
+        """The page."""
+        dress()
+        with tag("main", "glass"):
+            heading("Play with GLASS", self.about)
+            self.message = Message()
+            with tag("section", "panel stage", aria_label="The clip"):
+                self.screen = tag("img", "screen", alt="the present frame", src="", width=self.size[1])
+                self.screen.props["height"] = self.size[0]
+                with tag("div", "below dim"):
+                    self.moves, self.counter = Words("span"), Words("span")
+            with tag("section", "panel controls", aria_label="Controls"):
+                self.build_controls()
+            with tag("section", "panel wide", aria_label="First frames and actions"):
+                self.build_clips()
+        listen(self.press)
+        self.show_controls()
+
+    def build_controls(self) -> None:
+        """Buttons, each for a key."""
+        with tag("div"):
+            self.title = Words("h2")
+            with tag("div", "pad-row"):
+                with tag("div", "pad"):
+                    for place, sign in {"up": "↑", "left": "←", "right": "→", "down": "↓"}.items():
+                        self.key(f"Arrow{place.title()}", sign, classes=place, label=f"move {place}")
+                    self.key(" ", "•", classes="stay", label="stay (space)")
+                with tag("div", "aside"):
+                    with tag("div", "row"):
+                        self.key("-", "−", label="smaller steps")
+                        self.pixels = Words("span")
+                        self.pixels.classes("number")
+                        self.key("+", "+", label="larger steps")
+                    self.background = self.key("b", "Background", shown="b")
+        with tag("div"):
+            tag("h2", text=f"Local action (1 to {self.controls.actions})")
+            with tag("div", "row"):
+                self.actions = [
+                    button(str(k + 1), lambda k=k: self.do(self.controls.play(k)), label=f"local action {k + 1}")
+                    for k in range(self.controls.actions)
+                ]
+        with tag("div"):
+            tag("h2", text="The clip")
+            with tag("div", "row"):
+                self.key("u", "Undo", shown="u")
+                self.key("r", "Reset", shown="r")
+                self.key("p", "Replay", shown="p")
+                self.mask = self.key("m", "Mask", shown="m")
+                recorders(self.message, lambda: self.session.video() if self.session else Tensor())
+        tag("p", "dim", "Shift and an arrow move the background. Escape stops what is playing.")
+
+    def build_clips(self) -> None:
+        """Test clips and uploads, to start from or to copy."""
+        tag("h2", text="Choose a first frame, or copy the actions of a video onto the present one")
+        with tag("div", "clips"):
+            for clip in self.clips:
+                with tag("figure"):
+                    with tag("button", "picture", type="button", aria_label=f"start from {clip.identity}") as start:
+                        tag("img", src=media.data_url(media.png(clip.video[0])), alt="")
+                    start.on("click", partial(self.begin, clip.video[0]), args=[])
+                    tag("figcaption", text=clip.identity, title=clip.identity)
+                    label = f"copy the actions of {clip.identity}"
+                    button("Copy actions", lambda clip=clip: self.guard(self.copy(clip.video)), label=label)
+        if not self.clips:
+            tag("p", "dim", "The test clips of this model's data are not here; bring a picture of your own.")
+        with tag("div", "row").style("margin-top: .8rem"):
+            uploader(
+                "Start from your picture or video …", self.message, self.begin_upload, accept=f"{PICTURES},{VIDEOS}"
+            )
+            uploader("Copy actions from your video …", self.message, self.copy_upload, accept=VIDEOS)
+
+    def key(self, key: str, text: str, *, shown: str = "", classes: str = "", label: str = "") -> Element:
+        """A button that stands for a key."""
+        return button(text, lambda: self.press(key), key=shown, classes=classes, label=label)
+
+    async def press(self, key: str, *, shift: bool = False, repeat: bool = False) -> None:
+        """A key went down. One that is held draws as fast as can be computed, and no longer than it is held."""
+        if repeat and self.turn.locked():
+            return
+        if asked := self.controls.press(key, shift=shift):
+            await self.do(asked)
+
+    async def do(self, asked: Move | Verb | None) -> None:
+        """What a key or a button asks for."""
+        self.stop()
+        self.show_controls()
+        if self.session is None or asked in (None, Verb.STOP, Verb.REDRAW):
+            return
+        if isinstance(asked, Move):
+            await self.guard(self.play(asked))
+        elif asked is Verb.REPLAY:
+            self.player = asyncio.create_task(self.replay())
+        else:
+            if asked is Verb.UNDO:
+                self.session.undo()
+            elif asked is Verb.RESET:
+                self.session.reset()
+            await self.show()
+
+    async def guard(self, work: Awaitable[None]) -> None:
+        """Shows an error that a person can do something about."""
+        await self.message.guard(work)
+
+    async def play(self, move: Move) -> None:
+        """One frame more."""
+        assert self.session is not None
+        async with self.turn:
+            began = time.perf_counter()
+            await compute(self.session.play, move)
+            await self.show(began)
+
+    async def show(self, began: float | None = None, *, index: int = -1) -> None:
+        """The present frame, or another."""
+        assert self.session is not None
+        session = self.session
+        content = await compute(lambda: media.png(session.picture(index, mask=self.controls.mask)))
+        self.screen.props["src"] = media.data_url(content)
+        self.screen.update()
+        took = "" if began is None else f" · {1000 * (time.perf_counter() - began):.0f} ms"
+        self.counter.say(f"frame {index % len(session) + 1} of {len(session)}{took}")
+        hidden = len(session.moves) > SHOWN_MOVES
+        self.moves.say(("… " if hidden else "") + " ".join(described(m) for m in session.moves[-SHOWN_MOVES:]))
+
+    def show_controls(self) -> None:
+        """What is set."""
+        controls = self.controls
+        self.pixels.say(f"{controls.pixels} px")
+        self.title.say("Move the background" if controls.background else "Move the figure")
+        set_pressed(self.background, controls.background)
+        set_pressed(self.mask, controls.mask)
+        for k, made in enumerate(self.actions):
+            set_pressed(made, k == controls.action)
+
+    async def begin(self, first: Tensor) -> None:
+        """A new clip."""
+        self.stop()
+        async with self.turn:
+            self.session = await compute(GlassSession, self.net, first)
+            self.message.say()
+            await self.show()
+
+    async def copy(self, video: Tensor) -> None:
+        """Plays the actions of a video, from the first frame of the present clip."""
+        self.stop()
+        if self.session is None:
+            await self.begin(video[0])
+        moves = await compute(moves_in, self.net, video)
+        self.player = asyncio.create_task(self.perform(moves))
+
+    async def perform(self, moves: list[Move]) -> None:
+        """One move after the other, no faster than the recordings."""
+        assert self.session is not None
+        self.session.reset()
+        await self.show()
+        for move in moves:
+            await asyncio.gather(self.guard(self.play(move)), asyncio.sleep(1 / media.FPS))
+
+    async def replay(self) -> None:
+        """The clip from its beginning."""
+        assert self.session is not None
+        for index in range(len(self.session)):
+            await asyncio.gather(self.show(index=index), asyncio.sleep(1 / media.FPS))
+
+    def stop(self) -> None:
+        """Ends what is being played."""
+        if self.player is not None:
+            self.player.cancel()
+            self.player = None
+
+    async def begin_upload(self, content: bytes, name: str) -> None:
+        """A clip from somebody's picture or video."""
+        video = await self.decode(content, name, most_frames=1)
+        await self.begin(video[0])
+
+    async def copy_upload(self, content: bytes, name: str) -> None:
+        """Actions from somebody's video."""
+        await self.copy(await self.decode(content, name, most_frames=media.MOST_FRAMES))
+
+    async def decode(self, content: bytes, name: str, *, most_frames: int) -> Tensor:
+        """An upload's frames; not in the thread that computes, which others wait for."""
+        height, width = self.size
+        return await asyncio.to_thread(
+            media.read_upload, content, name, height=height, width=width, most_frames=most_frames
+        )
+
+
+def add(net: GLASS, clips: Sequence[NamedClip], *, size: tuple[int, int], about: str) -> None:
+    """The page at /."""
+
+    @ui.page("/", title="Play with GLASS")
+    async def page() -> None:
+        tab = GlassTab(net, clips, size=size, about=about)
+        if clips:
+            await tab.begin(clips[0].video[0])
+        ui.context.client.on_disconnect(tab.stop)

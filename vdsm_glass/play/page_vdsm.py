@@ -1,0 +1,182 @@
+"""The page on which VDSM is played: a board of who does what, and what lies between two of its cells."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from nicegui import app, ui
+from nicegui.element import Element
+from nicegui.events import GenericEventArguments
+from starlette.responses import Response
+
+from vdsm_glass.play import media
+from vdsm_glass.play.controls import ARROWS
+from vdsm_glass.play.page import (
+    Message,
+    Words,
+    button,
+    compute,
+    dress,
+    heading,
+    listen,
+    recorders,
+    set_pressed,
+    tag,
+)
+from vdsm_glass.play.session_vdsm import LONG, Board, Choice, VDSMSession
+
+
+class VDSMTab:
+    """One browser tab: its session and the elements that show it.
+
+    Args: rows, columns, what to call identities and actions; about, what is played.
+    """
+
+    def __init__(self, board: Board, *, rows: list[str], columns: list[str], about: str) -> None:
+        self.session, self.rows, self.columns, self.about = VDSMSession(board), rows, columns, about
+        self.second = False
+        self.turn = asyncio.Lock()
+        self.build()
+
+    def build(self) -> None:
+        """The page."""
+        dress()
+        with tag("main", "vdsm moving") as self.main:
+            heading("Play with VDSM", self.about)
+            self.message = Message()
+            with tag("section", "panel stage", aria_label="The clip"):
+                self.screen = tag("div", "screen film", role="img")
+                with tag("div", "below dim"):
+                    self.counter = Words("span")
+                self.build_controls()
+            with tag("section", "panel", aria_label="The board"):
+                tag("h2", text="Rows are identities, columns are actions")
+                self.build_board()
+        listen(self.press)
+
+    def build_controls(self) -> None:
+        """What lies between the choices, and for how long."""
+        self.identity_ends = self.slider("Identity, from A to B", "share_s")
+        self.action_ends = self.slider("Action, from A to B", "share_d")
+        with tag("div", "row"):
+            self.which = [
+                button("Choose A", lambda: self.choose_which(False)),
+                button("Choose B", lambda: self.choose_which(True), key="b"),
+            ]
+            self.long = button(f"{LONG} frames", lambda: self.press("l"), key="l")
+            if self.session.board.longest < LONG:
+                self.long.props["disabled"] = True
+                self.long.props["title"] = "Stage 1 has learned no dynamics to unfold."
+            self.pause = button("Pause", lambda: self.press(" "), key="space")
+            recorders(self.message, self.session.video)
+        tag("p", "dim", "Arrows move A over the board, with shift B.")
+
+    def slider(self, text: str, share: str) -> tuple[Words, Words]:
+        """A slider that sets a share of the session, in [0, 1], and what stands at its ends."""
+
+        async def moved(event: GenericEventArguments) -> None:
+            setattr(self.session, share, min(max(float(event.args) / 100, 0.0), 1.0))
+            await self.show()
+
+        with tag("label", "slider"):
+            tag("span", text=text)
+            slider = tag("input", type="range", min=0, max=100, step=5, value=0)
+            slider.on("input", moved, js_handler="(event) => emit(event.target.value)", throttle=0.1)
+            with tag("div", "ends"):
+                return Words("span"), Words("span")
+
+    def build_board(self) -> None:
+        """A button a cell, each playing its clip."""
+        frames = self.session.board.frames
+        with tag("div", "board").style(f"--columns: {len(self.columns)}"):
+            tag("span")
+            for name in self.columns:
+                tag("span", "name", name, title=name)
+            self.cells: dict[Choice, tuple[Element, Words]] = {}
+            for i, who in enumerate(self.rows):
+                tag("span", "name", who, title=who)
+                for j, what in enumerate(self.columns):
+                    with tag("button", type="button", aria_label=f"{who}, {what}") as cell:
+                        mark = Words("span")
+                        mark.classes("mark")
+                        tag("div", "film").style(self.film(f"/cells/{i}/{j}.png", frames))
+                    cell.on("click", partial(self.choose, Choice(i, j)), args=[])
+                    self.cells[Choice(i, j)] = (cell, mark)
+
+    def film(self, address: str, frames: int) -> str:
+        """The style of an element that plays a strip of frames."""
+        height, width = self.session.board.cells.shape[-2:]
+        return f"background-image: url({address}); --t: {max(frames, 2)}; aspect-ratio: {width} / {height}"
+
+    async def press(self, key: str, *, shift: bool = False, repeat: bool = False) -> None:
+        """A key went down."""
+        if repeat and self.turn.locked():
+            return
+        if way := ARROWS.get(key):
+            self.session.step(way, second=shift or self.second)
+            await self.show()
+        elif key == " ":
+            stopped = "moving" in self.main.classes
+            self.main.classes(remove="moving" if stopped else "still", add="still" if stopped else "moving")
+            set_pressed(self.pause, stopped)
+        elif key in ("b", "B"):
+            self.choose_which(not self.second)
+        elif key in ("l", "L") and self.session.board.longest == LONG:
+            self.session.long = not self.session.long
+            await self.show()
+
+    def choose_which(self, second: bool) -> None:
+        """Whether cells that are chosen become A or B."""
+        self.second = second
+        for made, on in zip(self.which, (not second, second), strict=True):
+            set_pressed(made, on)
+
+    async def choose(self, cell: Choice) -> None:
+        """A cell was clicked."""
+        self.session.choose(cell, second=self.second)
+        await self.show()
+
+    async def show(self) -> None:
+        """The clip that follows from the choices, and the choices."""
+        session = self.session
+        async with self.turn:
+            video = await compute(session.video)
+            content = media.data_url(await compute(lambda: media.png(media.strip(video))))
+        self.screen.style(self.film("", len(video)))
+        self.screen.style["background-image"] = f"url({content})"  # whose semicolon would end it
+        self.screen.update()
+        self.screen.props["aria-label"] = f"{self.called(session.a)}, towards {self.called(session.b)}"
+        self.counter.say(f"{len(video)} frames · {self.called(session.a)}")
+        set_pressed(self.long, session.long)
+        self.choose_which(self.second)
+        for ends, names, now in (
+            (self.identity_ends, self.rows, (session.a.row, session.b.row)),
+            (self.action_ends, self.columns, (session.a.column, session.b.column)),
+        ):
+            for end, letter, index in zip(ends, "AB", now, strict=True):
+                end.say(f"{letter}: {names[index]}")
+        for choice, (cell, mark) in self.cells.items():
+            here = [letter for letter, at in (("A", session.a), ("B", session.b)) if at == choice]
+            mark.say(" ".join(here))
+            cell.classes(add="second" if here == ["B"] else "", remove="" if here == ["B"] else "second")
+            set_pressed(cell, "A" in here)
+
+    def called(self, choice: Choice) -> str:
+        """A cell in words."""
+        return f"{self.rows[choice.row]}, {self.columns[choice.column]}"
+
+
+def add(board: Board, *, rows: list[str], columns: list[str], about: str) -> None:
+    """The page at /, and the pictures of its cells, which are the same for all tabs."""
+    pictures = [[media.png(media.strip(cell)) for cell in row] for row in board.cells]
+
+    @app.get("/cells/{row}/{column}.png")
+    def cell(row: int, column: int) -> Response:
+        if not (0 <= row < board.rows and 0 <= column < board.columns):
+            return Response(status_code=404)
+        return Response(pictures[row][column], media_type="image/png")
+
+    @ui.page("/", title="Play with VDSM")
+    async def page() -> None:
+        await VDSMTab(board, rows=rows, columns=columns, about=about).show()

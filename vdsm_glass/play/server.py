@@ -1,0 +1,115 @@
+"""The page's server: on this machine only, for this machine's pages only, no longer than the terminal wants it."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import warnings
+import webbrowser
+from collections.abc import Awaitable, Callable, MutableMapping
+from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
+
+from data_modules.errors import UserError
+from vdsm_glass.play.media import MOST_BYTES
+
+HOST = "127.0.0.1"
+NAMES = {HOST, "localhost"}
+SLACK = 100_000
+"""Bytes that a form may have around the file in it."""
+
+Scope = MutableMapping[str, Any]
+App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+
+
+class Guard:
+    """Refuses what does not come from a page of this server, and what is too large, before anything reads it.
+
+    Other sites may not reach it from the same browser: neither under their own name (`Host`) nor from their own pages
+    (`Origin`).
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        status = refusal(scope)
+        if status is None:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await send({"type": "http.response.start", "status": status, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+
+def refusal(scope: Scope) -> int | None:
+    """The HTTP status with which a request is refused; None if it is let through."""
+    if scope["type"] not in ("http", "websocket"):
+        return None
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    origin = headers.get("origin")
+    if not local(f"//{headers.get('host', '')}") or (origin is not None and not local(origin)):
+        return 403
+    if "chunked" in headers.get("transfer-encoding", ""):
+        return 411
+    length = headers.get("content-length", "0")
+    return 413 if not length.isdecimal() or int(length) > MOST_BYTES + SLACK else None
+
+
+def local(address: str) -> bool:
+    """Whether an address names this machine."""
+    try:
+        return urlsplit(address).hostname in NAMES
+    except ValueError:
+        return False
+
+
+def bind(port: int | None) -> socket.socket:
+    """A socket on this machine alone, at `port` or at any that is free.
+
+    Raises: UserError, the port is taken, or not to be had.
+    """
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((HOST, port or 0))
+    except (OSError, OverflowError) as error:
+        made.close()
+        raise UserError(f"port {port} cannot be used ({error}); leave --port out for a free one") from error
+    return made
+
+
+def serve(listening: socket.socket, *, browser: bool) -> None:
+    """Serves the pages that were added, until Ctrl-C, which is raised again as KeyboardInterrupt.
+
+    Whatever is written meanwhile, uploads above all, lies in one folder, which is gone afterwards.
+    Args: browser, open the page in it.
+    """
+    import uvicorn
+    from fastapi import FastAPI
+    from nicegui import app, ui
+
+    address = f"http://{HOST}:{listening.getsockname()[1]}"
+
+    def tell() -> None:
+        print(f"playing at {address}   (Ctrl-C ends)", flush=True)
+        if browser:
+            Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+    outer = FastAPI(openapi_url=None)
+    app.on_startup(tell)
+    ui.run_with(outer, title="vdsm-glass play", dark=True, tailwind=False, show_welcome_message=False)
+    config = uvicorn.Config(Guard(outer), log_level="warning", timeout_graceful_shutdown=1)
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="vdsm-glass-play-") as folder:
+        tempfile.tempdir = folder
+        try:
+            with warnings.catch_warnings():
+                # NiceGUI looks for its server among all objects of Python, PyTorch's deprecated ones too.
+                warnings.filterwarnings("ignore", category=FutureWarning, module="nicegui")
+                uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            tempfile.tempdir = before

@@ -1,0 +1,124 @@
+"""A clip that grows by a frame with every action: GLASS played.  [GLASS sections 4 and 7]"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from data_modules.errors import UserError
+from vdsm_glass.generate.animate import ActionSequence, advance, infer, start
+from vdsm_glass.glass.net import GLASS
+
+MOST_FRAMES = 1000
+"""Of one clip: each keeps its scene, some hundred kilobytes, so that it can be taken back."""
+MASK_COLOUR = (1.0, 0.25, 0.6)
+
+
+class ClipFullError(UserError):
+    """The clip has `MOST_FRAMES` frames."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """What happens between a frame and the next.
+
+    Args:
+        foreground, background: how far each shifts, (x, y) in pixels, x to the right and y down, as the content moves.
+        action: the local one, in [0, K).
+    """
+
+    foreground: tuple[float, float] = (0.0, 0.0)
+    background: tuple[float, float] = (0.0, 0.0)
+    action: int = 0
+
+
+class GlassSession:
+    """One person's clip: its first frame, the moves since, and the scene after each of them.
+
+    A scene holds the RNN's state as a value, hence undo is taking the last one away.
+
+    Args: net in evaluation mode; first (3, h, w) in [0, 1], the first frame, on any device.
+    """
+
+    def __init__(self, net: GLASS, first: Tensor) -> None:
+        self.net = net
+        self.device = net.lma.codes.device
+        self.moves: list[Move] = []
+        self.begin(first)
+
+    def begin(self, first: Tensor) -> None:
+        """A new clip from first (3, h, w) in [0, 1].  Raises: ValueError, a size that GLASS does not take."""
+        scene = start(self.net, first[None].to(self.device))
+        self.first, self.scenes, self.moves = first.cpu(), [scene], []
+
+    def play(self, move: Move) -> None:
+        """One frame more.  Raises: ClipFullError; ValueError, there is no such local action."""
+        actions = len(self.net.lma.codes)
+        if not 0 <= move.action < actions:
+            raise ValueError(f"action is {move.action}, expected 0 to {actions - 1}: the network has {actions}")
+        if len(self.scenes) >= MOST_FRAMES:
+            raise ClipFullError(f"the clip has {MOST_FRAMES} frames, which is all it can have: record it, then reset")
+        scene = advance(
+            self.net,
+            self.scenes[-1],
+            foreground_shift=torch.tensor([move.foreground], device=self.device),
+            local_action=torch.tensor([move.action], device=self.device),
+            background_shift=torch.tensor([move.background], device=self.device),
+        )
+        self.scenes.append(scene)
+        self.moves.append(move)
+
+    def undo(self) -> bool:
+        """Takes the last frame away; whether there was one beside the first."""
+        if not self.moves:
+            return False
+        self.scenes.pop()
+        self.moves.pop()
+        return True
+
+    def reset(self) -> None:
+        """Back to the first frame alone."""
+        del self.scenes[1:]
+        self.moves.clear()
+
+    def __len__(self) -> int:
+        """Frames, the first included."""
+        return len(self.scenes)
+
+    def picture(self, index: int = -1, *, mask: bool = False) -> Tensor:
+        """One frame (3, h, w) in [0, 1], the last by default; the first is the one that was given.
+
+        Args: mask, lay the foreground's mask over it, coloured.
+        """
+        scene = self.scenes[index]
+        frame = self.first if scene is self.scenes[0] else scene.picture[0].cpu()
+        if not mask:
+            return frame
+        share = 0.55 * scene.m[0].detach().cpu()
+        return frame * (1 - share) + share * torch.tensor(MASK_COLOUR)[:, None, None]
+
+    def video(self) -> Tensor:
+        """All frames, (t, 3, h, w) in [0, 1]."""
+        return torch.stack([self.picture(index) for index in range(len(self))])
+
+
+def moves_in(net: GLASS, video: Tensor) -> list[Move]:
+    """What happens in a video, to be played by somebody else.
+
+    Args: video (t, 3, h, w) in [0, 1], of the size that the network plays at.   Returns: t - 1 moves.
+    Raises: UserError, it has one frame only.
+    """
+    if len(video) < 2:
+        raise UserError("a single picture shows no action: choose a video")
+    return as_moves(infer(net, video[None].to(net.lma.codes.device)).actions)
+
+
+def as_moves(actions: ActionSequence) -> list[Move]:
+    """The actions of the first of b videos, one move a step."""
+    shifts = zip(actions.foreground_shift[0].tolist(), actions.background_shift[0].tolist(), strict=True)
+    return [
+        Move(foreground=tuple(foreground), background=tuple(background), action=action)
+        for (foreground, background), action in zip(shifts, actions.local_action[0].tolist(), strict=True)
+    ]

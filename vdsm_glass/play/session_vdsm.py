@@ -1,0 +1,100 @@
+"""Identities x actions: VDSM played by choosing who does what.  [VDSM section 5]"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vdsm_glass.generate.swap import swap_grid
+from vdsm_glass.vdsm.frames import FrameVDSM
+from vdsm_glass.vdsm.sequences import SequenceVDSM
+
+LONG = 60
+"""Frames of a long rollout.  [VDSM suppl. Fig. 4]"""
+
+
+class Choice(NamedTuple):
+    """A cell of the board: who (its row) does what (its column)."""
+
+    row: int
+    column: int
+
+
+class Board:
+    """Some clips' identities, others' actions, and everybody doing everything; the same for all who play.
+
+    Args:
+        net: of either stage, in evaluation mode.
+        identities: (n, t, 3, h, w) in [0, 1], the clips that give a row its identity.
+        actions: (m, t, 3, h, w) in [0, 1], those that give a column its action.
+    """
+
+    @torch.no_grad()
+    def __init__(self, net: FrameVDSM | SequenceVDSM, *, identities: Tensor, actions: Tensor) -> None:
+        self.net = net
+        device = next(net.parameters()).device
+        self.who, self.what = net.encode(identities.to(device)), net.encode(actions.to(device))
+        self.frames = actions.shape[1]
+        self.cells = swap_grid(net, motion=self.what, identity=self.who).cpu()
+
+    @property
+    def rows(self) -> int:
+        """How many identities."""
+        return len(self.who.s)
+
+    @property
+    def columns(self) -> int:
+        """How many actions."""
+        return len(self.what.z)
+
+    @property
+    def longest(self) -> int:
+        """Frames that can be drawn: without dynamics, no more than were seen."""
+        return LONG if isinstance(self.net, SequenceVDSM) else self.frames
+
+
+class VDSMSession:
+    """One person's choices, and the clip that follows from them.
+
+    Args:
+        board: shared. `a` and `b` are the cells between which s and d are interpolated: its first and last, at first.
+            `share_s` and `share_d` in [0, 1] say how far; `long` draws `LONG` frames instead of the clips' length.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.a, self.b = Choice(0, 0), Choice(board.rows - 1, board.columns - 1)
+        self.share_s = self.share_d = 0.0
+        self.long = False
+
+    def choose(self, choice: Choice, *, second: bool = False) -> None:
+        """Sets `a`, or with `second` `b`.  Raises: ValueError, the board has no such cell."""
+        if not (0 <= choice.row < self.board.rows and 0 <= choice.column < self.board.columns):
+            raise ValueError(f"{choice} is not on a board of {self.board.rows} x {self.board.columns}")
+        if second:
+            self.b = choice
+        else:
+            self.a = choice
+
+    def step(self, way: tuple[int, int], *, second: bool = False) -> None:
+        """Goes to a neighbouring cell, round the edges.  Args: way (x, y), x to the right and y down."""
+        now = self.b if second else self.a
+        row, column = (now.row + way[1]) % self.board.rows, (now.column + way[0]) % self.board.columns
+        self.choose(Choice(row, column), second=second)
+
+    @torch.no_grad()
+    def video(self) -> Tensor:
+        """(t, 3, h, w) in [0, 1]: s and d between the two choices, d unfolded into as many poses as are asked for.
+
+        Stage 1 knows no d: there the poses themselves are interpolated.
+        """
+        who, what, net = self.board.who, self.board.what, self.board.net
+        s = torch.lerp(who.s[self.a.row], who.s[self.b.row], self.share_s)[None]
+        if what.d is None or isinstance(net, FrameVDSM):
+            z = torch.lerp(what.z[self.a.column], what.z[self.b.column], self.share_d)[None]
+        else:
+            d = torch.lerp(what.d[self.a.column], what.d[self.b.column], self.share_d)[None]
+            z = net.rollout(d, steps=self.board.longest if self.long else self.board.frames)
+        return net.decode(z, s)[0].cpu()
