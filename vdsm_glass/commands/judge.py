@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
@@ -10,11 +11,18 @@ from jsonargparse.typing import PositiveFloat, PositiveInt
 from rich.console import Console
 from rich.table import Table
 
+from data_modules.base import VideoDataModule
 from vdsm_glass.allocator import keep_freed_memory
 from vdsm_glass.commands.arguments import parse
 from vdsm_glass.judge.file import Judge, save_judge
+from vdsm_glass.judge.labels import split_labels
 from vdsm_glass.judge.network import JudgeSizes
 from vdsm_glass.judge.training import train_judge
+from vdsm_glass.metrics.probes import chance
+
+log = logging.getLogger(__name__)
+
+TRUSTED = 0.9
 
 
 def main(argv: list[str]) -> int:
@@ -31,18 +39,22 @@ def main(argv: list[str]) -> int:
         learning_rate=options.learning_rate,
     )
     path = save_judge(judge, options.out or Path("runs") / "judge" / f"{data.name}.pt")
-    Console().print(table(judge))
+    Console().print(table(judge, data))
+    if poor := [head for head, accuracy in judge.accuracy.items() if accuracy < TRUSTED]:
+        log.warning("What this judge says of %s is worth little; train it for longer: --epochs.", ", ".join(poor))
     print(path)
     return 0
 
 
-def table(judge: Judge) -> Table:
-    """One row a head."""
+def table(judge: Judge, data: VideoDataModule) -> Table:
+    """One row a head: how often it is right on test clips, and how often the commonest label would be."""
+    wanted = judge.targets(split_labels(data, data.evaluation_dataset("test")))
     found = Table("label", title=f"the judge's accuracy on the test split, {judge.source_hash}")
-    for heading in ("classes", "accuracy"):
+    for heading in ("classes", "accuracy", "chance"):
         found.add_column(heading, justify="right")
     for head, accuracy in judge.accuracy.items():
-        found.add_row(head, str(len(judge.classes[head])), f"{accuracy:.4f}")
+        labels = wanted[head][wanted[head] >= 0]
+        found.add_row(head, str(len(judge.classes[head])), f"{accuracy:.4f}", f"{chance(labels):.4f}")
     return found
 
 

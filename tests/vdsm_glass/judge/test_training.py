@@ -124,7 +124,7 @@ def test_files_that_are_no_whole_judge_are_refused(judge: Judge, tmp_path: Path)
         load_judge(tmp_path / "resized.pt")
 
 
-def test_the_command_trains_on_what_characters_wear(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_command_trains_on_what_characters_wear(tmp_path: Path, capsys, caplog):
     out = tmp_path / "judges" / "sprites.pt"
     small = ["--channels", "4", "4", "--rnn_dim", "4", "--epochs", "1", "--batches_per_epoch", "2", "--size", "8"]
     assert cli.main(["judge", "sprites", "--tiny", "--root", str(tmp_path), *small, "--out", str(out)]) == 0
@@ -138,6 +138,8 @@ def test_the_command_trains_on_what_characters_wear(tmp_path: Path, capsys: pyte
         "action": 9,
     }
     assert f"{judge.accuracy['hair']:.4f}" in printed
+    assert judge.accuracy["action"] < 0.9  # of nine, after two steps
+    assert "action is worth little" in caplog.text
     assert str(out) in printed.replace("\n", "")
 
 
