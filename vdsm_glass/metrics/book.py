@@ -1,0 +1,110 @@
+"""The results of one test: on the terminal, as JSON, as Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_modules.errors import UserError
+from data_modules.files import replacing, write_json
+from vdsm_glass.metrics.protocol import NotComputed, Result
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+RESULTS, MARKDOWN = "results.json", "results.md"
+FORMAT = "vdsm-glass results 1"
+PACKAGES = ("vdsm-glass", "torch", "torchmetrics", "torch-fidelity", "lpips", "scikit-learn")
+
+
+@dataclass
+class Book:
+    """Results by name, the newest of each, and what could not be computed."""
+
+    results: dict[str, Result] = field(default_factory=dict)
+    not_computed: dict[str, NotComputed] = field(default_factory=dict)
+
+    def add(self, results: Iterable[Result], not_computed: Iterable[NotComputed] = ()) -> None:
+        """Enters numbers and gaps; a number closes the gap of its name."""
+        self.not_computed |= {gap.name: gap for gap in not_computed}
+        for result in results:
+            self.results[result.name] = result
+            self.not_computed.pop(result.name, None)
+
+    def write(self, folder: Path) -> None:
+        """`results.json` and `results.md` in `folder`, each whole or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.to_json(), folder / RESULTS)
+        with replacing(folder / MARKDOWN) as temporary:
+            temporary.write_text(self.markdown(), encoding="utf-8")
+
+    def to_json(self) -> dict[str, Any]:
+        """All that is known, and the versions of the packages that computed it."""
+        return {
+            "format": FORMAT,
+            "versions": {name: found for name in PACKAGES if (found := _version(name))},
+            "results": [result.to_json() for result in self.results.values()],
+            "not_computed": [vars(gap) for gap in self.not_computed.values()],
+        }
+
+    @classmethod
+    def read(cls, file: Path) -> Book:
+        """Raises: UserError, the file is missing, damaged or none of ours."""
+        try:
+            content = json.loads(file.read_text("utf-8"))
+            if content["format"] != FORMAT:
+                raise ValueError(f"format {content['format']!r}, expected {FORMAT!r}")
+            book = cls()
+            book.add(map(Result.from_json, content["results"]), (NotComputed(**gap) for gap in content["not_computed"]))
+        except FileNotFoundError as error:
+            raise UserError(f"{file} is not there; `vdsm-glass test` writes it") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{file} is no results file ({error}); repeat the test that writes it") from error
+        return book
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The bare numbers by name."""
+        return {name: result.value for name, result in self.results.items()}
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Name, value, what it was measured on and what with; then the gaps."""
+        found = [(each.name, f"{each.value:.4g}", _on(each), _with(each)) for each in self.results.values()]
+        return found + [(gap.name, "not computed", gap.reason, "") for gap in self.not_computed.values()]
+
+    def markdown(self) -> str:
+        """A table that a README can take in."""
+        lines = ["| measure | value | measured on | with |", "|---|---|---|---|"]
+        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows()]
+        return "\n".join(lines) + "\n"
+
+    def table(self, title: str) -> Table:
+        """The same for the terminal."""
+        from rich.table import Table
+
+        table = Table("measure", "value", "measured on", "with", title=title)
+        for row in self.rows():
+            table.add_row(*row)
+        return table
+
+
+def _on(result: Result) -> str:
+    protocol = result.protocol
+    size = f"{protocol.clips} clips of {protocol.frames}, {protocol.height}x{protocol.width}"
+    given = f", {protocol.given_frames} given and not counted" if protocol.given_frames else ""
+    return f"{size}; {protocol.generated_by}{given}" if protocol.generated_by else size
+
+
+def _with(result: Result) -> str:
+    return "" if result.network is None else f"{result.network} {(result.checksum or '')[:8]}".strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

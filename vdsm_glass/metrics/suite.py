@@ -1,0 +1,136 @@
+"""A set of metrics fed with the same clips; one that cannot be computed says why, and the rest go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from data_modules.errors import UserError
+from data_modules.suggest import did_you_mean
+from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
+from vdsm_glass.metrics.registry import METRICS, MetricKind
+
+DEFAULT = ("mse", "psnr", "ssim", "lpips_vgg", "fid", "fvd")
+
+
+@dataclass
+class Running:
+    """A metric in use: how it is fed and for how long it has worked."""
+
+    kind: MetricKind
+    metric: Metric
+    seconds: float = 0.0
+
+
+class Suite:
+    """Metrics by the name of their numbers.
+
+    Args:
+        metrics: names of `METRICS`.
+        paired: whether a generated clip has a real one that it should equal; without, only distributions are compared.
+        frames: of a clip, as scored.
+        weights: files of weights by metric; the cache has them by default.
+        stand_ins: random weights where a metric has weights; its number then has another name.
+        prefix: of all names.
+    Raises: UserError, a metric that there is none of.
+    """
+
+    def __init__(
+        self,
+        metrics: Iterable[str],
+        *,
+        paired: bool,
+        frames: int,
+        weights: Mapping[str, Path] | None = None,
+        stand_ins: bool = False,
+        prefix: str = "",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.running: dict[str, Running] = {}
+        self.not_computed: list[NotComputed] = []
+        for name in metrics:
+            kind = METRICS.get(name)
+            if kind is None:
+                raise UserError(f"{name!r} is no metric{did_you_mean(name, METRICS)}; there are {', '.join(METRICS)}")
+            if kind.kind != "distribution" and not paired:
+                continue
+            shown = prefix + kind.reported(stand_ins)
+            if frames < kind.fewest_frames:
+                reason = f"clips of {frames} frames are scored, it needs {kind.fewest_frames} or more"
+                self.not_computed.append(NotComputed(shown, reason))
+                continue
+            try:
+                metric = kind.make((weights or {}).get(name), stand_in=stand_ins)
+            except UserError as error:
+                self.not_computed.append(NotComputed(shown, str(error)))
+            else:
+                self.running[shown] = Running(kind, metric.to(device))
+
+    def update(self, generated: Tensor | None, reference: Tensor | None) -> None:
+        """Adds clips, (b, t, 3, h, w) in [0, 1].
+
+        Args: either side may be None where only distributions are compared.
+        """
+        for name, running in list(self.running.items()):
+            began = time.perf_counter()
+            try:
+                feed(running, generated, reference)
+            except UserError as error:
+                self.give_up(name, error)
+            running.seconds += time.perf_counter() - began
+
+    def compute(self, protocol: Protocol) -> tuple[list[Result], list[NotComputed]]:
+        """The numbers of all processes together, and what could not be had; to be called by each process."""
+        results = []
+        for name, running in list(self.running.items()):
+            began = time.perf_counter()
+            try:
+                found = running.metric.compute()
+            except UserError as error:
+                self.give_up(name, error)
+                continue
+            seconds = running.seconds + time.perf_counter() - began
+            with_what = getattr(running.metric, "protocol", {})
+            for part, value, per_position in numbers(found):
+                results.append(
+                    Result(
+                        name=f"{name}/{part}" if part else name,
+                        value=value,
+                        protocol=protocol,
+                        network=with_what.get("network"),
+                        checksum=with_what.get("checksum"),
+                        seconds=round(seconds, 3),
+                        per_position=per_position,
+                    )
+                )
+        return results, list(self.not_computed)
+
+    def give_up(self, name: str, error: UserError) -> None:
+        """Goes on without a metric."""
+        del self.running[name]
+        self.not_computed.append(NotComputed(name, str(error)))
+
+
+def feed(running: Running, generated: Tensor | None, reference: Tensor | None) -> None:
+    """Shows clips to a metric as its kind wants them.  Raises: UserError, clips that it cannot score."""
+    if running.kind.kind == "distribution":
+        for video, real in ((reference, True), (generated, False)):
+            if video is not None:
+                running.metric.update(video, real=real)
+    elif generated is not None and reference is not None:
+        running.metric.update(generated, reference)
+
+
+def numbers(found: Tensor | Mapping[str, Tensor]) -> list[tuple[str, float, tuple[float, ...] | None]]:
+    """What `compute` gave: the name of each part, its value, and that of every position."""
+    if isinstance(found, Tensor):
+        return [("", float(found), None)]
+    if "per_position" in found:
+        return [("", float(found["mean"]), tuple(found["per_position"].tolist()))]
+    return [(name, float(value), None) for name, value in found.items()]
