@@ -32,19 +32,19 @@ def sheet(table: Table, found: Mapping[str, Found | None]) -> Sheet:
 
     Args: found, our results by row.
     """
-    marked: dict[str, list[str]] = {}
+    collected: dict[str, list[str]] = {}
     rows = []
     for name, row in table.rows.items():
         cells = [name]
         for title, column in table.columns.items():
             printed = row.published.get(title)
-            ours = None if row.others else measured_cell(table, found.get(name), column, printed, marked)
+            ours = None if row.others else measured_cell(table, found.get(name), column, printed, collected)
             if ours is not None and has_published(table, title):
                 ours = f"{printed or ''} / {ours}".lstrip()
             cells.append(ours or printed or "")
         rows.append(cells)
     header = ["", *(f"{title} {BETTER[column.better]}" for title, column in table.columns.items())]
-    notes = [LEGEND, *(f"{MARK} {said}: {', '.join(which)}." for said, which in marked.items())]
+    notes = [LEGEND, *(f"{said}: {', '.join(files)}." if files else said for said, files in collected.items())]
     return Sheet(header, rows, notes)
 
 
@@ -54,18 +54,20 @@ def has_published(table: Table, title: str) -> bool:
 
 
 def measured_cell(
-    table: Table, found: Found | None, column: Column, printed: str | None, marked: dict[str, list[str]]
+    table: Table, found: Found | None, column: Column, printed: str | None, notes: dict[str, list[str]]
 ) -> str:
-    """A measured number with as many decimals as the printed one; collects in `marked` why it is marked."""
+    """A measured number with as many decimals as the printed one; collects in `notes` why it is marked or missing."""
     if found is None:
         return NOT_RUN
-    number = found.numbers.get(column.measure)
+    number = found.book.results.get(column.measure)
     if number is None:
+        if gap := found.book.not_computed.get(column.measure):
+            notes.setdefault(f"{NOT_COMPUTED} {gap.name}, {gap.reason}", [])
         return NOT_COMPUTED
     decimals = len(printed.partition(".")[2]) if printed else 3
     differs = "; ".join(differences(table, found, number))
     if differs:
-        files = marked.setdefault(differs, [])
+        files = notes.setdefault(f"{MARK} {differs}", [])
         if str(found.file) not in files:
             files.append(str(found.file))
     return f"{number.value:.{decimals}f}{MARK if differs else ''}"
@@ -114,7 +116,7 @@ def draw(table: Table, found: Mapping[str, Found | None], path: Path) -> Path:
             if title in row.published:
                 axes.barh(place - 0.2, float(row.published[title]), 0.38, color=COLOURS[PAPER])
             run = found.get(name)
-            number = run.numbers.get(column.measure) if run else None
+            number = run.book.results.get(column.measure) if run else None
             if run is not None and number is not None:
                 hatch = "///" if differences(table, run, number) else ""
                 axes.barh(place + 0.2, number.value, 0.38, color=COLOURS[OURS], hatch=hatch, edgecolor="white")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from html.parser import HTMLParser
@@ -13,8 +12,10 @@ import pytest
 from data_modules.errors import UserError
 from vdsm_glass.cli import main
 from vdsm_glass.commands import table as command
+from vdsm_glass.metrics.book import Book
+from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
 from vdsm_glass.tables import published
-from vdsm_glass.tables.measured import Found, Number, find, read_numbers
+from vdsm_glass.tables.measured import Found, find
 from vdsm_glass.tables.plan import commands, stages
 from vdsm_glass.tables.published import BUDGETS, Budget, Column, Row, Table
 from vdsm_glass.tables.render import as_html, as_markdown, draw, sheet
@@ -46,9 +47,15 @@ TOY = Table(
 
 def wrote(runs: Path, name: str, *, version: int = 0, tested: int = 0, **content: float) -> Path:
     file = runs / name / f"version_{version}" / "test" / f"version_{tested}" / "results.json"
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps(content), encoding="utf-8")
+    book(**content).write(file.parent)
     return file
+
+
+def book(*gaps: NotComputed, height: int = 64, **values: float) -> Book:
+    on = Protocol(split="test", clips=9, frames=8, height=height, width=64)
+    made = Book()
+    made.add([Result(name=name, value=value, protocol=on) for name, value in values.items()], gaps)
+    return made
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
@@ -134,17 +141,15 @@ def test_the_newest_results_of_the_best_budget_are_found(tmp_path: Path):
     newest = wrote(tmp_path, "tables/paper/a/two-5/full", version=2, tested=10, psnr=3)
     (tmp_path / "tables/paper/a/two-5/full/version_3").mkdir()
     found = find(TOY, row, runs=tmp_path)
-    assert (found.file, found.budget, found.numbers["psnr"].value) == (newest, "paper", 3)
+    assert (found.file, found.budget, found.book.values["psnr"]) == (newest, "paper", 3)
 
 
 def test_measured_stands_beside_published_and_what_differs_is_marked():
-    def run(budget: str, **numbers: Number) -> Found:
-        return Found(budget=budget, file=Path(f"{budget}.json"), numbers=numbers)
-
+    gap = NotComputed("leak", "no labels")
     found = {
-        "full": run("paper", psnr=Number(21.4567, {"height": 64}), leak=Number(0.12345)),
-        "long": run("paper", psnr=Number(20.06, {"height": 32})),
-        "ablated": run("compact", psnr=Number(1.0), leak=Number(0.5)),
+        "full": Found("paper", Path("a.json"), book(psnr=21.4567, leak=0.12345)),
+        "long": Found("paper", Path("b.json"), book(gap, psnr=20.06, height=32)),
+        "ablated": Found("compact", Path("c.json"), book(psnr=1.0, leak=0.5)),
     }
     shown = sheet(TOY, found)
     assert shown.header == ["", "PSNR ↑", "leak ↓"]
@@ -155,14 +160,15 @@ def test_measured_stands_beside_published_and_what_differs_is_marked():
         ["ablated", "/ 1.000*", "0.500*"],
     ]
     assert shown.notes[1:] == [
-        "* height 32, the paper's 64: paper.json.",
-        "* trained at the compact budget: compact.json.",
+        "* height 32, the paper's 64: b.json.",
+        "? leak, no labels",
+        "* trained at the compact budget: c.json.",
     ]
     assert sheet(TOY, {}).rows[1] == ["full", "21.50 / –", "–"]
 
 
 def test_it_is_shown_as_markdown_as_a_page_and_as_a_picture(tmp_path: Path):
-    found = {"full": Found(budget="compact", file=Path("r.json"), numbers={"psnr": Number(7.0)})}
+    found = {"full": Found("compact", Path("r.json"), book(psnr=7.0))}
     shown = sheet(TOY, found)
     lines = as_markdown(TOY, shown).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
@@ -185,16 +191,14 @@ def test_it_is_shown_as_markdown_as_a_page_and_as_a_picture(tmp_path: Path):
     assert "data:image/png" in page
 
 
-@pytest.mark.parametrize("content", ["", "[1]", '{"psnr": "high"}'])
-def test_results_that_cannot_be_read_are_named(content: str, tmp_path: Path):
-    file = tmp_path / "results.json"
-    file.write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match=r"results\.json: is no results file"):
-        read_numbers(file)
+def test_results_that_cannot_be_read_are_named(tmp_path: Path):
+    wrote(tmp_path, "a/small", psnr=1.0).write_text('{"psnr": 1.0}', encoding="utf-8")
+    with pytest.raises(UserError, match=r"version_0/results\.json is no results file"):
+        find(TOY, TOY.rows["full"], runs=tmp_path)
 
 
 FIT = """
-import json, sys
+import sys
 from pathlib import Path
 
 argv = sys.argv[1:]
@@ -204,7 +208,7 @@ if "no_recj" in str(run):
 if argv[0] == "test":
     assert (run / "trained").exists()
     (run / "test" / "version_0").mkdir(parents=True)
-    (run / "test" / "version_0" / "results.json").write_text(json.dumps({"miou": 0.5}))
+    (run / "test" / "version_0" / "results.json").write_text(Path("results.json").read_text())
 else:
     run.mkdir(parents=True)
     (run / "trained").touch()
@@ -219,6 +223,7 @@ def test_only_what_is_missing_is_trained_and_a_failure_does_not_stop_the_rest(
     monkeypatch.setattr(command, "interpreter_line", lambda words: [sys.executable, "-S", str(script), *words])
     monkeypatch.setattr(command, "POLL_SECONDS", 0.01)
     monkeypatch.chdir(tmp_path)
+    book(miou=0.5).write(tmp_path)
     wrote(tmp_path / "runs", "glass/w_sprites/compact", miou=0.25)
     assert main(["table", "glass-1", "--run", "compact"]) == 1
     said = capsys.readouterr()
