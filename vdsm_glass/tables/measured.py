@@ -12,7 +12,6 @@ from vdsm_glass.tables.plan import stages
 from vdsm_glass.tables.published import BUDGETS, Row, Table
 
 TEST = "test"
-IN_WORDS = {"given_frames": "leading frames given and not counted", "network_mode": "batch norm's mode"}
 
 
 @dataclass(frozen=True)
@@ -44,5 +43,5 @@ def differences(table: Table, found: Found, result: Result) -> list[str]:
     ours = asdict(result.protocol)
     for key, wanted in table.protocol.items():
         if ours[key] != wanted:
-            said.append(f"{IN_WORDS.get(key, key)} {ours[key]}, the paper's {wanted}")
+            said.append(f"{key} {ours[key]}, the paper's {wanted}")
     return said
