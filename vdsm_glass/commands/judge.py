@@ -37,11 +37,16 @@ def main(argv: list[str]) -> int:
         sizes=sizes,
         epochs=options.epochs,
         learning_rate=options.learning_rate,
+        recolour=options.recolour,
     )
     path = save_judge(judge, options.out or Path("runs") / "judge" / f"{data.name}.pt")
     Console().print(table(judge, data))
     if poor := [head for head, accuracy in judge.accuracy.items() if accuracy < TRUSTED]:
-        log.warning("What this judge says of %s is worth little; train it for longer: --epochs.", ", ".join(poor))
+        log.warning(
+            "What this judge says of %s is worth little; train it for longer (--epochs), or, where test clips pair "
+            "identities and actions as no training clip does, with --recolour true.",
+            ", ".join(poor),
+        )
     print(path)
     return 0
 
@@ -65,5 +70,8 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--learning_rate", type=PositiveFloat, default=1e-3, help="the highest of one cycle")
     parser.add_argument(
         "--channels", type=PositiveInt, nargs="+", default=list(sizes.channels), help="outputs of the convolutions"
+    )
+    parser.add_argument(
+        "--recolour", type=bool, default=False, help="learn actions from clips in random colours: right for pendulum"
     )
     parser.add_argument("--rnn_dim", type=PositiveInt, default=sizes.rnn_dim, help="width of the bi-LSTM")

@@ -10,7 +10,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from data_modules.base import VideoDataModule
 from data_modules.batch import VideoBatch
-from vdsm_glass.judge.labels import UNKNOWN, Classes, clip_labels, targets
+from vdsm_glass.judge.labels import ACTION, UNKNOWN, Classes, clip_labels, targets
 from vdsm_glass.judge.network import JudgeNetwork, JudgeSizes
 
 
@@ -19,15 +19,23 @@ class JudgeModule(LightningModule):
 
     Logs `val/loss`, and `val/F` and `test/F`, the accuracy of the head F.
 
-    Args: sizes; classes, labels by head; data, that knows what labels mean; learning_rate, the highest of one cycle.
+    Args:
+        sizes, classes: of the network; labels by head.
+        data: knows what labels mean.
+        learning_rate: the highest of one cycle.
+        recolour: the action is learned from clips in random colours (`recoloured`), all else from clips as they are.
+            Who learns both from the same clips may rule an action out because this identity was never seen doing it.
     """
 
-    def __init__(self, sizes: JudgeSizes, classes: Classes, data: VideoDataModule, learning_rate: float) -> None:
+    def __init__(
+        self, sizes: JudgeSizes, classes: Classes, data: VideoDataModule, learning_rate: float, recolour: bool = False
+    ) -> None:
         super().__init__()
         self.network = JudgeNetwork(sizes, {head: len(labels) for head, labels in classes.items()})
         self.classes = classes
         self.data = data
         self.learning_rate = learning_rate
+        self.recolour = recolour
         self.accuracy = nn.ModuleDict(
             {
                 head: MulticlassAccuracy(num_classes=len(labels), average="micro", ignore_index=UNKNOWN)
@@ -36,7 +44,10 @@ class JudgeModule(LightningModule):
         )
 
     def training_step(self, batch: VideoBatch) -> Tensor:
-        terms = cross_entropies(self.network(batch.video), self.targets(batch))
+        logits = self.network(batch.video)
+        if self.recolour and ACTION in logits:
+            logits[ACTION] = self.network(recoloured(batch.video))[ACTION]
+        terms = cross_entropies(logits, self.targets(batch))
         loss = torch.stack(list(terms.values())).sum()
         self.log("loss", loss, prog_bar=True, logger=False)
         return loss
@@ -81,3 +92,17 @@ def cross_entropies(logits: dict[str, Tensor], wanted: dict[str, Tensor]) -> dic
         / (wanted[head] != UNKNOWN).sum().clamp(min=1)
         for head in logits
     }
+
+
+def recoloured(video: Tensor) -> Tensor:
+    """Each clip with its channels mixed and dimmed at random, all its frames alike: x_c → g_c Σ_k m_ck x_k.
+
+    g_c ~ U(0.3, 1), and m_c uniform over the mixtures that sum to 1, so that [0, 1] is kept.
+
+    Args: video (b, t, 3, h, w) in [0, 1].   Returns: the same shape and range.
+    """
+    b = len(video)
+    # Normalised exponentials are uniform on the simplex; from the global generator, which Lightning seeds and saves.
+    mixture = torch.empty(b, 3, 3, device=video.device).exponential_()
+    gain = torch.empty(b, 3, 1, device=video.device).uniform_(0.3, 1)
+    return torch.einsum("bck,btkhw->btchw", gain * mixture / mixture.sum(dim=-1, keepdim=True), video)

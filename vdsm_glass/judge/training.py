@@ -23,12 +23,13 @@ def train_judge(
     sizes: JudgeSizes,
     epochs: int,
     learning_rate: float = 1e-3,
+    recolour: bool = False,
     accelerator: str = "auto",
     progress: bool = True,
 ) -> Judge:
     """Learns from the training split, keeps the epoch of the least validation loss and measures it on the test split.
 
-    Args: learning_rate, the highest of one cycle; progress, whether to show bars.
+    Args: learning_rate, recolour, see `JudgeModule`; progress, whether to show bars.
     Raises: UserError, no labels to learn, or frames that are too small.
     """
     if min(data.height, data.width) < sizes.smallest_frame:
@@ -41,7 +42,7 @@ def train_judge(
     data.prepare_data()
     classes = judgeable(data)
     seed_everything(data.seed, workers=True, verbose=False)
-    module = JudgeModule(sizes, classes, data, learning_rate)
+    module = JudgeModule(sizes, classes, data, learning_rate, recolour)
     with TemporaryDirectory() as folder:
         # The loss and not the accuracy, which many epochs share: the scores want probabilities that mean something.
         best = ModelCheckpoint(dirpath=folder, monitor="val/loss", save_weights_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from vdsm_glass import cli
 from vdsm_glass.checkpoints import CheckpointError
 from vdsm_glass.judge.file import FORMAT, Judge, load_judge, save_judge
 from vdsm_glass.judge.labels import clip_labels, judgeable, split_labels
-from vdsm_glass.judge.module import cross_entropies
+from vdsm_glass.judge.module import cross_entropies, recoloured
 from vdsm_glass.judge.network import JudgeSizes
 from vdsm_glass.judge.training import train_judge
 
@@ -50,12 +51,16 @@ class Squares(VideoDataModule):
     def read(self, split: Split) -> Iterator[Clip]:
         for number in range(self.count(split)):
             colour, direction = number % self.colours, number // self.colours % len(STEPS)
-            start = np.random.default_rng([SPLITS.index(split), number]).integers(4, 8, size=2)
-            video = np.zeros((6, 16, 16, 3), np.uint8)
-            for frame, corner in enumerate(start + STEPS[direction] * np.arange(6)[:, None]):
-                rows, columns = (np.arange(5) + corner[:, None]) % 16
-                video[frame, rows[:, None], columns] = COLOURS[colour]
+            video = self.draw(split, number, colour=colour, direction=direction)
             yield Clip(video=video, identity=colour, action=direction)
+
+    def draw(self, split: Split, number: int, *, colour: int, direction: int) -> np.ndarray:
+        start = np.random.default_rng([SPLITS.index(split), number]).integers(4, 8, size=2)
+        video = np.zeros((6, 16, 16, 3), np.uint8)
+        for frame, corner in enumerate(start + STEPS[direction] * np.arange(6)[:, None]):
+            rows, columns = (np.arange(5) + corner[:, None]) % 16
+            video[frame, rows[:, None], columns] = COLOURS[colour]
+        return video
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +189,41 @@ def test_unknown_labels_teach_nothing():
     losses["a"].backward()
     assert logits.grad is not None
     assert not logits.grad[2].any()
+
+
+def test_recolouring_is_one_linear_map_of_colours_a_clip_within_their_range():
+    torch.manual_seed(0)
+    video = torch.rand(3, 4, 3, 5, 5)
+    video[1] = video[0]
+    found = recoloured(video)
+    assert 0 <= found.min() <= found.max() <= 1
+    for before, after in zip(video, found, strict=True):
+        pixels, colours = (clip.movedim(1, -1).reshape(-1, 3) for clip in (before, after))
+        mixture = torch.linalg.lstsq(pixels, colours).solution
+        torch.testing.assert_close(pixels @ mixture, colours)
+        assert (mixture > -1e-5).all()
+        assert ((mixture.sum(dim=0) > 0.29) & (mixture.sum(dim=0) < 1.01)).all()
+    assert not torch.allclose(found[0], found[1], atol=0.05)
+
+
+class Confounded(Squares):
+    """Squares whose colour tells the direction in training and validation, and is never with it in the test."""
+
+    name = "confounded"
+
+    def read(self, split: Split) -> Iterator[Clip]:
+        for number, clip in enumerate(super().read(split)):
+            direction = number % 2
+            colour = direction if split != "test" else 1 - direction
+            moved = self.draw(split, number, colour=colour, direction=direction)
+            yield replace(clip, video=moved, identity=colour, action=direction)
+
+
+@pytest.mark.parametrize("recolour", [False, True])
+def test_an_action_is_told_from_who_does_it_once_colours_say_nothing(recolour: bool, root: Path):
+    data = Confounded(root=str(root), colours=2)
+    judge = train_judge(
+        data, sizes=SMALL, epochs=8, learning_rate=0.01, recolour=recolour, accelerator="cpu", progress=False
+    )
+    # By luck 20 of 24 are right in fewer than 1 of 1000 cases.
+    assert (judge.accuracy["action"] > 0.8) == recolour
