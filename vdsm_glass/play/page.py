@@ -39,7 +39,7 @@ async def compute(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
 def dress() -> None:
     """The style sheet and the script of a page."""
     ui.add_css((HERE / "style.css").read_text(encoding="utf-8"))
-    ui.add_head_html(f"<script>{(HERE / 'keys.js').read_text(encoding='utf-8')}</script>")
+    ui.add_head_html(f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>")
 
 
 def tag(kind: str, classes: str = "", text: str = "", **attributes: object) -> Element:
@@ -58,10 +58,16 @@ class Words(Element):
         super().__init__(kind)
         self.say(text)
 
+    @property
+    def text(self) -> str:
+        """What is shown."""
+        return self._text or ""
+
     def say(self, text: str) -> None:
         """Shows other text."""
-        self._text = text
-        self.update()
+        if text != self._text:
+            self._text = text
+            self.update()
 
 
 def heading(title: str, about: str) -> None:
@@ -87,8 +93,10 @@ def button(
 
 def set_pressed(made: Element, pressed: bool) -> None:
     """Shows and says whether a button is on."""
-    made.props["aria-pressed"] = "true" if pressed else "false"
-    made.update()
+    said = "true" if pressed else "false"
+    if made.props.get("aria-pressed") != said:
+        made.props["aria-pressed"] = said
+        made.update()
 
 
 class Message:

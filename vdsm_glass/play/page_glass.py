@@ -156,18 +156,22 @@ class GlassTab:
         assert self.session is not None
         async with self.turn:
             began = time.perf_counter()
-            await compute(self.session.play, move)
-            await self.show(began)
+            await self.show(move)
+            self.counter.say(f"{self.counter.text} · {1000 * (time.perf_counter() - began):.0f} ms")
 
-    async def show(self, began: float | None = None, *, index: int = -1) -> None:
-        """The present frame, or another."""
+    async def show(self, move: Move | None = None, *, index: int = -1) -> None:
+        """The present frame, or another; after a move, if one is given."""
         assert self.session is not None
         session = self.session
-        content = await compute(lambda: media.png(session.picture(index, mask=self.controls.mask)))
-        self.screen.props["src"] = media.data_url(content)
+
+        def draw() -> bytes:
+            if move is not None:
+                session.play(move)
+            return media.png(session.picture(index, mask=self.controls.mask))
+
+        self.screen.props["src"] = media.data_url(await compute(draw))
         self.screen.update()
-        took = "" if began is None else f" · {1000 * (time.perf_counter() - began):.0f} ms"
-        self.counter.say(f"frame {index % len(session) + 1} of {len(session)}{took}")
+        self.counter.say(f"frame {index % len(session) + 1} of {len(session)}")
         hidden = len(session.moves) > SHOWN_MOVES
         self.moves.say(("… " if hidden else "") + " ".join(described(m) for m in session.moves[-SHOWN_MOVES:]))
 

@@ -117,14 +117,17 @@ class VDSMTab:
             self.session.step(way, second=shift or self.second)
             await self.show()
         elif key == " ":
-            stopped = "moving" in self.main.classes
-            self.main.classes(remove="moving" if stopped else "still", add="still" if stopped else "moving")
-            set_pressed(self.pause, stopped)
+            self.stop("moving" in self.main.classes)
         elif key in ("b", "B"):
             self.choose_which(not self.second)
         elif key in ("l", "L") and self.session.board.longest == LONG:
             self.session.long = not self.session.long
             await self.show()
+
+    def stop(self, stopped: bool) -> None:
+        """Whether all clips stand still."""
+        self.main.classes(remove="moving") if stopped else self.main.classes(add="moving")
+        set_pressed(self.pause, stopped)
 
     def choose_which(self, second: bool) -> None:
         """Whether cells that are chosen become A or B."""
@@ -179,4 +182,8 @@ def add(board: Board, *, rows: list[str], columns: list[str], about: str) -> Non
 
     @ui.page("/", title="Play with VDSM")
     async def page() -> None:
-        await VDSMTab(board, rows=rows, columns=columns, about=about).show()
+        tab = VDSMTab(board, rows=rows, columns=columns, about=about)
+        await tab.show()
+        await ui.context.client.connected()
+        if await ui.run_javascript("matchMedia('(prefers-reduced-motion: reduce)').matches"):
+            tab.stop(True)

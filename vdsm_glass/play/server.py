@@ -16,6 +16,8 @@ from vdsm_glass.play.media import MOST_BYTES
 
 HOST = "127.0.0.1"
 NAMES = {HOST, "localhost"}
+SPARE: dict[str, Any] = {"show_welcome_message": False, "binding_refresh_interval": None, "message_history_length": 50}
+"""Of NiceGUI: a loop for what is not used here, and old pictures kept for browsers that come back."""
 SLACK = 100_000
 """Bytes that a form may have around the file in it."""
 
@@ -101,7 +103,7 @@ def serve(listening: socket.socket, *, browser: bool) -> None:
 
     outer = FastAPI(openapi_url=None)
     app.on_startup(tell)
-    ui.run_with(outer, title="vdsm-glass play", dark=True, tailwind=False, show_welcome_message=False)
+    ui.run_with(outer, title="vdsm-glass play", dark=True, tailwind=False, **SPARE)
     config = uvicorn.Config(Guard(outer), log_level="warning", timeout_graceful_shutdown=1)
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="vdsm-glass-play-") as folder:

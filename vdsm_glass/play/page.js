@@ -15,3 +15,9 @@ document.addEventListener(
   },
   true,
 );
+
+// All films at once: a CSS animation each would keep the browser busy between their frames, too.
+setInterval(() => {
+  const main = document.querySelector("main.moving");
+  if (main) main.style.setProperty("--frame", Number(main.style.getPropertyValue("--frame")) + 1);
+}, 125);
