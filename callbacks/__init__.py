@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from callbacks.codebook import CodebookHealth
     from callbacks.csv_logger import RunCSVLogger
     from callbacks.disentanglement import Disentanglement
+    from callbacks.evaluation import Evaluation
     from callbacks.glass_evaluation import GLASSEvaluation
     from callbacks.glass_pictures import GLASSPictures
     from callbacks.glass_schedules import GLASSSchedules
@@ -28,6 +29,7 @@ _HOMES = {
     "AtomicCheckpointIO": "callbacks.checkpoint_io",
     "CodebookHealth": "callbacks.codebook",
     "Disentanglement": "callbacks.disentanglement",
+    "Evaluation": "callbacks.evaluation",
     "GLASSEvaluation": "callbacks.glass_evaluation",
     "GLASSPictures": "callbacks.glass_pictures",
     "GLASSSchedules": "callbacks.glass_schedules",
@@ -49,6 +51,7 @@ __all__ = [
     "AtomicCheckpointIO",
     "CodebookHealth",
     "Disentanglement",
+    "Evaluation",
     "GLASSEvaluation",
     "GLASSPictures",
     "GLASSSchedules",

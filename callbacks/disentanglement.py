@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from callbacks.drawing import upload
-from callbacks.results import measured, write_results
+from callbacks.drawing import spread, upload
+from callbacks.results import Scoring, named, protocol
 from data_modules.base import VideoDataModule
 from data_modules.batch import VideoBatch
 from data_modules.store import Split
@@ -21,8 +21,8 @@ from vdsm_glass.vdsm.latents import Latents
 from vdsm_glass.vdsm.module import VDSMModule
 
 
-class Disentanglement(Callback):
-    """Probes s and d for identity and action, prints the numbers, writes `<run>/results.json`, draws the leak matrix.
+class Disentanglement(Scoring):
+    """Probes s and d for identity and action, records the numbers, draws the leak matrix.
 
     Probes are fitted on the training split's clips and read on the test split's, each from its first frame. Every
     process computes the same, the first one writes.
@@ -43,8 +43,8 @@ class Disentanglement(Callback):
         known &= min(int(labels.min()) for part in (train, test) for labels in part.factors.values()) >= 0
         results = score(pl_module.net, train, test) if known else {}
         self.draw(results, trainer)
-        run = Path(trainer.default_root_dir)
-        write_results(measured(trainer) | results, run, protocol={"clips": len(test.action)})
+        clips = len(test.action)
+        self.record(trainer, named(results, protocol(trainer, clips=clips)), clips=clips)
 
     @rank_zero_only
     def draw(self, results: dict[str, float], trainer: Trainer) -> None:
@@ -61,7 +61,7 @@ class Disentanglement(Callback):
     def encode(self, pl_module: VDSMModule, data: VideoDataModule, split: Split) -> Labelled:
         """Latents and labels of (some of) the split's clips; an action that changes within a clip is its first."""
         dataset = data.evaluation_dataset(split)
-        chosen = np.linspace(0, len(dataset) - 1, min(self.clips, len(dataset))).round().astype(int).tolist()
+        chosen = spread(np.arange(len(dataset)), self.clips).tolist()
         latents: list[Latents] = []
         labels: list[tuple[np.ndarray, np.ndarray]] = []
         for first in range(0, len(chosen), self.batch_size):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 
-from callbacks.results import measured, write_results
-from data_modules.base import VideoDataModule
+from callbacks.results import Scoring
 from data_modules.batch import VideoBatch
 from vdsm_glass.glass.module import GLASSModule
 
@@ -22,8 +20,8 @@ log = logging.getLogger(__name__)
 LABELS = ("mask", "foreground_shift", "background_shift", "local_action")
 
 
-class GLASSEvaluation(Callback):
-    """Scores every validation and test clip, logs `val/miou` and so on, and writes `<run>/results.json` after a test.
+class GLASSEvaluation(Scoring):
+    """Scores every validation and test clip, logs `val/miou` and so on, and records them after a test.
 
     What there is to score and what it is called: see `GLASSScores`. Scores are of all processes together. Where a
     dataset has none of the labels, nothing is scored, and the log says so once.
@@ -57,15 +55,7 @@ class GLASSEvaluation(Callback):
         self.report(pl_module, stage="test")
 
     def on_test_end(self, trainer: Trainer, pl_module: GLASSModule) -> None:
-        data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        protocol = {
-            "clips": self.clips,
-            "frames": data.eval_clip_length,
-            "height": data.height,
-            "width": data.width,
-            "generated_from": "first frame, not counted",
-        }
-        write_results(measured(trainer), Path(trainer.default_root_dir), protocol=protocol)
+        self.record(trainer, (), clips=self.clips)
 
     def begin(self, trainer: Trainer, pl_module: GLASSModule) -> None:
         """Forgets what was scored before."""

@@ -1,16 +1,44 @@
-"""What was measured at the end of a test: for the eye, and as `results.json`."""
+"""One book of results for a test, in which several callbacks write."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
-from lightning.pytorch import Trainer
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch import Callback, LightningModule, Trainer
 
-from data_modules.files import write_json
+from data_modules.base import VideoDataModule
+from vdsm_glass.metrics.book import Book
+from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
 
-RESULTS = "results.json"
+_BOOKS: WeakKeyDictionary[Trainer, Book] = WeakKeyDictionary()
+
+
+class Scoring(Callback):
+    """A callback that measures something at the end of a test.
+
+    What it records is in `<run>/results.json` and `results.md` at once, beside what others have recorded; the first of
+    them to be torn down prints the table. The first process alone writes and prints.
+    """
+
+    def record(
+        self, trainer: Trainer, results: Iterable[Result], not_computed: Iterable[NotComputed] = (), *, clips: int
+    ) -> None:
+        """Enters results, and all that the model has logged under `test/`.  Args: clips that were tested."""
+        book = _BOOKS.setdefault(trainer, Book())
+        book.add(named(measured(trainer), protocol(trainer, clips=clips)))
+        book.add(results, not_computed)
+        if trainer.is_global_zero:
+            book.write(Path(trainer.default_root_dir))
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Shows the table, once."""
+        book = _BOOKS.pop(trainer, None)
+        if book is not None and trainer.is_global_zero:
+            from rich.console import Console
+
+            Console().print(book.table(title=f"test split, {trainer.default_root_dir}"))
 
 
 def measured(trainer: Trainer) -> dict[str, float]:
@@ -22,18 +50,21 @@ def measured(trainer: Trainer) -> dict[str, float]:
     }
 
 
-@rank_zero_only
-def write_results(results: Mapping[str, float], run: Path, *, protocol: Mapping[str, int | str]) -> None:
-    """Prints the numbers as a table and writes them, one process alone.
+def named(values: Mapping[str, float], on: Protocol) -> list[Result]:
+    """Numbers that were all measured on the same."""
+    return [Result(name=name, value=value, protocol=on) for name, value in values.items()]
 
-    Args: results by name; run, the folder; protocol, what they were measured on, written beside them.
-    """
-    from rich.console import Console
-    from rich.table import Table
 
-    said = ", ".join(f"{name} {value}" for name, value in protocol.items())
-    table = Table("measure", "value", title=f"test split: {said}")
-    for name, value in results.items():
-        table.add_row(name, f"{value:.3f}")
-    Console().print(table)
-    write_json({**protocol, **results}, run / RESULTS)
+def protocol(trainer: Trainer, *, clips: int, generated_by: str = "", given_frames: int = 0) -> Protocol:
+    """The test split of the trainer's data, and how the other side was generated."""
+    data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+    return Protocol(
+        split="test",
+        clips=clips,
+        frames=data.eval_clip_length,
+        height=data.height,
+        width=data.width,
+        stride=data.eval_stride,
+        generated_by=generated_by,
+        given_frames=given_frames,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from data_modules.batch import VideoBatch
 from tests.vdsm_glass.glass.small import NARROW, WIDTHS
 from vdsm_glass.glass import GLASSModule
 from vdsm_glass.glass.sizes import LMASizes
+from vdsm_glass.metrics.book import Book
 
 
 class Unlabelled(WSprites):
@@ -65,12 +65,12 @@ def test_scores_are_logged_and_begin_anew_every_time(root: str, tmp_path: Path):
 def test_a_test_ends_with_a_table_and_a_file(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run, clips = trainer(tmp_path), data(root)
     logged = run.test(model(), clips, verbose=False)[0]
-    results = json.loads((tmp_path / "results.json").read_text("utf-8"))
-    assert results["clips"] == len(clips.evaluation_dataset("test"))
-    assert results["frames"] == 5
-    assert (results["height"], results["width"]) == (48, 64)
+    results = Book.read(tmp_path / "results.json").results
     for name in ("miou", "psnr", "nmi_rand", "foreground_shift_error_paper_units_perfect"):
-        assert results[name] == pytest.approx(logged[f"test/{name}"])
+        assert results[name].value == pytest.approx(logged[f"test/{name}"])
+        protocol = results[name].protocol
+        assert (protocol.clips, protocol.frames) == (len(clips.evaluation_dataset("test")), 5)
+        assert (protocol.height, protocol.width) == (48, 64)
     assert "miou" in capsys.readouterr().out
 
 
@@ -81,6 +81,5 @@ def test_without_labels_nothing_is_scored_and_that_is_said_once(root, tmp_path, 
         run.test(net, clips, verbose=False)
     assert not any("miou" in name or "nmi" in name for name in found[0])
     assert caplog.text.count("not scored") == 1
-    results = json.loads((tmp_path / "results.json").read_text("utf-8"))
-    assert results["clips"] == len(clips.evaluation_dataset("test"))
-    assert "psnr" in results
+    results = Book.read(tmp_path / "results.json").results
+    assert results["psnr"].protocol.clips == len(clips.evaluation_dataset("test"))

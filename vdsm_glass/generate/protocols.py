@@ -43,7 +43,10 @@ class Generation:
 
 
 def teacher_forced(net: GLASS, video: Tensor) -> Tensor:
-    """Frames 2..T each from the *real* frame before it: what the authors' evaluation does.  (b, t, 3, h, w) -> alike."""
+    """Frames 2..T each from the *real* frame before it: what the authors' evaluation does.
+
+    Args: video (b, t, 3, h, w) in [0, 1].   Returns: alike; the first frame is the real one.
+    """
     layers, motion = net.gma(2 * video - 1)
     drawn = net.lma(layers.f, motion.f_moved, motion.delta_F, T_f=video.shape[1])
     b, steps = motion.delta_B.shape[:2]

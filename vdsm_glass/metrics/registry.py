@@ -15,6 +15,7 @@ from vdsm_glass.metrics.detection import ADDMDR, person_detector
 from vdsm_glass.metrics.frechet import FEWEST_FRAMES, FID, FVD
 from vdsm_glass.metrics.lpips import BACKBONES, LPIPS, Net, lpips_network, random_lpips_network
 from vdsm_glass.metrics.pairs import MSE, PSNR, SSIM
+from vdsm_glass.metrics.protocol import Protocol
 
 Kind = Literal["pair", "distribution", "detection"]
 
@@ -31,6 +32,8 @@ class MetricKind:
         weights: the file it needs, by its key in `pretrained.WEIGHTS`; None if none.
         random: makes the metric of random weights; None if there is none such.
         random_name: what is appended to the name of its numbers.
+        depends_on_length: whether a number says nothing without the frames, stride and count of the clips, which are
+            then part of its name.
     """
 
     name: str
@@ -40,6 +43,7 @@ class MetricKind:
     weights: str | None = None
     random: Callable[[], Metric] | None = None
     random_name: str = "random_weights"
+    depends_on_length: bool = False
 
     def make(self, weights: Path | None = None, stand_in: bool = False) -> Metric:
         """The metric, new.
@@ -52,6 +56,12 @@ class MetricKind:
         if self.random is None:
             raise UserError(f"{self.name} has no stand-in for its weights; leave it out, or fetch them")
         return self.random()
+
+    def sized(self, protocol: Protocol) -> str:
+        """The metric's name, with what its numbers depend on: `fvd_16f_s1_130clips`."""
+        if not self.depends_on_length:
+            return self.name
+        return f"{self.name}_{protocol.frames - protocol.given_frames}f_s{protocol.stride}_{protocol.clips}clips"
 
     def reported(self, stand_in: bool = False) -> str:
         """The name of its numbers: what random weights give is never called by the metric's own name."""
@@ -98,6 +108,7 @@ METRICS = {
             weights="i3d",
             random=lambda: FVD(features.random_video_features()),
             random_name="random_features",
+            depends_on_length=True,
         ),
         MetricKind(name="add_mdr", kind="detection", published=_add_mdr, weights="fasterrcnn"),
     )

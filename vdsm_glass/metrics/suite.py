@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 import torch
@@ -97,10 +98,16 @@ class Suite:
                 continue
             seconds = running.seconds + time.perf_counter() - began
             with_what = getattr(running.metric, "protocol", {})
+            said = name.replace(running.kind.name, running.kind.sized(protocol), 1)
             for part, value, per_position in numbers(found):
+                if not isfinite(value):
+                    self.not_computed.append(
+                        NotComputed(said, f"is {value}: some generated frames equal the real ones")
+                    )
+                    continue
                 results.append(
                     Result(
-                        name=f"{name}/{part}" if part else name,
+                        name=f"{said}/{part}" if part else said,
                         value=value,
                         protocol=protocol,
                         network=with_what.get("network"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_modules.errors import UserError
+from vdsm_glass.metrics.book import RESULTS, Book
 from vdsm_glass.report.curves import draw_run
 from vdsm_glass.report.html import Section, write_report
 
@@ -110,12 +110,12 @@ def tested(home: Path) -> Path:
 
 def results(home: Path) -> dict[str, float]:
     """The numbers of the newest test of the second stage."""
-    return json.loads((tested(home) / "results.json").read_text(encoding="utf-8"))
+    return Book.read(tested(home) / RESULTS).values
 
 
 def content(home: Path, seconds: dict[str, float]) -> dict:
     """The report's title, opening and sections."""
-    found = results(home)
+    found, clips = results(home), Book.read(tested(home) / RESULTS).results["psnr"].protocol.clips
     pictures = tested(home) / "pictures"
     curves = {
         stage: draw_run(home / stage / "latest" / "metrics.csv", columns, home / stage / "latest" / "curves.png")
@@ -141,7 +141,7 @@ def content(home: Path, seconds: dict[str, float]) -> dict:
     return {
         "title": "VDSM on pendula",
         "about": f"Trained on this machine in {seconds['pretrain']:.0f} s (frames) and {seconds['sequence']:.0f} s "
-        f"(dynamics), start-up, validation and pictures included. Everything below is from {found['clips']} test "
+        f"(dynamics), start-up, validation and pictures included. Everything below is from {clips} test "
         "clips, whose pairs of colour and swing were never seen in training.",
         "sections": [
             Section(

@@ -1,4 +1,3 @@
-import json
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -62,5 +61,5 @@ def test_the_demo_runs_to_its_report(tmp_path: Path, capsys):
     report = tmp_path / "runs" / "demo" / "report.html"
     assert str(report) in capsys.readouterr().out
     assert report.read_text("utf-8").count("data:image/") == 6
-    results = json.loads((demo.tested(tmp_path / "runs" / "demo") / "results.json").read_text("utf-8"))
+    results = demo.results(tmp_path / "runs" / "demo")
     assert {goal.name for goal in demo.GOALS} <= results.keys()
