@@ -122,6 +122,7 @@ def draw(table: Table, found: Mapping[str, Found | None], path: Path) -> Path:
                 axes.barh(place + 0.2, number.value, 0.38, color=COLOURS[OURS], hatch=hatch, edgecolor="white")
         axes.set(title=f"{title} {BETTER[column.better]}", yticks=range(len(table.rows)), yticklabels=list(table.rows))
         axes.grid(axis="x", alpha=0.3)
+        axes.set_axisbelow(True)
     panels[0, 0].invert_yaxis()
     for axes in list(panels.flat)[len(titles) :]:
         axes.set_axis_off()
