@@ -129,7 +129,7 @@ class RecipeCLI(LightningCLI):
         checkpoint = self.start.checkpoint
         steps = steps_in(checkpoint, self.model, to_resume=self.command == "fit") if checkpoint else 0
         plugins = chosen.plugins or []
-        several = chosen.devices != 1 or chosen.num_nodes != 1
+        several = str(chosen.devices) != "1" or chosen.num_nodes != 1  # the command line gives a word
         if several and chosen.strategy == "auto" and getattr(self.model, "needs_unused_parameters", False):
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
         trainer = super().instantiate_trainer(
