@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +33,25 @@ ROWS = 8
 """A PNG of more videos than that shows pages instead of rows."""
 
 
-def read_frames(source: Source, *, most: int | None = None) -> Tensor:
-    """Frames of one video, or of several of one length.
+Fit = Callable[[int, int], tuple[int, int]]
+"""From height and width as they are to those that are wanted."""
+
+
+def read_frames(source: Source, fit: Fit, *, most: int | None = None) -> Tensor:
+    """Frames of one video, or of several of one length, at the size that `fit` says; their middle is cut out.
 
     Args: most, frames to take; all by default, of a file at most `MOST_FRAMES`.
     Returns: (t, 3, h, w), or (b, t, 3, h, w) for a batch or list, float32 in [0, 1].
     Raises: DataError, a file is missing, damaged or of another kind; UserError, an array of another form.
     """
     if isinstance(source, str | Path):
-        return _read_file(Path(source), most=most or MOST_FRAMES)
+        return _read_file(Path(source), fit, most=most or MOST_FRAMES)
     if isinstance(source, np.ndarray | Tensor):
-        return _from_array(torch.as_tensor(source))[..., :most, :, :, :]
+        video = _from_array(torch.as_tensor(source))[..., :most, :, :, :]
+        return fitted(video, fit(*video.shape[-2:]))
     if not isinstance(source, Sequence) or not source:
         raise UserError(f"{type(source).__name__} is no video; give a path, an array or tensor, or a list of them")
-    videos = [read_frames(each, most=most) for each in source]
+    videos = [read_frames(each, fit, most=most) for each in source]
     shapes = {tuple(each.shape) for each in videos}
     if len(shapes) > 1 or videos[0].ndim != 4:
         found = ", ".join(str(shape) for shape in sorted(shapes))
@@ -141,25 +146,30 @@ def _from_array(given: Tensor) -> Tensor:
     return given.detach().float()
 
 
-def _read_file(path: Path, *, most: int) -> Tensor:
+def _read_file(path: Path, fit: Fit, *, most: int) -> Tensor:
     """(t, 3, h, w)"""
+    shown: list[np.ndarray] = []
+    for picture in _pictures(path, most=most + 1):
+        height, width = fit(picture.height, picture.width)
+        shown.append(np.asarray(frames.fit(picture, height, width)))
+        if shown[-1].shape != shown[0].shape:
+            raise DataError(f"{path}: has frames of several sizes; all frames of a video must have one")
+    if not shown:
+        raise DataError(f"{path}: holds no pictures; expected a film, or a folder of JPG or PNG pictures")
+    if len(shown) > most:
+        log.info("%s: its first %d frames are taken", path, most)
+    return rearrange(torch.from_numpy(np.stack(shown[:most])), "t h w c -> t c h w").float() / 255
+
+
+def _pictures(path: Path, *, most: int) -> Iterator[Image.Image]:
+    """The frames in a file or folder.  Raises: DataError, naming it."""
     if path.is_dir():
-        pictures = [frames.read_picture(file) for file in frames.frame_paths(path)[:most]]
-        if not pictures:
-            raise DataError(f"{path}: holds no pictures; expected a film, or a folder of JPG or PNG pictures")
+        yield from (frames.read_picture(file) for file in frames.frame_paths(path)[:most])
     elif path.suffix.lower() in frames.SUFFIXES:
-        pictures = [frames.read_picture(path)]
+        yield frames.read_picture(path)
     elif path.suffix.lower() in video.SUFFIXES or not path.exists():
         with video.open_film(path) as film:
-            pictures = list(film.frames(stop=most + 1))
-        if len(pictures) > most:
-            log.info("%s: its first %d frames are taken", path, most)
-            del pictures[most:]
+            yield from film.frames(stop=most)
     else:
         known = ", ".join(sorted(video.SUFFIXES | frames.SUFFIXES))
         raise DataError(f"{path}: is no video by its name; expected one of {known}, or a folder of pictures")
-    if sizes := {picture.size for picture in pictures} - {pictures[0].size}:
-        found = ", ".join(f"{width}x{height}" for width, height in sorted(sizes | {pictures[0].size}))
-        raise DataError(f"{path}: has frames of several sizes ({found}); all frames of a video must have one")
-    stacked = np.stack([np.asarray(picture) for picture in pictures])
-    return rearrange(torch.from_numpy(stacked), "t h w c -> t c h w").float() / 255

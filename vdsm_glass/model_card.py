@@ -13,8 +13,8 @@ from vdsm_glass.networks import Network, count
 from vdsm_glass.runs import CONFIG, versions
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
-GLASS_IS = """GLASS separates an agent from its background in videos without labels, and moves it by global shifts and by
-one of {actions} local actions a frame [Davtyan & Favaro, arXiv 2204.06558]."""
+GLASS_IS = """GLASS separates an agent from its background in videos without labels, and moves it by global shifts and
+by one of {actions} local actions a frame [Davtyan & Favaro, arXiv 2204.06558]."""
 VDSM_IS = """VDSM takes a clip apart, without labels, into who is in it (s, {s} numbers){d} and how they stand in every
 frame (z, {z} numbers) [Vowels et al., arXiv 2103.07292]. {stage}"""
 FIRST = "This is its first stage, of frames that are independent given who is in them: it cannot roll out."
@@ -52,8 +52,8 @@ model = load("DIR")
 {example}
 ```
 
-or on the command line, `vdsm-glass generate {verb}`. Nothing in this folder is run: `weights.safetensors` holds numbers,
-`config.json` the sizes of the network.
+or on the command line, `vdsm-glass generate {verb}`. Nothing in this folder is run: `weights.safetensors` holds
+numbers, `config.json` the sizes of the network.
 
 ## Measured
 
@@ -65,8 +65,8 @@ or on the command line, `vdsm-glass generate {verb}`. Nothing in this folder is 
 
 ## Licence
 
-The code is under the Apache License 2.0. Weights learned from data carry what that data's owners ask for: see above, and
-state the weights' licence here before you pass them on.
+The code is under the Apache License 2.0. Weights learned from data carry what that data's owners ask for: see above,
+and state the weights' licence here before you pass them on.
 """
 
 

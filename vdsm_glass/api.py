@@ -1,0 +1,37 @@
+"""A trained model in a few lines: `model = load(path); save(model.transfer(source, target), "made.gif")`.
+
+Videos go in as a path (film, GIF, picture, folder of pictures), as (t, h, w, 3) uint8, as (t, 3, h, w) of floats in
+[0, 1], or as several of one length: (b, ...) or a list. They are resized and cropped to what the model takes. Videos
+come out as (..., t, 3, h, w) float32 in [0, 1] on the CPU.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from vdsm_glass.exported import read
+from vdsm_glass.generate.animate import ActionSequence
+from vdsm_glass.glass.net import GLASS
+from vdsm_glass.media import save
+from vdsm_glass.models.base import Model
+from vdsm_glass.models.glass import GLASSModel
+from vdsm_glass.models.vdsm import VDSMFramesModel, VDSMModel
+from vdsm_glass.vdsm.frames import FrameVDSM
+from vdsm_glass.vdsm.sequences import SequenceVDSM
+
+__all__ = ["ActionSequence", "GLASSModel", "Model", "VDSMFramesModel", "VDSMModel", "load", "save"]
+
+KINDS: dict[type, type[Model]] = {GLASS: GLASSModel, SequenceVDSM: VDSMModel, FrameVDSM: VDSMFramesModel}
+
+
+def load(path: Path | str, *, device: torch.device | str | None = None) -> Model:
+    """A trained model: a checkpoint of `vdsm-glass fit`, or a folder of `vdsm-glass export`.
+
+    Args: device, the GPU by default where there is one.
+    Raises: CheckpointError, a file is missing, cut short, foreign or does not fit; no code from a file is run.
+    """
+    trained = read(path)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return KINDS[type(trained.network)](trained, torch.device(device))

@@ -1,0 +1,1 @@
+"""Trained models, each with what it can do, in one vocabulary."""
