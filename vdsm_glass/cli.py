@@ -40,6 +40,10 @@ COMMANDS = {
     "weights": Command(
         "vdsm_glass.commands.weights:main", "list, fetch and check what metrics need of others' weights"
     ),
+    "generate": Command(
+        "vdsm_glass.commands.generate:main", "what a trained model makes of videos, as a file to look at"
+    ),
+    "export": Command("vdsm_glass.commands.export:main", "a trained model as weights, sizes and a page about it"),
     "play": Command("vdsm_glass.commands.play:main", "play with a trained model on a page of this machine"),
     "sweep": Command("vdsm_glass.commands.sweep:main", "train the trials of a sweep, side by side, without an account"),
     "table": Command("vdsm_glass.commands.table:main", "the papers' tables: measured beside published"),

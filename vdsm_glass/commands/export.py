@@ -1,0 +1,23 @@
+"""`vdsm-glass export CKPT DIR`: a trained model as weights, sizes and a page about it, to keep or pass on."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+ABOUT = """Writes weights.safetensors, config.json and README.md, a page that says what the model is, how well it does
+and what it was trained on. `vdsm_glass.load(DIR)` and `vdsm-glass generate VERB DIR` read it."""
+
+
+def main(argv: list[str]) -> int:
+    """The command; `argv` is what follows its word.  Raises: UserError."""
+    parser = argparse.ArgumentParser(prog="vdsm-glass export", description=ABOUT, allow_abbrev=False)
+    parser.add_argument("checkpoint", metavar="CKPT", type=Path, help="runs/.../checkpoints/last.ckpt, for one")
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder to write, which is not there yet")
+    options = parser.parse_args(argv)
+
+    from vdsm_glass.exported import export
+
+    for file in sorted(export(options.checkpoint, options.folder).iterdir()):
+        print(file)
+    return 0

@@ -1,0 +1,173 @@
+"""`vdsm-glass generate VERB MODEL`: what a trained model makes of videos, as a file to look at."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Timer
+from typing import TYPE_CHECKING
+
+from data_modules.errors import UserError
+from data_modules.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from vdsm_glass.commands.verbs import Made
+
+SPLITS = ("train", "val", "test")
+PATIENCE = 5.0
+"""Seconds after which a progress bar appears."""
+
+ABOUT = """MODEL is a checkpoint, runs/.../checkpoints/last.ckpt, or a folder that `vdsm-glass export` wrote. VIDEO is a
+film, a GIF or a folder of pictures, resized and cropped to what the model takes; without one, clips of the data that
+the checkpoint's run names are taken, or with --data NAME, that dataset's own options behind it, of another."""
+ENDING = "FILE ends in .gif, .webp, .mp4, .png (time to the right) or .npz (the numbers)."
+
+
+@dataclass(frozen=True)
+class Verb:
+    """Something to ask for.
+
+    Args: about, its line of help; options, what it takes beside the common ones; clips, how many videos it is shown
+    where nobody says; least, how many it needs, 0 for one that is shown none.
+    """
+
+    about: str
+    options: tuple[str, ...] = ()
+    clips: int = 4
+    least: int = 1
+
+
+VERBS = {
+    "reconstruct": Verb("videos taken apart and put together again; above, as they were"),
+    "transfer": Verb("what happens in the first video, happening to who is in the others", ("steps",), 4, least=2),
+    "swap": Verb("everybody (rows) doing everything (columns)"),
+    "rollout": Verb("what happens in videos, going on for --steps frames", ("steps", "dynamics")),
+    "interpolate": Verb("from the first video's identity, or motion, to the second's", ("count", "of"), 2, least=2),
+    "sample": Verb("videos that nobody filmed", ("count", "steps"), clips=0, least=0),
+    "actions": Verb("what each action does to the first frames of videos", ("steps", "kind", "pixels")),
+}
+
+
+def main(argv: list[str]) -> int:
+    """The command; `argv` is what follows its word.  Raises: UserError."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(f"usage: vdsm-glass generate VERB MODEL [VIDEO ...] --out FILE [option ...]\n\n{ABOUT}\n{ENDING}\n")
+        print("\n".join(f"  {name:<12} {verb.about}" for name, verb in VERBS.items()))
+        print("\n`vdsm-glass generate VERB --help` lists the options of each.")
+        return 0 if argv else 2
+    name, *rest = argv
+    if name not in VERBS:
+        raise UserError(f"{name!r} cannot be generated{did_you_mean(name, VERBS)}; there are {', '.join(VERBS)}")
+    options, data_options = parse(name, rest)
+    if options.out is None:
+        raise UserError(f"where to? add --out made.gif; {ENDING}")
+
+    from vdsm_glass.media import check_suffix, save
+
+    check_suffix(options.out)  # before any work is done
+    made = make(name, options, data_options)
+    for line in made.remarks:
+        print(line)
+    cells = made.result if options.plain or options.out.suffix == ".npz" else made.cells
+    print(save(cells, options.out, fps=options.fps, **made.arrays))
+    return 0
+
+
+def make(name: str, options: argparse.Namespace, data_options: list[str]) -> Made:
+    """What a verb makes.  Raises: UserError."""
+    from vdsm_glass.api import load
+    from vdsm_glass.commands.clips import clips_for
+    from vdsm_glass.commands.verbs import MAKE
+
+    model, verb = load(options.model), VERBS[name]
+    needed = {"actions": "action_matrix"}.get(name, name)
+    if needed not in model.can:
+        raise model.cannot(name)
+    videos = clips_for(model, options, data_options, count=verb.clips) if verb.least else []
+    if len(videos) < verb.least:
+        raise UserError(
+            f"{name} needs {verb.least} videos, found {len(videos)}; give them behind the model, or --clips"
+        )
+    with progress(f"{name} {options.model}") as steps:
+        return MAKE[name](model, videos, options, steps)
+
+
+def parse(name: str, argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The command's options, and those of the dataset, which follow its --data NAME."""
+    verb = VERBS[name]
+    shared = options_of(verb)
+    whole = argparse.ArgumentParser(
+        prog=f"vdsm-glass generate {name}",
+        description=f"{verb.about[0].upper()}{verb.about[1:]}. {ABOUT}",
+        epilog=ENDING,
+        parents=[shared],
+        allow_abbrev=False,
+    )
+    whole.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint or an exported folder")
+    if verb.least:
+        whole.add_argument("videos", metavar="VIDEO", nargs="*", type=Path, help="files or folders; or see --data")
+    argv = [part for word in argv for part in (word.split("=", 1) if word.startswith("--data=") else [word])]
+    at = argv.index("--data") + 2 if "--data" in argv else len(argv)
+    options = whole.parse_args(argv[:at])
+    options.videos = getattr(options, "videos", [])
+    return shared.parse_known_args(argv[at:], namespace=options)
+
+
+def options_of(verb: Verb) -> argparse.ArgumentParser:
+    """What may stand on either side of --data NAME."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--out", metavar="FILE", type=Path, help="file to write")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is random; same seed, same file")
+    parser.add_argument("--fps", type=positive, default=8, help="frames a second of what is written")
+    parser.add_argument("--plain", action="store_true", help="what was made alone, without what it was made of")
+    if verb.least:
+        parser.add_argument("--data", metavar="NAME", help="a dataset, as for `vdsm-glass show`; its options follow")
+        parser.add_argument("--split", choices=SPLITS, default="test", help="of the dataset")
+        parser.add_argument(
+            "--clips", type=int, nargs="+", metavar="N", help="which of its clips, as `show` numbers them"
+        )
+        parser.add_argument("--frames", type=positive, help="how many of each video are looked at")
+    for option in verb.options:
+        OPTIONS[option](parser)
+    return parser
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+OPTIONS: dict[str, Callable[[argparse.ArgumentParser], object]] = {
+    "steps": lambda p: p.add_argument("--steps", type=positive, help="frames to make"),
+    "count": lambda p: p.add_argument("--count", type=positive, default=7, help="how many videos"),
+    "of": lambda p: p.add_argument("--of", choices=("identity", "motion"), default="identity", help="what goes over"),
+    "dynamics": lambda p: p.add_argument(
+        "--dynamics", choices=("posterior", "prior"), default="posterior", help="prior: draw poses by the transition"
+    ),
+    "kind": lambda p: p.add_argument("--kind", choices=("local", "global"), default="local", help="actions, or shifts"),
+    "pixels": lambda p: p.add_argument("--pixels", type=float, help="of a shift a step; by default width / 24"),
+}
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[Sequence[object]], Iterable[object]]]:
+    """Wraps what is gone through, so that a bar shows how far it is once that has taken a while."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    later = Timer(PATIENCE, bar.start)
+    later.daemon = True
+    later.start()
+    try:
+        yield lambda items: bar.track(items, description=what)
+    finally:
+        later.cancel()
+        later.join()
+        bar.stop()
