@@ -38,7 +38,7 @@ class Scoring(Callback):
         if book is not None and trainer.is_global_zero:
             from rich.console import Console
 
-            Console().print(book.table(title=f"test split, {trainer.default_root_dir}"))
+            book.show(Console(), title=f"test split, {trainer.default_root_dir}")
 
 
 def measured(trainer: Trainer) -> dict[str, float]:

@@ -14,7 +14,7 @@ from data_modules.files import replacing, write_json
 from vdsm_glass.metrics.protocol import NotComputed, Result
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
 RESULTS, MARKDOWN = "results.json", "results.md"
 FORMAT = "vdsm-glass results 1"
@@ -72,24 +72,34 @@ class Book:
         return {name: result.value for name, result in self.results.items()}
 
     def rows(self) -> list[tuple[str, str, str, str]]:
-        """Name, value, what it was measured on and what with; then the gaps."""
-        found = [(each.name, f"{each.value:.4g}", _on(each), _with(each)) for each in self.results.values()]
-        return found + [(gap.name, "not computed", gap.reason, "") for gap in self.not_computed.values()]
+        """Of each result name, value, what it was measured on and what with."""
+        return [(each.name, f"{each.value:.4g}", _on(each), _with(each)) for each in self.results.values()]
 
     def markdown(self) -> str:
-        """A table that a README can take in."""
+        """A table that a README can take in, and below it what could not be computed."""
         lines = ["| measure | value | measured on | with |", "|---|---|---|---|"]
         lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows()]
-        return "\n".join(lines) + "\n"
+        gaps = [f"- `{gap.name}` was not computed: {gap.reason}" for gap in self.not_computed.values()]
+        return "\n".join([*lines, *([""] if gaps else []), *gaps]) + "\n"
 
-    def table(self, title: str) -> Table:
-        """The same for the terminal."""
+    def show(self, console: Console, *, title: str) -> None:
+        """The same on the terminal."""
+        from rich.markup import escape
         from rich.table import Table
 
-        table = Table("measure", "value", "measured on", "with", title=title)
-        for row in self.rows():
-            table.add_row(*row)
-        return table
+        table = Table(title=title)
+        table.add_column("measure", overflow="fold")
+        table.add_column("value", justify="right", no_wrap=True)
+        table.add_column("measured on")
+        table.add_column("with")
+        said = ""
+        for name, value, on, with_what in self.rows():
+            # What is said of a row holds for those below it.
+            table.add_row(escape(name), value, "" if on == said else escape(on), escape(with_what))
+            said = on
+        console.print(table)
+        for gap in self.not_computed.values():
+            console.print(f"{escape(gap.name)}: not computed: {escape(gap.reason)}", highlight=False)
 
 
 def _on(result: Result) -> str:
