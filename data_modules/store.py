@@ -41,9 +41,10 @@ class Store:
         self.labels = Labels.from_json(manifest["labels"])
 
     @classmethod
-    def open(cls, folder: Path, source: dict[str, Any]) -> Store:
+    def open(cls, folder: Path, source: dict[str, Any] | None) -> Store:
         """The store in `folder`, every file's size checked.
 
+        Args: source: what it must be made from; None if that does not matter.
         Raises:
             FileNotFoundError: there is no such folder.
             DamagedStoreError: the store is ours, but truncated or unreadable.
@@ -52,7 +53,7 @@ class Store:
         if not folder.is_dir():
             raise FileNotFoundError(folder)
         manifest = _read_manifest(folder)
-        if manifest.get("source") != source:
+        if source is not None and manifest.get("source") != source:
             raise DataError(
                 f"{folder} holds clips made from\n  {manifest.get('source')}\nexpected\n  {source}\n"
                 "Move the folder away and run the command again."

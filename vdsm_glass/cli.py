@@ -37,6 +37,7 @@ COMMANDS = {
     "prepare": Command("vdsm_glass.commands.prepare:main", "build the clip store of a dataset"),
     "show": Command("vdsm_glass.commands.show:main", "draw clips of a dataset with their labels"),
     "judge": Command("vdsm_glass.commands.judge:main", "train a classifier of real clips, which scores generated ones"),
+    "score": Command("vdsm_glass.commands.score:main", "compare any two folders of videos: PSNR, LPIPS, FID, FVD, ..."),
     "weights": Command(
         "vdsm_glass.commands.weights:main", "list, fetch and check what metrics need of others' weights"
     ),

@@ -79,7 +79,9 @@ class Book:
         """A table that a README can take in, and below it what could not be computed."""
         lines = ["| measure | value | measured on | with |", "|---|---|---|---|"]
         lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows()]
-        gaps = [f"- `{gap.name}` was not computed: {gap.reason}" for gap in self.not_computed.values()]
+        gaps = [
+            f"- `{gap.name}` was not computed: {' '.join(gap.reason.split())}" for gap in self.not_computed.values()
+        ]
         return "\n".join([*lines, *([""] if gaps else []), *gaps]) + "\n"
 
     def show(self, console: Console, *, title: str) -> None:
@@ -87,7 +89,7 @@ class Book:
         from rich.markup import escape
         from rich.table import Table
 
-        table = Table(title=title)
+        table = Table(title=escape(title))
         table.add_column("measure", overflow="fold")
         table.add_column("value", justify="right", no_wrap=True)
         table.add_column("measured on")

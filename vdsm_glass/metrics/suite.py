@@ -55,10 +55,10 @@ class Suite:
     ) -> None:
         self.running: dict[str, Running] = {}
         self.not_computed: list[NotComputed] = []
+        metrics = list(metrics)
+        check_names(metrics)
         for name in metrics:
-            kind = METRICS.get(name)
-            if kind is None:
-                raise UserError(f"{name!r} is no metric{did_you_mean(name, METRICS)}; there are {', '.join(METRICS)}")
+            kind = METRICS[name]
             if kind.kind != "distribution" and not paired:
                 continue
             shown = prefix + kind.reported(stand_ins)
@@ -122,6 +122,13 @@ class Suite:
         """Goes on without a metric."""
         del self.running[name]
         self.not_computed.append(NotComputed(name, str(error)))
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises: UserError, one is no metric."""
+    for name in names:
+        if name not in METRICS:
+            raise UserError(f"{name!r} is no metric{did_you_mean(name, METRICS)}; there are {', '.join(METRICS)}")
 
 
 def feed(running: Running, generated: Tensor | None, reference: Tensor | None) -> None:

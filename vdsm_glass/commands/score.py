@@ -1,0 +1,124 @@
+"""`vdsm-glass score REAL GENERATED`: how videos, whatever made them, compare with real ones."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from data_modules.columns import SPLITS
+from data_modules.compared import open_side
+from data_modules.errors import UserError
+from vdsm_glass.metrics.book import MARKDOWN, RESULTS, Book
+from vdsm_glass.metrics.registry import METRICS
+from vdsm_glass.metrics.suite import DEFAULT, check_names
+from vdsm_glass.metrics.videos import score
+
+EPILOG = f"""
+REAL and GENERATED are folders of videos (mp4, webm, gif, avi), of folders of pictures (png, jpg), or clip stores. Clips
+pair by their names below their folder; .gif, .mp4 and a folder of pictures of one name are a pair. Without pairs only
+distributions are compared (fid, fvd). Metrics: {", ".join(METRICS)}. What cannot be computed says why.
+"""
+
+
+def main(argv: list[str]) -> int:
+    """The command; `argv` is what follows its word.  Raises: UserError."""
+    options = _parse(argv)
+    weights = dict(map(_named_file, options.weights))
+    check_names([*options.metrics, *weights])
+    if options.out:
+        _make(options.out)
+    real, generated = (open_side(folder, options.split) for folder in (options.real, options.generated))
+    form = real.form(options.frames, options.size and tuple(options.size))
+    book = Book()
+    with _progress() as progress:
+        task = progress.add_task("clips", total=len(real) + len(generated))
+        book.add(
+            *score(
+                real,
+                generated,
+                form,
+                metrics=options.metrics,
+                weights=weights,
+                stand_ins=options.stand_ins,
+                batch=options.batch,
+                on_clips=lambda count: progress.advance(task, count),
+            )
+        )
+    console = Console()
+    book.show(console, title=f"{options.generated} against {options.real}")
+    for remark in real.remarks + generated.remarks:
+        console.print(remark, markup=False, highlight=False)
+    if options.out:
+        try:
+            book.write(options.out)
+        except OSError as error:
+            raise UserError(f"{options.out} cannot be written: {error}. Name another folder with --out.") from error
+        for file in (RESULTS, MARKDOWN):
+            console.print(options.out / file, markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _parse(argv: list[str]) -> Namespace:
+    parser = ArgumentParser(
+        prog="vdsm-glass score", description="How generated videos compare with real ones.", epilog=EPILOG
+    )
+    parser.add_argument("real", metavar="REAL", type=Path, help="folder of real videos")
+    parser.add_argument("generated", metavar="GENERATED", type=Path, help="folder of generated ones")
+    parser.add_argument("--metrics", metavar="NAME", nargs="+", default=DEFAULT, help=f"by default {' '.join(DEFAULT)}")
+    parser.add_argument(
+        "--weights",
+        metavar="NAME=PATH",
+        nargs="+",
+        default=[],
+        help="files of weights by metric; by default those that `vdsm-glass weights fetch` fetched",
+    )
+    parser.add_argument("--stand-ins", action="store_true", help="random weights; numbers then have names of their own")
+    parser.add_argument(
+        "--frames", metavar="N", type=_positive, help="of each clip, from its beginning; all by default"
+    )
+    parser.add_argument(
+        "--size",
+        metavar=("H", "W"),
+        nargs=2,
+        type=_positive,
+        help="the middle of each frame is made to fit; without, all frames must have one size",
+    )
+    parser.add_argument("--batch", metavar="N", type=_positive, default=8, help="clips in memory at a time; 8")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="of a clip store; test by default")
+    parser.add_argument("--out", metavar="DIR", type=Path, help=f"where {RESULTS} and {MARKDOWN} go")
+    return parser.parse_args(argv)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+_positive.__name__ = "number of at least 1"  # argparse says `invalid ... value`
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, _, file = text.partition("=")
+    if not name or not file:
+        raise UserError(f"--weights {text} names no metric and file; write it as NAME=PATH")
+    if not Path(file).is_file():
+        raise UserError(f"--weights {text}: {file} is no file; expected the weights of {name}")
+    return name, Path(file)
+
+
+def _make(folder: Path) -> None:
+    """Before hours of scoring, not after them."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {folder} cannot be made: {error.strerror}. Name another folder.") from error
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)

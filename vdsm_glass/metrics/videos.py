@@ -1,0 +1,83 @@
+"""Scores of videos that lie on a disk, whatever made them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from data_modules.compared import Form, Side, pair
+from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
+from vdsm_glass.metrics.registry import METRICS
+from vdsm_glass.metrics.suite import DEFAULT, Suite
+
+
+def score(
+    real: Side,
+    generated: Side,
+    form: Form,
+    *,
+    metrics: Sequence[str] = DEFAULT,
+    weights: Mapping[str, Path] | None = None,
+    stand_ins: bool = False,
+    batch: int = 8,
+    on_clips: Callable[[int], object] = lambda _: None,
+) -> tuple[list[Result], list[NotComputed]]:
+    """Numbers and gaps, as `Suite.compute` gives them; of each side at most `batch` clips are in memory.
+
+    Clips pair by their names (`pair`); where they do not, distributions alone are compared, and the rest say why. A GPU
+    is used where there is one.
+
+    Args: metrics, weights, stand_ins as for `Suite`; on_clips is told how many more clips were read.
+    Raises: UserError, a metric that there is none of, or a clip that is damaged or of another form.
+    """
+    numbers, unpaired = pair(real, generated)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    suite = Suite(metrics, paired=not unpaired, frames=form.frames, weights=weights, stand_ins=stand_ins, device=device)
+    if unpaired:
+        kinds = (METRICS[name] for name in metrics)
+        suite.not_computed += [
+            NotComputed(kind.reported(stand_ins), unpaired) for kind in kinds if kind.kind != "distribution"
+        ]
+    for video, reference in batches(real, generated, form, numbers=numbers, size=batch) if suite.running else ():
+        sides = [None if side is None else side.to(device) for side in (video, reference)]
+        suite.update(*sides)
+        on_clips(sum(len(side) for side in sides if side is not None))
+    name = generated.folder.resolve().name
+    protocol = Protocol(
+        split=real.split or generated.split,
+        clips=len(real),
+        frames=form.frames,
+        height=form.height,
+        width=form.width,
+        # The clips of the real side are not those of both.
+        generated_by=name if len(real) == len(generated) else f"{name}, {len(generated)} clips",
+    )
+    return suite.compute(protocol)
+
+
+def batches(
+    real: Side, generated: Side, form: Form, *, numbers: Sequence[int], size: int
+) -> Iterator[tuple[Tensor | None, Tensor | None]]:
+    """Generated and real clips, (b, t, 3, h, w) in [0, 1] each, `size` at a time.
+
+    Args: numbers, of the generated clip for every real one; empty where there are no pairs: the sides then come one
+    after the other.
+    Raises: UserError, as `Side.read`.
+    """
+    if numbers:
+        sides = (read(generated, numbers, form, size), read(real, range(len(real)), form, size))
+        yield from zip(*sides, strict=True)
+        return
+    for video in read(real, range(len(real)), form, size):
+        yield None, video
+    for video in read(generated, range(len(generated)), form, size):
+        yield video, None
+
+
+def read(side: Side, numbers: Sequence[int], form: Form, size: int) -> Iterator[Tensor]:
+    """(b, t, 3, h, w) of the clips of these numbers, `size` at a time.  Raises: UserError, as `Side.read`."""
+    for start in range(0, len(numbers), size):
+        yield torch.stack([side.read(number, form) for number in numbers[start : start + size]])
