@@ -1,0 +1,100 @@
+"""Every command that README and docs/ show is run, as it is written, on tiny data and for two steps."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data_modules.tiny_video import write_videos
+from tests.docs.test_pages import PAGES, ROOT, blocks
+from vdsm_glass.cli import main
+
+SMOKE = "experiments/smoke"
+TRAINED = {"fit", "validate", "test", "predict"}
+ELSEWHERE = {
+    "source": "sets up the shell",
+    "make test": "is these tests",
+    "make play": "serves a page until it is stopped; tests/vdsm_glass/play opens it",
+    "vdsm-glass play": "likewise",
+    "wandb": "asks for an account",
+}
+"""What a test cannot run, and why."""
+FIT_DEMO = "vdsm-glass fit --config experiments/vdsm/compact/pendulum_{0}.yaml --run.name demo/{0}"
+PRETRAINED = " --model.pretrained runs/demo/pretrain/latest/checkpoints/last.ckpt"
+DEMO = (FIT_DEMO.format("pretrain"), FIT_DEMO.format("sequence") + PRETRAINED)
+"""What `make demo` trains; its report has a test of its own."""
+BUDGET = {
+    "prepare": ["--tiny"],
+    "show": ["--tiny"],
+    "judge": ["--tiny", "--epochs", "1", "--batches_per_epoch", "2"],
+    "sweep": ["--dry_run"],
+}
+"""What is added so that a command ends within seconds."""
+
+
+def commands(page: Path) -> list[str]:
+    """The lines of a page's shell blocks; those that end in \\ joined."""
+    found = []
+    for text in blocks(page, "sh"):
+        lines = text.replace("\\\n", " ").splitlines()
+        found += [line.partition(" #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+    return found
+
+
+def words_of(command: str) -> list[str]:
+    """What `vdsm-glass` is given by a command, whoever starts it."""
+    words = shlex.split(command)
+    for starter in (["-m", "vdsm_glass"], ["vdsm-glass"]):
+        for at in range(len(words)):
+            if words[at : at + len(starter)] == starter:
+                return words[at + len(starter) :]
+    raise AssertionError(f"{command!r} is neither run here nor said to be run elsewhere")
+
+
+def made_by(target: str) -> Iterator[str]:
+    """The lines of vdsm-glass that a target of the Makefile runs."""
+    if target == "demo":
+        yield from DEMO
+        return
+    text = (ROOT / "Makefile").read_text("utf-8")
+    train = re.fullmatch(r"train-(vdsm|glass)-(.+)", target)
+    if train:
+        recipes = [f"{train[2]}_{stage}" for stage in ("pretrain", "sequence")] if train[1] == "vdsm" else [train[2]]
+        assert train[2] in re.sub(r"train-vdsm-", "", text), f"the Makefile has no {target}"
+        yield from (f"vdsm-glass fit --config experiments/{train[1]}/{recipe}.yaml" for recipe in recipes)
+        return
+    rule = re.search(rf"^{re.escape(target)}:.*\n((?:\t.*\n)+)", text, re.MULTILINE)
+    assert rule, f"the Makefile has no {target}"
+    yield from (line.strip().replace("$(BIN)/", "") for line in rule[1].splitlines() if "vdsm-glass" in line)
+
+
+def tiny(words: list[str]) -> list[str]:
+    """A command that ends within seconds."""
+    command = words[0]
+    if command not in TRAINED:
+        return words + (BUDGET.get(command, []) if "folder" not in words else [])
+    recipe = next(word for word in words if word.startswith("experiments/"))
+    narrow = [] if "vdsm/compact" in recipe else ["--config", f"{SMOKE}/narrow_{recipe.split('/')[1]}.yaml"]
+    one = ["--trainer.devices", "1", "--trainer.num_nodes", "1"]
+    # What callbacks are told stands last: it goes to the last one that the configs name.
+    last = next((at for at, word in enumerate(words) if word.startswith("--trainer.callbacks")), len(words))
+    return [*words[:last], *narrow, "--config", f"{SMOKE}/run.yaml", *one, *words[last:]]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_shows_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("experiments").symlink_to(ROOT / "experiments")
+    write_videos(Path("my_videos"), frames=20)
+    ran = set()
+    for command in commands(page):
+        if any(command.startswith(start) for start in ELSEWHERE):
+            continue
+        for line in made_by(command.split()[1]) if command.startswith("make ") else [command]:
+            words = tiny(words_of(line))
+            if tuple(words) not in ran:
+                ran.add(tuple(words))
+                assert main(words) == 0, line
