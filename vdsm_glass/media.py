@@ -113,10 +113,10 @@ def check_suffix(path: Path) -> None:
 
 
 def _still(cells: Tensor) -> Tensor:
-    """(r, k, t, 3, h, w) → (3, H, W): a row a video, or for many of them a few pages, of one time each."""
+    """(r, k, t, 3, h, w) → (3, H, W): a row a video, column by column, or for many of them a few pages, of one time each."""
     rows, columns, t = cells.shape[:3]
     if rows * columns <= ROWS:
-        return strip(enlarge(rearrange(cells, "r k ... -> (r k) ..."), at_least=64), frames=12)
+        return strip(enlarge(rearrange(cells, "r k ... -> (k r) ..."), at_least=64), frames=12)
     shown = torch.linspace(0, t - 1, min(t, 4)).round().long()
     return grid(rearrange(grid(enlarge(cells, at_least=64))[shown], "t ... -> 1 t ..."), gap=6)
 

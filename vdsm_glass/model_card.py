@@ -43,7 +43,7 @@ PAGE = """# {title}
 
 ## Use
 
-`pip install vdsm-glass`, then, with this folder as `DIR`:
+With vdsm-glass installed, and this folder as `DIR`:
 
 ```python
 from vdsm_glass import load, save
