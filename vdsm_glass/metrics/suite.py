@@ -146,5 +146,6 @@ def numbers(found: Tensor | Mapping[str, Tensor]) -> list[tuple[str, float, tupl
     if isinstance(found, Tensor):
         return [("", float(found), None)]
     if "per_position" in found:
-        return [("", float(found["mean"]), tuple(found["per_position"].tolist()))]
+        # torchmetrics makes a scalar of the only position of clips of one frame.
+        return [("", float(found["mean"]), tuple(found["per_position"].reshape(-1).tolist()))]
     return [(name, float(value), None) for name, value in found.items()]
