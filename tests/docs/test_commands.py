@@ -89,6 +89,7 @@ def test_what_a_page_shows_runs(page: Path, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     Path("experiments").symlink_to(ROOT / "experiments")
     write_videos(Path("my_videos"), frames=20)
+    write_videos(Path("generated"), frames=20)
     ran = set()
     for command in commands(page):
         if any(command.startswith(start) for start in ELSEWHERE):
