@@ -14,15 +14,10 @@ from torch import Tensor
 
 from data_modules.base import VideoDataModule
 from data_modules.errors import UserError
-from vdsm_glass.checkpoints import CheckpointError, load_part, read_checkpoint
 from vdsm_glass.glass.net import GLASS
-from vdsm_glass.glass.sizes import GMASizes, LMASizes
+from vdsm_glass.glass.sizes import LMASizes
+from vdsm_glass.networks import Network, load_checkpoint
 from vdsm_glass.runs import CONFIG, run_of
-from vdsm_glass.vdsm.frames import FrameVDSM
-from vdsm_glass.vdsm.sequences import SequenceVDSM
-from vdsm_glass.vdsm.sizes import Sizes
-
-Network = GLASS | FrameVDSM | SequenceVDSM
 
 
 @dataclass(frozen=True)
@@ -35,31 +30,11 @@ class NamedClip:
 
 
 def load_network(path: Path) -> Network:
-    """The network of a checkpoint of ours, in evaluation mode, on the GPU where there is one.
+    """The network of a checkpoint, in evaluation mode, on the GPU where there is one.
 
     Raises: CheckpointError, the file is missing, cut short, foreign, or of no model that can be played.
     """
-    checkpoint = read_checkpoint(path)
-    try:
-        network = made_for(checkpoint)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path}: was written by no model of ours (its hyper-parameters: {error}); give a checkpoint that "
-            "`vdsm-glass fit` wrote"
-        ) from error
-    load_part(network, path, prefix="net.", trained_by="GLASSModule, VDSMSequence or VDSMPretrain")
-    return network.eval().requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def made_for(checkpoint: dict[str, Any]) -> Network:
-    """An untrained network of a checkpoint's sizes.  Raises: KeyError, TypeError, ValueError, it names none."""
-    given = checkpoint["hyper_parameters"]
-    if "gma" in given:
-        variant = given["shifts_from_inpainted"]
-        gma, lma = GMASizes(**given["gma"]), LMASizes(**given["lma"])
-        return GLASS(gma=gma, lma=lma, theta=given["theta"], shifts_from_inpainted=variant)
-    second = any(name.startswith("net.frames.") for name in checkpoint["state_dict"])
-    return (SequenceVDSM if second else FrameVDSM)(Sizes(**given["sizes"]))
+    return load_checkpoint(path)[1].to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def data_of_run(checkpoint: Path) -> VideoDataModule:

@@ -17,7 +17,15 @@ document.addEventListener(
 );
 
 // All films at once: a CSS animation each would keep the browser busy between their frames, too.
+// Who asked the system for less motion gets them paused, after a second, once the page listens.
+let toPause = matchMedia("(prefers-reduced-motion: reduce)").matches;
 setInterval(() => {
   const main = document.querySelector("main.moving");
-  if (main) main.style.setProperty("--frame", Number(main.style.getPropertyValue("--frame")) + 1);
+  if (!main) return;
+  const frame = Number(main.style.getPropertyValue("--frame")) + 1;
+  main.style.setProperty("--frame", frame);
+  if (toPause && frame > 8) {
+    toPause = false;
+    main.querySelector(".pause").click();
+  }
 }, 125);

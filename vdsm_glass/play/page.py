@@ -147,8 +147,8 @@ def uploader(text: str, message: Message, use: Callable[[bytes, str], Awaitable[
     element.classes("uploader")
     element.on("failed", refuse, args=[])
     for end in ("uploaded", "failed"):  # told to by the server, it would at times forget a file still on its way
-        element.on(end, js_handler=f"() => getElement({element.id}).reset()")
-    button(text, None).on("click", js_handler=f"() => getElement({element.id}).pickFiles()")
+        element.on(end, js_handler=f"() => runMethod({element.id}, 'reset', [])")
+    button(text, None).on("click", js_handler=f"() => runMethod({element.id}, 'pickFiles', [])")
 
 
 def recorders(message: Message, video: Callable[[], Tensor]) -> None:

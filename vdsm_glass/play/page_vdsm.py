@@ -68,7 +68,7 @@ class VDSMTab:
             if self.session.board.longest < LONG:
                 self.long.props["disabled"] = True
                 self.long.props["title"] = "Stage 1 has learned no dynamics to unfold."
-            self.pause = button("Pause", lambda: self.press(" "), key="space")
+            self.pause = button("Pause", lambda: self.press(" "), key="space", classes="pause")
             recorders(self.message, self.session.video)
         tag("p", "dim", "Arrows move A over the board, with shift B.")
 
@@ -182,8 +182,4 @@ def add(board: Board, *, rows: list[str], columns: list[str], about: str) -> Non
 
     @ui.page("/", title="Play with VDSM")
     async def page() -> None:
-        tab = VDSMTab(board, rows=rows, columns=columns, about=about)
-        await tab.show()
-        await ui.context.client.connected()
-        if await ui.run_javascript("matchMedia('(prefers-reduced-motion: reduce)').matches"):
-            tab.stop(True)
+        await VDSMTab(board, rows=rows, columns=columns, about=about).show()

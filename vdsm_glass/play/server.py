@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import sys
 import tempfile
 import warnings
 import webbrowser
@@ -108,6 +110,7 @@ def serve(listening: socket.socket, *, browser: bool) -> None:
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="vdsm-glass-play-") as folder:
         tempfile.tempdir = folder
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which uvicorn passes on, and which ends `with` blocks
         try:
             with warnings.catch_warnings():
                 # NiceGUI looks for its server among all objects of Python, PyTorch's deprecated ones too.

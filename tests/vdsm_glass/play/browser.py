@@ -85,9 +85,9 @@ class Program:
                 self.address = line.split()[2]
         return self.address
 
-    def interrupt(self) -> int:
-        """Ctrl-C.  Returns: the exit code."""
-        self.process.send_signal(signal.SIGINT)
+    def stop(self, sent: signal.Signals) -> int:
+        """Sends a signal, SIGINT being Ctrl-C.  Returns: the exit code."""
+        self.process.send_signal(sent)
         try:
             self.said += self.process.communicate(timeout=PATIENCE)[0]
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,17 @@ def test_uploads_start_a_clip_give_actions_or_a_named_error(glass: Page, tmp_pat
         file.truncate(media.MOST_BYTES + 1)
     glass.upload(0, tmp_path / "big.png")
     until(lambda: glass.says("at most 20 MB"), "the size's error")
+    assert not glass.problems()
+
+
+def test_upload_buttons_ask_for_a_file(glass: Page):
+    glass.driver.execute_script("HTMLInputElement.prototype.click = function () { window.asked = this.accept }")
+    for text, kind in (("Start from your picture", "image/png"), ("Copy actions from your video", "video/")):
+        glass.driver.find_element("xpath", f"//button[contains(., '{text}')]").click()
+        until(
+            lambda kind=kind: kind in (glass.driver.execute_script("return window.asked") or ""), f"a file for {text}"
+        )
+    assert not glass.problems()
 
 
 def test_actions_are_copied_and_the_clip_is_saved(glass: Page, tmp_path: Path):
@@ -250,9 +262,9 @@ def test_nothing_is_asked_of_another_machine(driver: Any, programs: dict[str, Pr
 
 def test_ctrl_c_ends_cleanly_and_leaves_no_file(driver: Any, programs: dict[str, Program]):
     driver.get("about:blank")
-    for program in programs.values():
+    for program, sent, code in zip(programs.values(), (signal.SIGINT, signal.SIGTERM), (130, 143), strict=True):
         program.opened()
-        assert program.interrupt() == 130
+        assert program.stop(sent) == code
         assert program.said.count("\n") == 1, program.said
         assert not [path for path in program.temporary.iterdir() if "vdsm-glass" in path.name]
         assert not (program.temporary.parent / ".nicegui").exists()

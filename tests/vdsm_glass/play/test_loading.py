@@ -70,10 +70,10 @@ def bad_checkpoint(folder: Path, kind: str) -> Path:
     ("kind", "error"),
     [
         ("cut", "not a whole checkpoint"),
-        ("foreign", "written by no model of ours"),
-        ("no_parameters", "written by no model of ours"),
-        ("unknown_size", "written by no model of ours"),
-        ("sizes", "does not fit this model"),
+        ("foreign", "holds no network of ours"),
+        ("no_parameters", "holds no network of ours"),
+        ("unknown_size", "holds no network of ours"),
+        ("sizes", r"holds no network of ours.*has shape"),
         ("no_weights", "holds no state_dict"),
     ],
 )
