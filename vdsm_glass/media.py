@@ -113,12 +113,16 @@ def check_suffix(path: Path) -> None:
 
 
 def _still(cells: Tensor) -> Tensor:
-    """(r, k, t, 3, h, w) → (3, H, W): a row a video, column by column, or for many of them a few pages, of one time each."""
+    """(r, k, t, 3, h, w) → (3, H, W): a row a video, column by column, or of many a few pages, of one time each."""
     rows, columns, t = cells.shape[:3]
     if rows * columns <= ROWS:
-        return strip(enlarge(rearrange(cells, "r k ... -> (k r) ..."), at_least=64), frames=12)
+        videos = rearrange(cells, "r k ... -> (k r) ...")
+        kept = videos[videos.flatten(1).amin(dim=1) < 1]  # a white one only keeps a place on a page
+        return strip(enlarge(kept if len(kept) else videos, at_least=64), frames=12)
     shown = torch.linspace(0, t - 1, min(t, 4)).round().long()
-    return grid(rearrange(grid(enlarge(cells, at_least=64))[shown], "t ... -> 1 t ..."), gap=6)
+    pages = grid(enlarge(cells, at_least=64))[shown]
+    wide = pages.shape[-1] > pages.shape[-2]
+    return grid(rearrange(pages, "t ... -> t 1 ..." if wide else "t ... -> 1 t ..."), gap=6)
 
 
 def _write_webp(page: Tensor, path: Path, *, fps: float) -> Path:
