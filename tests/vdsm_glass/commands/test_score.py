@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_modules.compared import MOST_FRAMES, Files, pair
+from data_modules.compared import MOST_FRAMES, Files, Side, pair
 from data_modules.store import SPLITS
 from data_modules.tiny_video import write_film, write_pictures
 from tests.data_modules.toy import HEIGHT, WIDTH, Toy
 from vdsm_glass.cli import main
 from vdsm_glass.metrics.book import MARKDOWN, RESULTS, Book
+from vdsm_glass.metrics.suite import Suite
 
 PAIRS = ["--metrics", "mse", "psnr"]
 
@@ -106,11 +107,36 @@ def test_without_pairs_only_distributions_are_compared_and_names_are_given(tmp_p
     assert book.values[name] == pytest.approx(scored(real, paired, *asked).values[name], rel=1e-6)
 
 
+def test_a_batch_is_scored_before_the_next_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real = write(tmp_path / "real", {name: grey(0) for name in "abcde"})
+    order: list[str] = []
+    for owner, method in ((Side, "read"), (Suite, "update")):
+        call = getattr(owner, method)
+        monkeypatch.setattr(owner, method, lambda *args, m=method, call=call: [order.append(m[0]), call(*args)][1])
+    scored(real, real, "--metrics", "mse", "--batch", "2")
+    assert "".join(order) == "rrrru" + "rrrru" + "rru"
+
+
 def test_sides_of_unequal_number_say_so(tmp_path: Path):
     real = write(tmp_path / "real", {"a": noise(0), "b": noise(1), "c": noise(2)})
     generated = write(tmp_path / "mine", {"a": noise(3), "b": noise(4)})
     book = scored(real, generated, "--metrics", "fvd", "--stand-ins")
     assert [each.protocol.generated_by for each in book.results.values()] == ["mine, 2 clips"]
+
+
+def test_a_store_names_the_beginning_of_a_film_as_the_film():
+    """`[0:256]` is what `vdsm-glass prepare folder` appends; later pieces of a film are nothing else's beginning."""
+    stored = Side(Path("store"), ["more/b.mp4[0:256]", "v0.5[0:8]", "a.gif[0:20]"])
+    assert pair(stored, Side(Path("mine"), ["a.mp4", "more/b", "v0.5"])) == ([1, 2, 0], "")
+    longer = Side(Path("store"), ["a.mp4[0:256]", "a.mp4[256:300]"])
+    assert pair(longer, Side(Path("mine"), ["a.mp4"]))[1].endswith("mine lacks 'a.mp4[256:300]'")
+
+
+def test_pictures_without_a_folder_of_their_own_are_one_clip(tmp_path: Path):
+    write_pictures(tmp_path / "real", grey(0))
+    write_pictures(tmp_path / "mine", grey(51))
+    book = scored(tmp_path / "real", tmp_path / "mine", "--metrics", "mse")
+    assert book.values == {"mse": pytest.approx(0.04)}
 
 
 def test_two_films_of_one_name_are_no_pair(tmp_path: Path):
