@@ -43,8 +43,7 @@ class Disentanglement(Scoring):
         known &= min(int(labels.min()) for part in (train, test) for labels in part.factors.values()) >= 0
         results = score(pl_module.net, train, test) if known else {}
         self.draw(results, trainer)
-        clips = len(test.action)
-        self.record(trainer, named(results, protocol(trainer, clips=clips)), clips=clips)
+        self.record(trainer, named(results, protocol(trainer, clips=len(test.action))))
 
     @rank_zero_only
     def draw(self, results: dict[str, float], trainer: Trainer) -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from einops import rearrange
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from callbacks.drawing import scaled, spread, upload
+from callbacks.progress import progress
 from callbacks.results import Scoring, protocol
 from data_modules.base import VideoDataModule
-from data_modules.batch import VideoBatch
+from data_modules.clips import ClipDataset
 from data_modules.errors import UserError
 from vdsm_glass.metrics.protocol import NotComputed, Result
 
@@ -35,19 +36,20 @@ class Evaluation(Scoring):
     on. Where a model copies given frames into its clips, numbers leave them out, and those under
     `.../first_frame_counted` have them in, as papers do. All processes share the clips, each clip once.
 
-    Pictures: `pictures/evaluation_<protocol>.png`, real clips above generated ones, and `per_position.png`.
+    Pictures: `pictures/evaluation_<protocol>.png` and `.gif`, real clips above generated ones, and `per_position.png`.
+    A model that `vdsm_glass.generate.protocols` does not know is left alone.
 
     Args:
-        metrics: names of `vdsm_glass.metrics.registry.METRICS`.
+        metrics: names of `vdsm_glass.metrics.registry.METRICS`; none: nothing is generated.
         protocols: names that `vdsm_glass.generate.protocols` knows for the model.
         weights: files of others' weights by metric; the cache has them by default.
         stand_ins: random weights instead, whose numbers have names of their own.
         max_clips: so many of the split, evenly spread; all by default.
-        batch_size: clips generated at once; a protocol that takes identities from other clips takes them from these.
+        batch_size: clips generated at once.
         in_validation: also after every validation.
         examples: clips in a picture.
-        seed: of what is drawn from a prior.
-    Raises: UserError before anything is generated, a metric or protocol that there is none of.
+        seed: of what is drawn from a prior, together with the number of the process.
+    Raises: UserError before the test begins, a metric or protocol that there is none of.
     """
 
     def __init__(
@@ -72,7 +74,14 @@ class Evaluation(Scoring):
         self.examples = examples
         self.seed = seed
         self._found: tuple[list[Result], list[NotComputed]] = ([], [])
-        self._clips = 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Names are wrong before the test, not after it."""
+        if stage == "test" or self.in_validation:
+            from vdsm_glass.metrics.suite import check_names
+
+            check_names([*self.metrics, *self.weights])
+            self.ways(pl_module)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.in_validation and not trainer.sanity_checking:
@@ -82,28 +91,33 @@ class Evaluation(Scoring):
         self.evaluate(trainer, pl_module, "test")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        results, not_computed = self._found
-        self.record(trainer, results, not_computed, clips=self._clips)
+        if self.ways(pl_module):
+            self.record(trainer, *self._found)
+
+    def ways(self, pl_module: LightningModule) -> dict[str, Generation]:
+        """What is asked of a model.  Raises: UserError, it is one of ours and cannot do that."""
+        from vdsm_glass.generate.protocols import generation, generations
+
+        net = getattr(pl_module, "net", None)
+        return {name: generation(net, name) for name in self.protocols} if self.metrics and generations(net) else {}
 
     @torch.no_grad()
     def evaluate(self, trainer: Trainer, pl_module: LightningModule, split: Split) -> None:
         """Generates, scores, logs and draws; called by every process."""
-        from vdsm_glass.generate.protocols import generation
-
-        ways = {name: generation(pl_module.net, name) for name in self.protocols}
+        self._found = ([], [])
+        if not (ways := self.ways(pl_module)):
+            return
         data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
         dataset = data.evaluation_dataset(split)
         chosen = spread(np.arange(len(dataset)), self.max_clips or len(dataset))
-        mine = chosen[trainer.global_rank :: trainer.world_size].tolist()
-        self._clips = len(chosen)
         if len(chosen) < trainer.world_size:
             raise UserError(
                 f"{trainer.world_size} processes share {len(chosen)} clips of the {split} split; evaluate in fewer"
             )
-        self._found = ([], [])
-        with progress(len(mine) * len(ways), shown=trainer.is_global_zero) as step:
+        mine = len(chosen[trainer.global_rank :: trainer.world_size])
+        with progress(trainer, mine * len(ways)) as advance:
             for name, way in ways.items():
-                results, gaps = self.of_protocol(trainer, pl_module, dataset, mine, name, way, step)
+                results, gaps = self.of_protocol(trainer, pl_module, dataset, chosen, name, way, advance)
                 self._found[0].extend(results)
                 self._found[1].extend(gaps)
         pl_module.log_dict({f"{split}/{each.name}": each.value for each in self._found[0]}, sync_dist=True)
@@ -113,28 +127,33 @@ class Evaluation(Scoring):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        dataset: Any,
-        mine: list[int],
+        dataset: ClipDataset,
+        chosen: np.ndarray,
         name: str,
         way: Generation,
-        step: Any,
+        advance: Callable[[int], object],
     ) -> tuple[list[Result], list[NotComputed]]:
         """The numbers of one protocol, of this process's clips and all others'."""
         generator = torch.Generator(device=pl_module.device).manual_seed(self.seed + trainer.global_rank)
+        # The other clip of each is the one chosen before it: the same in any number of processes, and never itself.
+        mine, others = (of[trainer.global_rank :: trainer.world_size].tolist() for of in (chosen, np.roll(chosen, 1)))
         suites: dict[int, Suite] = {}
         for first in range(0, len(mine), self.batch_size):
-            batch: VideoBatch = dataset[mine[first : first + self.batch_size]].to(pl_module.device).decoded()
-            drawn = way.make(pl_module.net, batch.video, generator).clamp(0, 1)
+            part = slice(first, first + self.batch_size)
+            video = dataset[mine[part]].to(pl_module.device).decoded().video
+            other = dataset[others[part]].to(pl_module.device).decoded().video if way.needs_others else video
+            # What goes on for longer than a real clip is scored by its end, where errors have added up.
+            drawn = way.make(pl_module.net, video, other, generator)[:, -video.shape[1] :].clamp(0, 1)
             if not suites:
-                suites = self.suites(name, way, frames=batch.video.shape[1], device=pl_module.device)
-                self.draw_examples(trainer, name, batch.video, drawn)
+                suites = self.suites(name, way, frames=video.shape[1], device=pl_module.device)
+                self.draw_examples(trainer, name, video, drawn)
             for given, suite in suites.items():
-                suite.update(drawn[:, given:], batch.video[:, given:])
-            step(len(batch))
+                suite.update(drawn[:, given:], video[:, given:])
+            advance(len(video))
         results, gaps = [], []
         for given, suite in suites.items():
-            on = protocol(trainer, clips=self._clips, generated_by=f"{name}: {way.about}", given_frames=given)
-            more, missing = suite.compute(on)
+            about = f"{name}: {way.about}"
+            more, missing = suite.compute(protocol(trainer, clips=len(chosen), generated_by=about, given_frames=given))
             results += more
             # What is missing is missing under both conventions.
             gaps += missing if given == way.given else []
@@ -158,30 +177,38 @@ class Evaluation(Scoring):
         }
 
     def draw_examples(self, trainer: Trainer, name: str, real: Tensor, drawn: Tensor) -> None:
-        """`pictures/evaluation_<name>.png`: each real clip above what was generated of it."""
+        """`pictures/evaluation_<name>.png` and `.gif`: each real clip above what was generated of it."""
+        from vdsm_glass.media import save
         from vdsm_glass.pictures import strip, write_png
 
         if not trainer.is_global_zero or not self.examples:
             return
-        t = min(real.shape[1], drawn.shape[1])
-        count = min(self.examples, len(real))
-        pairs = torch.stack([real[:count, :t], drawn[:count, :t]], dim=1).flatten(0, 1)
-        folder = Path(trainer.default_root_dir) / "pictures"
-        folder.mkdir(parents=True, exist_ok=True)
-        send(trainer, [write_png(strip(scaled(pairs.cpu()), frames=8), folder / f"evaluation_{name}.png")])
+        sides = torch.stack([real[: self.examples], drawn[: self.examples]]).cpu()
+        still = strip(scaled(rearrange(sides, "side b ... -> (b side) ...")), frames=8)
+        folder = pictures(trainer)
+        stem = f"evaluation_{name}"
+        send(trainer, [write_png(still, folder / f"{stem}.png"), save(sides, folder / f"{stem}.gif")])
 
     def draw_positions(self, trainer: Trainer) -> None:
-        """`pictures/per_position.png`: how each score changes along the clips."""
+        """`pictures/per_position.png`: how each score changes along the clips, whose first frame is 1."""
         from vdsm_glass.pictures import draw_curves
 
-        curves = {
-            each.name: each.per_position for each in self._found[0] if each.per_position and COUNTED not in each.name
-        }
+        curves = {each.name: each for each in self._found[0] if each.per_position and COUNTED not in each.name}
         if not trainer.is_global_zero or not curves:
             return
-        folder = Path(trainer.default_root_dir) / "pictures"
-        folder.mkdir(parents=True, exist_ok=True)
-        send(trainer, [draw_curves(curves, folder / "per_position.png", across="frame")])
+        values = {name: each.per_position or () for name, each in curves.items()}
+        firsts = {name: each.protocol.given_frames + 1 for name, each in curves.items()}
+        positions = {name: range(firsts[name], firsts[name] + len(values[name])) for name in curves}
+        send(
+            trainer, [draw_curves(values, pictures(trainer) / "per_position.png", across="frame", positions=positions)]
+        )
+
+
+def pictures(trainer: Trainer) -> Path:
+    """The folder of a run's pictures."""
+    folder = Path(trainer.default_root_dir) / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def send(trainer: Trainer, files: list[Path]) -> None:
@@ -189,14 +216,3 @@ def send(trainer: Trainer, files: list[Path]) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             upload(logger, files, prefix="evaluation")
-
-
-@contextmanager
-def progress(clips: int, *, shown: bool) -> Iterator[Any]:
-    """A bar that goes on by as many clips as what is yielded is called with."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=not shown) as bar:
-        task = bar.add_task("scoring", total=clips)
-        yield lambda done: bar.advance(task, done)

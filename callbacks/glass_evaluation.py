@@ -29,7 +29,6 @@ class GLASSEvaluation(Scoring):
 
     def __init__(self) -> None:
         self.scores: GLASSScores | None = None
-        self.clips = 0
         self._said = False
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: GLASSModule) -> None:
@@ -55,7 +54,7 @@ class GLASSEvaluation(Scoring):
         self.report(pl_module, stage="test")
 
     def on_test_end(self, trainer: Trainer, pl_module: GLASSModule) -> None:
-        self.record(trainer, (), clips=self.clips)
+        self.record(trainer, ())
 
     def begin(self, trainer: Trainer, pl_module: GLASSModule) -> None:
         """Forgets what was scored before."""
@@ -76,7 +75,7 @@ class GLASSEvaluation(Scoring):
         """Logs the scores under `<stage>/`; called by every process."""
         assert self.scores is not None
         values = self.scores.compute()
-        self.clips = round(values.pop("clips").item())
+        values.pop("clips")  # the book counts them itself
         # They are the same in every process already; Lightning wants to hear that it may average them.
         pl_module.log_dict({f"{stage}/{name}": value.float() for name, value in values.items()}, sync_dist=True)
         if not values and not self._said:

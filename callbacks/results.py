@@ -22,12 +22,15 @@ class Scoring(Callback):
     them to be torn down prints the table. The first process alone writes and prints.
     """
 
-    def record(
-        self, trainer: Trainer, results: Iterable[Result], not_computed: Iterable[NotComputed] = (), *, clips: int
-    ) -> None:
-        """Enters results, and all that the model has logged under `test/`.  Args: clips that were tested."""
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A test that broke off has left nothing behind."""
+        _BOOKS.pop(trainer, None)
+
+    def record(self, trainer: Trainer, results: Iterable[Result], not_computed: Iterable[NotComputed] = ()) -> None:
+        """Enters results, and all that the model has logged under `test/`."""
         book = _BOOKS.setdefault(trainer, Book())
-        book.add(named(measured(trainer), protocol(trainer, clips=clips)))
+        values = {name: value for name, value in measured(trainer).items() if name not in book.results}
+        book.add(named(values, protocol(trainer, clips=tested(trainer))))
         book.add(results, not_computed)
         if trainer.is_global_zero:
             book.write(Path(trainer.default_root_dir))
@@ -36,9 +39,10 @@ class Scoring(Callback):
         """Shows the table, once."""
         book = _BOOKS.pop(trainer, None)
         if book is not None and trainer.is_global_zero:
-            from rich.console import Console
+            from rich import get_console
 
-            book.show(Console(), title=f"test split, {trainer.default_root_dir}")
+            # The one that Lightning's progress bar is on, which may not have ended yet.
+            book.show(get_console(), title=f"test split, {trainer.default_root_dir}")
 
 
 def measured(trainer: Trainer) -> dict[str, float]:
@@ -48,6 +52,13 @@ def measured(trainer: Trainer) -> dict[str, float]:
         for name, value in trainer.callback_metrics.items()
         if name.startswith("test/")
     }
+
+
+def tested(trainer: Trainer) -> int:
+    """Clips that the trainer itself has tested: all, or as many as `limit_test_batches` let through."""
+    data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+    most = sum(trainer.num_test_batches) * data.eval_batch_size * trainer.world_size
+    return int(min(len(data.evaluation_dataset("test")), most))
 
 
 def named(values: Mapping[str, float], on: Protocol) -> list[Result]:

@@ -108,12 +108,13 @@ def draw_curves(
     columns = min(len(curves), 3)
     rows = -(-len(curves) // 3)
     figure = Figure(figsize=(3.4 * columns, 2.4 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).flat
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, (name, values) in zip(panels, curves.items(), strict=False):
         axes.plot(positions[name] if positions else range(len(values)), values, color="#2b6cb0", linewidth=1.5)
-        axes.set(title=name, xlabel=across)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel(across)
         axes.grid(alpha=0.3)
-    for axes in list(panels)[len(curves) :]:
+    for axes in panels[len(curves) :]:
         axes.set_axis_off()
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from torch import Tensor
 
 from callbacks import Evaluation, GLASSEvaluation
 from data_modules import Pendulum, WSprites
+from data_modules.clips import ClipDataset
 from data_modules.errors import UserError
 from tests.callbacks.test_glass_evaluation import model as small_glass_module
 from tests.runs import run_alone
 from tests.vdsm_glass.glass.small import small_glass
-from vdsm_glass.generate.protocols import OF_SEQUENCES, generation, teacher_forced
+from vdsm_glass.generate import protocols
+from vdsm_glass.generate.protocols import OF_SEQUENCES, Generation, generation, teacher_forced
 from vdsm_glass.generate.reconstruct import reconstruct
 from vdsm_glass.metrics.book import MARKDOWN, RESULTS, Book
 from vdsm_glass.vdsm import VDSMPretrain
@@ -68,6 +72,7 @@ def test_glass_is_scored_without_the_frame_it_was_given_and_with_it(tmp_path: Pa
     assert "reconstruction/first_frame_counted/psnr" not in book.results, "infinite where a frame is copied"
     assert "| reconstruction/mse |" in (tmp_path / MARKDOWN).read_text("utf-8")
     assert (tmp_path / "pictures" / "evaluation_reconstruction.png").is_file()
+    assert (tmp_path / "pictures" / "evaluation_reconstruction.gif").is_file()
     assert (tmp_path / "pictures" / "per_position.png").is_file()
 
 
@@ -77,43 +82,138 @@ def test_missing_weights_are_named_and_stand_ins_have_names_of_their_own(
     monkeypatch.setenv("VDSM_GLASS_CACHE", str(tmp_path / "nothing"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
     data, model = pendula(tmp_path), VDSMPretrain(SIZES)
-    protocols = ["reconstruction", "swap", "prior"]
-    scored(tmp_path / "real", model, data, Evaluation(metrics=["mse", "fid"], protocols=protocols, max_clips=5))
+    names = ["reconstruction", "swap", "prior"]
+    scored(tmp_path / "real", model, data, Evaluation(metrics=["mse", "fid"], protocols=names, max_clips=5))
     book = Book.read(tmp_path / "real" / RESULTS)
     assert book.results["reconstruction/mse"].protocol.clips == 5
     assert "swap/mse" not in book.results, "nothing that a swap should equal"
-    for protocol in protocols:
+    for protocol in names:
         assert "inception" in book.not_computed[f"{protocol}/fid"].reason
     assert "not computed" in capsys.readouterr().out
-    stand_ins = Evaluation(metrics=["fid"], protocols=protocols, stand_ins=True, batch_size=4)
+    stand_ins = Evaluation(metrics=["fid"], protocols=names, stand_ins=True, batch_size=4)
     scored(tmp_path / "random", model, data, stand_ins)
-    for protocol in protocols:
+    for protocol in names:
         result = Book.read(tmp_path / "random" / RESULTS).results[f"{protocol}/fid/random_features"]
         assert result.network == "random_features"
         assert result.checksum
         assert result.value > 0
 
 
-def test_an_unknown_metric_or_protocol_is_named_with_the_nearest(tmp_path: Path):
-    data, model = pendula(tmp_path), VDSMPretrain(SIZES)
+class Untested(VDSMPretrain):
+    def test_step(self, *_: Any) -> None:
+        pytest.fail("the test has begun")
+
+
+def test_an_unknown_metric_or_protocol_is_named_with_the_nearest_before_the_test(tmp_path: Path):
+    data, model = pendula(tmp_path), Untested(SIZES)
     with pytest.raises(UserError, match="did you mean 'psnr'"):
         scored(tmp_path, model, data, Evaluation(metrics=["pnsr"]))
+    with pytest.raises(UserError, match="did you mean 'fid'"):
+        scored(tmp_path, model, data, Evaluation(metrics=["mse"], weights={"fidd": tmp_path}))
     with pytest.raises(UserError, match=r"cannot be asked for 'swop'.*did you mean 'swap'"):
         scored(tmp_path, model, data, Evaluation(protocols=["swop"]))
+
+
+class Darker(torch.nn.Module):
+    """Generates each frame darker than the real one by 0.1 and, from the second on, 0.2; tells what it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[tuple[Tensor, Tensor]] = []
+
+    def generate(self, video: Tensor, other: Tensor, _: torch.Generator) -> Tensor:
+        self.shown.append((video, other))
+        return torch.cat([video[:, :1] - 0.1, video[:, 1:] - 0.2, video], dim=1)[:, : video.shape[1]]
+
+
+class Bright(VDSMPretrain):
+    """A model whose scores are known: its clips are grey, and what it generates is darker."""
+
+    def __init__(self) -> None:
+        super().__init__(SIZES)
+        self.net = Darker()
+
+    def test_step(self, *_: Any) -> None:
+        self.log("test/psnr", 1.0, batch_size=1)
+
+
+@pytest.fixture
+def darker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Darker` can be asked for `reconstruction`, which is compared frame by frame, and `swap`, which sees others."""
+    made = {
+        "reconstruction": Generation(Darker.generate, about="less light"),
+        "swap": Generation(Darker.generate, about="less light", paired=False, needs_others=True),
+    }
+    known = protocols.generations
+    monkeypatch.setattr(protocols, "generations", lambda net: made if isinstance(net, Darker) else known(net))
+
+
+def grey(data: Pendulum, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaces every frame by one grey, which says by its hundredths the clip's place in the split."""
+    original = ClipDataset.__getitem__
+
+    def replaced(self: ClipDataset, key: Any) -> Any:
+        batch = original(self, key).decoded()
+        values = 0.5 + torch.tensor(key).view(-1, 1, 1, 1, 1) / 100
+        return replace(batch, video=values.expand_as(batch.video).contiguous())
+
+    monkeypatch.setattr(ClipDataset, "__getitem__", replaced)
+
+
+@pytest.mark.usefixtures("darker")
+def test_a_known_generator_has_the_scores_that_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    data, model = pendula(tmp_path), Bright()
+    grey(data, monkeypatch)
+    clips = len(data.evaluation_dataset("test"))
+    evaluation = Evaluation(metrics=["mse", "psnr"], batch_size=4, max_clips=5, protocols=["reconstruction", "swap"])
+    trainer_sees = scored(tmp_path, model, data, evaluation)
+    results = Book.read(tmp_path / RESULTS).results
+    t = data.eval_clip_length
+    assert results["reconstruction/mse"].per_position == pytest.approx([0.01] + [0.04] * (t - 1), rel=1e-5)
+    assert results["reconstruction/mse"].value == pytest.approx((0.01 + 0.04 * (t - 1)) / t, rel=1e-5)
+    assert results["reconstruction/psnr"].per_position == pytest.approx([20.0] + [13.9794] * (t - 1), rel=1e-4)
+    assert results["reconstruction/psnr"].value == pytest.approx(trainer_sees["test/reconstruction/psnr"])
+    assert results["reconstruction/mse"].protocol.clips == 5
+    assert (results["psnr"].value, results["psnr"].protocol.clips) == (1.0, clips), "the model's own, of all clips"
+
+    def places(side: int) -> list[int]:
+        return [round(float(value - 0.5) * 100) for shown in model.net.shown for value in shown[side][:, 0, 0, 0, 0]]
+
+    evenly = torch.linspace(0, clips - 1, 5).round().int().tolist()
+    assert places(0) == 2 * evenly, "spread over the split, each once a protocol"
+    assert places(1) == evenly + evenly[-1:] + evenly[:-1], "the one before, across batches, and never itself"
+
+
+@pytest.mark.usefixtures("darker")
+def test_a_test_that_breaks_off_keeps_the_old_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    data, model = pendula(tmp_path), Bright()
+    grey(data, monkeypatch)
+    evaluation = Evaluation(metrics=["mse"], batch_size=2)
+    scored(tmp_path, model, data, evaluation)
+    before = {name: (tmp_path / name).read_bytes() for name in (RESULTS, MARKDOWN)}
+    monkeypatch.setattr("vdsm_glass.metrics.suite.Suite.update", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        scored(tmp_path, model, data, evaluation)
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_a_model_that_nobody_knows_is_left_alone(tmp_path: Path):
+    assert scored(tmp_path, Bright(), pendula(tmp_path), Evaluation(metrics=["mse"])) == {"test/psnr": 1.0}
+    assert not (tmp_path / RESULTS).exists()
 
 
 def test_what_vdsm_generates_is_what_each_protocol_says():
     torch.manual_seed(0)
     net = SequenceVDSM(SIZES).eval()
-    video = torch.rand(3, 5, 3, 16, 16)
+    video, other = torch.rand(2, 3, 5, 3, 16, 16)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        drawn = {name: generation(net, name).make(net, video, generator) for name in OF_SEQUENCES}
-        latents = net.encode(video)
-        for i in range(3):
-            other = latents.s[(i - 1) % 3 : (i - 1) % 3 + 1] if i else latents.s[2:]
-            expected = net.decode(latents.z[i : i + 1], other)
-            torch.testing.assert_close(drawn["swap"][i : i + 1], expected)
+        drawn = {name: generation(net, name).make(net, video, other, generator) for name in OF_SEQUENCES}
+        latents, who = net.encode(video), net.encode(other)
+        assert latents.d is not None
+        torch.testing.assert_close(drawn["swap"], net.decode(latents.z, who.s))
+        torch.testing.assert_close(drawn["transfer"], net.decode(net.rollout(latents.d, steps=5), who.s))
+        torch.testing.assert_close(drawn["reconstruction"], net.decode(latents.z, latents.s))
     assert drawn["rollout"].shape[1] == 60
     torch.testing.assert_close(drawn["rollout"][:, :5], drawn["reconstruction"], rtol=1e-4, atol=1e-5)
     assert drawn["prior"].shape == video.shape
@@ -138,16 +238,19 @@ def test_two_processes_give_the_numbers_of_one(tmp_path: Path):
     smoke = ROOT / "experiments" / "smoke"
     recipe = ["--config", str(ROOT / "experiments" / "vdsm" / "compact" / "pendulum_pretrain.yaml")]
     options = [*recipe, "--config", str(smoke / "run.yaml"), "--data.root", str(tmp_path / "data")]
-    options += ["--run.dir", str(tmp_path / "runs"), "--trainer.limit_test_batches", "1.0"]
-    assert run_alone("fit", *options, "--run.name", "one") == 0
-    checkpoint = tmp_path / "runs" / "one" / "latest" / "checkpoints" / "last.ckpt"
-    test = ["test", *options, "--ckpt_path", str(checkpoint), "--trainer.callbacks+=callbacks.Evaluation"]
-    test += ["--trainer.callbacks.metrics=[mse,ssim,fid]", "--trainer.callbacks.stand_ins=true"]
+    options += ["--run.dir", str(tmp_path / "runs"), "--run.name", "one"]
+    test = ["test", *options, "--evaluation.stand_ins=true"]
+    test += ["--evaluation.metrics=[mse,ssim,fid]", "--evaluation.protocols=[reconstruction,swap]"]
     books = []
     for more in ([], ["--trainer.devices", "2", "--trainer.strategy", "ddp_fork"]):
         assert run_alone(*test, *more) == 0
-        books.append(Book.read(tmp_path / "runs" / "one" / "latest" / "test" / "latest" / RESULTS))
-    names = ["reconstruction/mse", "reconstruction/ssim", "reconstruction/fid/random_features"]
+        books.append(Book.read(tmp_path / "runs" / "one" / "test" / "latest" / RESULTS))
+    names = [
+        "reconstruction/mse",
+        "reconstruction/ssim",
+        "reconstruction/fid/random_features",
+        "swap/fid/random_features",
+    ]
     for name in names:
         one, two = (book.results[name] for book in books)
         assert one.protocol == two.protocol

@@ -91,6 +91,9 @@ def test_curves_are_drawn(tmp_path: Path):
     )
     with Image.open(path) as picture:
         assert picture.width > picture.height
+        lower = np.asarray(picture.convert("L"))[picture.height // 2 :]
+    assert lower[:, : lower.shape[1] // 3].min() < 128
+    assert lower[:, lower.shape[1] // 3 :].min() == 255, "no frames where there are no curves"
 
 
 def test_gif_keeps_a_small_patch_of_another_colour(tmp_path: Path):

@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from callbacks import (
     AtomicCheckpointIO,
+    Evaluation,
     GracefulStop,
     NonFiniteGuard,
     RNGState,
@@ -89,10 +90,11 @@ class RecipeCLI(LightningCLI):
         return {self.command: LightningCLI.subcommands()[self.command]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """`run`, `checkpoint` and `nan_guard` in every recipe, and `base`, which `recipes.expand` has dealt with."""
+        """`run` and what our callbacks take in every recipe, and `base`, which `recipes.expand` has dealt with."""
         parser.add_argument("--run", type=runs.RunOptions, default=runs.RunOptions())
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.add_lightning_class_args(NonFiniteGuard, "nan_guard")
+        parser.add_lightning_class_args(Evaluation, "evaluation")
         parser.add_argument(
             f"--{recipes.PARTS_KEY}",
             type=_merged_already,

@@ -19,6 +19,7 @@ from vdsm_glass.generate.swap import swap
 from vdsm_glass.generate.transfer import rollout
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.layers.shift import shift
+from vdsm_glass.vdsm.frames import FrameVDSM
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
 LONG = 60
@@ -30,15 +31,18 @@ class Generation:
     """A way to make clips out of real ones.
 
     Args:
-        make: (net, video (b, t, 3, h, w) in [0, 1], generator on its device) -> clips (b, t', 3, h, w) in [0, 1].
+        make: (net, video, other, generator) -> clips (b, t', 3, h, w) in [0, 1], from video, (b, t, 3, h, w) in [0, 1];
+            other, as many other clips, video itself where they are not looked at; generator, on the network's device.
         about: in words, for the protocol.
         paired: whether a clip should equal the one it was made of, so that both can be compared frame by frame.
+        needs_others: whether other clips are looked at.
         given: leading frames that are shown to the renderer and copied into the clip.
     """
 
-    make: Callable[[Any, Tensor, torch.Generator], Tensor]
+    make: Callable[[Any, Tensor, Tensor, torch.Generator], Tensor]
     about: str
     paired: bool = True
+    needs_others: bool = False
     given: int = 0
 
 
@@ -61,62 +65,62 @@ def teacher_forced(net: GLASS, video: Tensor) -> Tensor:
     return torch.cat([video[:, :1], ((frames + 1) / 2).clamp(0, 1)], dim=1)
 
 
-def _other_first_frames(net: GLASS, video: Tensor) -> Tensor:
+def _other_first_frames(net: GLASS, video: Tensor, other: Tensor) -> Tensor:
     actions: ActionSequence = infer(net, video).actions
-    return animate(net, video[:, 0].roll(1, dims=0), actions).video
+    return animate(net, other[:, 0], actions).video
 
 
-def _swapped(net: Any, video: Tensor) -> Tensor:
-    latents = net.encode(video)
-    return swap(net, motion=latents, identity=latents.map(lambda value: value.roll(1, dims=0)))
-
-
-def _transferred(net: SequenceVDSM, video: Tensor) -> Tensor:
-    latents = net.encode(video)
-    assert latents.d is not None
-    return rollout(net, latents.d, latents.s.roll(1, dims=0), steps=video.shape[1])
-
-
-def _rolled_out(net: SequenceVDSM, video: Tensor) -> Tensor:
-    latents = net.encode(video)
-    assert latents.d is not None
-    return rollout(net, latents.d, latents.s, steps=LONG)
+def _transferred(net: SequenceVDSM, video: Tensor, other: Tensor, *, steps: int) -> Tensor:
+    return rollout(net, net.dynamics(video), net.frames.encode(other).s, steps=steps)
 
 
 FIRST_FRAME = "first frame and inferred actions"
 OF_GLASS = {
-    "reconstruction": Generation(lambda net, video, _: reconstruct(net, video), about=FIRST_FRAME, given=1),
+    "reconstruction": Generation(lambda net, video, *_: reconstruct(net, video), about=FIRST_FRAME, given=1),
     "teacher_forced": Generation(
-        lambda net, video, _: teacher_forced(net, video), about="every real frame before, inferred actions", given=1
+        lambda net, video, *_: teacher_forced(net, video), about="every real frame before, inferred actions", given=1
     ),
     "transfer": Generation(
-        lambda net, video, _: _other_first_frames(net, video), about="another clip's first frame", paired=False, given=1
+        lambda net, video, other, _: _other_first_frames(net, video, other),
+        about="another clip's first frame",
+        paired=False,
+        needs_others=True,
+        given=1,
     ),
 }
 OF_FRAMES = {
-    "reconstruction": Generation(lambda net, video, _: reconstruct(net, video), about="its latents"),
-    "swap": Generation(lambda net, video, _: _swapped(net, video), about="another clip's identity", paired=False),
+    "reconstruction": Generation(lambda net, video, *_: reconstruct(net, video), about="its latents"),
+    "swap": Generation(
+        lambda net, video, other, _: swap(net, motion=net.encode(video), identity=net.encode(other)),
+        about="another clip's identity",
+        paired=False,
+        needs_others=True,
+    ),
     "prior": Generation(
-        lambda net, video, generator: sample(net, count=len(video), steps=video.shape[1], generator=generator),
+        lambda net, video, _, generator: sample(net, count=len(video), steps=video.shape[1], generator=generator),
         about="the prior",
         paired=False,
     ),
 }
 OF_SEQUENCES = OF_FRAMES | {
     "transfer": Generation(
-        lambda net, video, _: _transferred(net, video), about="its d on another clip's identity", paired=False
+        lambda net, video, other, _: _transferred(net, video, other, steps=video.shape[1]),
+        about="its d on another clip's identity",
+        paired=False,
+        needs_others=True,
     ),
     "rollout": Generation(
-        lambda net, video, _: _rolled_out(net, video), about=f"its d and s, {LONG} frames", paired=False
+        lambda net, video, *_: _transferred(net, video, video, steps=max(LONG, video.shape[1])),
+        about=f"the last of {LONG} frames of its d and s",
+        paired=False,
     ),
 }
 
 
 def generations(net: Any) -> dict[str, Generation]:
-    """What a network can be asked for, by name."""
-    if isinstance(net, GLASS):
-        return OF_GLASS
-    return OF_SEQUENCES if isinstance(net, SequenceVDSM) else OF_FRAMES
+    """What a network can be asked for, by name; nothing, if it is none of ours."""
+    kinds = {GLASS: OF_GLASS, SequenceVDSM: OF_SEQUENCES, FrameVDSM: OF_FRAMES}
+    return next((known for kind, known in kinds.items() if isinstance(net, kind)), {})
 
 
 def generation(net: Any, name: str) -> Generation:

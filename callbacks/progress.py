@@ -1,0 +1,29 @@
+"""How far a callback has come, on the bar that the trainer shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
+
+
+@contextmanager
+def progress(trainer: Trainer, clips: int) -> Iterator[Callable[[int], object]]:
+    """Yields what is to be told how many more clips are done; shows nothing where the trainer does not."""
+    bar = trainer.progress_bar_callback
+    if isinstance(bar, RichProgressBar) and (shown := bar.progress) is not None:
+        # A second live display would garble the trainer's.
+        task = shown.add_task("Scoring", total=clips)
+        try:
+            yield lambda done: shown.update(task, advance=done, refresh=True)
+        finally:
+            shown.remove_task(task)
+    elif isinstance(bar, TQDMProgressBar) and not bar.is_disabled:
+        from tqdm import tqdm
+
+        with tqdm(total=clips, desc="Scoring", leave=False) as line:
+            yield line.update
+    else:
+        yield lambda _: None
