@@ -55,7 +55,8 @@ class Result:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Result:
         """Raises: KeyError, TypeError, not what `to_json` writes."""
-        made = cls(**content | {"protocol": Protocol(**content["protocol"])})
+        given: dict[str, Any] = content | {"protocol": Protocol(**content["protocol"])}
+        made = cls(**given)
         return made if made.per_position is None else replace(made, per_position=tuple(made.per_position))
 
 
