@@ -39,7 +39,13 @@ def commands(page: Path) -> list[str]:
     found = []
     for text in blocks(page, "sh"):
         lines = text.replace("\\\n", " ").splitlines()
-        found += [line.partition(" #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+        set_here: dict[str, str] = {}
+        for line in (line.partition(" #")[0].strip() for line in lines if not line.startswith("#")):
+            if re.fullmatch(r"\w+=\S+", line):
+                name, _, value = line.partition("=")
+                set_here[f"${name}"] = value
+            elif line:
+                found.append(re.sub(r"\$\w+", lambda each: set_here[each[0]], line))  # noqa: B023
     return found
 
 
