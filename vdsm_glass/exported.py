@@ -104,11 +104,18 @@ def read_config(file: Path) -> tuple[Architecture, tuple[int, int] | None, str]:
 def export(checkpoint: Path, folder: Path) -> Path:
     """Writes weights, sizes and a page about a trained model; the folder is there in whole, or not at all.
 
-    Raises: CheckpointError, the checkpoint is none; UserError, the folder is there and not empty.
+    Raises: CheckpointError, the checkpoint is none; UserError, the folder is there and not empty, or cannot be written.
     """
     trained = read(checkpoint)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there already; give the name of a folder that is not, or remove it")
+    try:
+        return _write(trained, folder, run=run_of(checkpoint))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error}. Name another folder.") from error
+
+
+def _write(trained: Trained, folder: Path, *, run: Path | None) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         made = Path(temporary) / "model"
@@ -118,7 +125,7 @@ def export(checkpoint: Path, folder: Path) -> Path:
         (made / WEIGHTS).chmod(0o644)
         description = describe(trained, digest=hashlib.sha256((made / WEIGHTS).read_bytes()).hexdigest())
         (made / CONFIG).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        (made / CARD).write_text(card(trained.network, trained.size, run=run_of(checkpoint)), encoding="utf-8")
+        (made / CARD).write_text(card(trained.network, trained.size, run=run), encoding="utf-8")
         made.replace(folder)
     return folder
 
@@ -163,6 +170,6 @@ def _checked_size(size: Any) -> tuple[int, int] | None:
     if size is None:
         return None
     height, width = size
-    if not all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in (height, width)):
+    if not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in (height, width)):
         raise ValueError(f"frame_size is {size!r}, expected height and width in pixels")
     return height, width

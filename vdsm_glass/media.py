@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,17 +83,37 @@ def save(video: Tensor, path: Path | str, *, fps: float = 8.0, **arrays: Tensor)
     .npz holds the numbers themselves, `video` as it is given.
 
     Args: video ([[r,] k,] t, 3, h, w) in [0, 1], r rows of k videos; arrays, what else an .npz is to hold.
-    Raises: UserError, another suffix, or a video of another form.
+    Raises: UserError, another suffix, a video of another form, or a place that cannot be written to.
     """
     path = Path(path)
-    check_suffix(path)
+    check_place(path)
     if not 4 <= video.ndim <= 6 or video.shape[-3] != 3 or not video.numel():
         raise UserError(f"{path}: a video is ([[rows,] columns,] t, 3, h, w), found {tuple(video.shape)}")
-    if path.suffix == ".npz":
-        with replacing(path) as temporary:
-            named: dict[str, Any] = {name: value.cpu().numpy() for name, value in (arrays | {"video": video}).items()}
-            np.savez_compressed(temporary, **named)
-        return path
+    try:
+        return _write_numbers(arrays | {"video": video}, path) if path.suffix == ".npz" else _draw(video, path, fps=fps)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error}. Name another file.") from error
+
+
+def check_place(path: Path) -> None:
+    """Raises: UserError, no file of that suffix is written, or none there; to be asked before work is done."""
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"{path}: cannot be written as {path.suffix or 'a file without suffix'}; {', '.join(SUFFIXES)}")
+    folder = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        what = f"{path} is a folder" if path.is_dir() else f"{folder} is no folder that you may write to"
+        raise UserError(f"{path} cannot be written: {what}. Name another file.")
+
+
+def _write_numbers(arrays: dict[str, Tensor], path: Path) -> Path:
+    with replacing(path) as temporary:
+        named: dict[str, Any] = {name: value.detach().cpu().numpy() for name, value in arrays.items()}
+        np.savez_compressed(temporary, **named)
+    return path
+
+
+def _draw(video: Tensor, path: Path, *, fps: float) -> Path:
+    """([[r,] k,] t, 3, h, w) → a file for people."""
     cells = video.detach().cpu().reshape(*(1,) * (6 - video.ndim), *video.shape)
     if path.suffix == ".png":
         return write_png(_still(cells), path)
@@ -104,12 +125,6 @@ def save(video: Tensor, path: Path | str, *, fps: float = 8.0, **arrays: Tensor)
     if path.suffix == ".mp4":
         return write_mp4(page, path, fps=round(fps))
     return _write_webp(page, path, fps=fps)
-
-
-def check_suffix(path: Path) -> None:
-    """Raises: UserError, no file of that suffix is written."""
-    if path.suffix not in SUFFIXES:
-        raise UserError(f"{path}: cannot be written as {path.suffix or 'a file without suffix'}; {', '.join(SUFFIXES)}")
 
 
 def _still(cells: Tensor) -> Tensor:

@@ -60,7 +60,8 @@ class Architecture:
         """
         with torch.random.fork_rng(devices=[]), WithoutInit():
             network = self.make()
-        if problems := misfits(network.state_dict(), dict(state)):
+        wanted = network.state_dict()
+        if problems := misfits(wanted, dict(state)) or no_weights(wanted, state):
             raise ValueError(shortened(problems))
         network.load_state_dict(dict(state))
         return network.eval().requires_grad_(False)
@@ -92,6 +93,17 @@ def architecture_of(given: Mapping[str, Any], state: Mapping[str, Tensor]) -> Ar
         return Architecture(kind="glass", arguments={name: plain(given[name]) for name in names})
     second = any(name.startswith("frames.") for name in state)
     return Architecture(kind="vdsm" if second else "vdsm_frames", arguments={"sizes": plain(given["sizes"])})
+
+
+def no_weights(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    """What keeps tensors of the right names and shapes from being weights, one phrase each."""
+    problems = []
+    for name, value in found.items():
+        if value.is_floating_point() != wanted[name].is_floating_point():
+            problems.append(f"{name} holds {value.dtype}, expected {wanted[name].dtype}")
+        elif not value.isfinite().all():
+            problems.append(f"{name} is not finite: its training diverged")
+    return problems
 
 
 def plain(value: Any) -> Any:

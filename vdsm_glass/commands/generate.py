@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,13 +33,14 @@ class Verb:
     """Something to ask for.
 
     Args: about, its line of help; options, what it takes beside the common ones; clips, how many videos it is shown
-    where nobody says; least, how many it needs, 0 for one that is shown none.
+    where nobody says; least, how many it needs, 0 for one that is shown none; most, how many it takes.
     """
 
     about: str
     options: tuple[str, ...] = ()
     clips: int = 4
     least: int = 1
+    most: int | None = None
 
 
 VERBS = {
@@ -46,7 +48,9 @@ VERBS = {
     "transfer": Verb("what happens in the first video, happening to who is in the others", ("steps",), 4, least=2),
     "swap": Verb("everybody (rows) doing everything (columns)"),
     "rollout": Verb("what happens in videos, going on for --steps frames", ("steps", "dynamics")),
-    "interpolate": Verb("from the first video's identity, or motion, to the second's", ("count", "of"), 2, least=2),
+    "interpolate": Verb(
+        "from the first video's identity, or motion, to the second's", ("count", "of"), 2, least=2, most=2
+    ),
     "sample": Verb("videos that nobody filmed", ("count", "steps"), clips=0, least=0),
     "actions": Verb("what each action does to the first frames of videos", ("steps", "kind", "pixels")),
 }
@@ -66,9 +70,9 @@ def main(argv: list[str]) -> int:
     if options.out is None:
         raise UserError(f"where to? add --out made.gif; {ENDING}")
 
-    from vdsm_glass.media import check_suffix, save
+    from vdsm_glass.media import check_place, save
 
-    check_suffix(options.out)  # before any work is done
+    check_place(options.out)  # before any work is done
     made = make(name, options, data_options)
     for line in made.remarks:
         print(line)
@@ -92,6 +96,8 @@ def make(name: str, options: argparse.Namespace, data_options: list[str]) -> Mad
         raise UserError(
             f"{name} needs {verb.least} videos, found {len(videos)}; give them behind the model, or --clips"
         )
+    if verb.most is not None and len(videos) > verb.most:
+        raise UserError(f"{name} takes {verb.most} videos, found {len(videos)}; leave out the others")
     with progress(f"{name} {options.model}") as steps:
         return MAKE[name](model, videos, options, steps)
 
@@ -109,10 +115,12 @@ def parse(name: str, argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     whole.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint or an exported folder")
     if verb.least:
-        whole.add_argument("videos", metavar="VIDEO", nargs="*", type=Path, help="files or folders; or see --data")
+        whole.add_argument(
+            "videos", metavar="VIDEO", nargs="*", default=[], type=Path, help="files or folders; or see --data"
+        )
     argv = [part for word in argv for part in (word.split("=", 1) if word.startswith("--data=") else [word])]
     at = argv.index("--data") + 2 if "--data" in argv else len(argv)
-    options = whole.parse_args(argv[:at])
+    options = whole.parse_intermixed_args(argv[:at])
     options.videos = getattr(options, "videos", [])
     return shared.parse_known_args(argv[at:], namespace=options)
 
@@ -121,7 +129,7 @@ def options_of(verb: Verb) -> argparse.ArgumentParser:
     """What may stand on either side of --data NAME."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--out", metavar="FILE", type=Path, help="file to write")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random; same seed, same file")
+    parser.add_argument("--seed", type=seed, default=0, help="of all that is random; same seed, same file")
     parser.add_argument("--fps", type=positive, default=8, help="frames a second of what is written")
     parser.add_argument("--plain", action="store_true", help="what was made alone, without what it was made of")
     if verb.least:
@@ -143,6 +151,24 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def seed(text: str) -> int:
+    """A whole number that PyTorch takes as a seed."""
+    if not text.isdecimal() or int(text) >= 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 2^63 - 1")
+    return int(text)
+
+
+def finite(text: str) -> float:
+    """A number that is one."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return value
+
+
 OPTIONS: dict[str, Callable[[argparse.ArgumentParser], object]] = {
     "steps": lambda p: p.add_argument("--steps", type=positive, help="frames to make"),
     "count": lambda p: p.add_argument("--count", type=positive, default=7, help="how many videos"),
@@ -151,7 +177,7 @@ OPTIONS: dict[str, Callable[[argparse.ArgumentParser], object]] = {
         "--dynamics", choices=("posterior", "prior"), default="posterior", help="prior: draw poses by the transition"
     ),
     "kind": lambda p: p.add_argument("--kind", choices=("local", "global"), default="local", help="actions, or shifts"),
-    "pixels": lambda p: p.add_argument("--pixels", type=float, help="of a shift a step; by default width / 24"),
+    "pixels": lambda p: p.add_argument("--pixels", type=finite, help="of a shift a step; by default width / 24"),
 }
 
 

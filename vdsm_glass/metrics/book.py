@@ -75,12 +75,20 @@ class Book:
         """Of each result name, value, what it was measured on and what with."""
         return [(each.name, f"{each.value:.4g}", _on(each), _with(each)) for each in self.results.values()]
 
+    def gaps(self) -> dict[str, list[str]]:
+        """The names of what could not be computed, by the reason."""
+        found: dict[str, list[str]] = {}
+        for gap in self.not_computed.values():
+            found.setdefault(gap.reason, []).append(gap.name)
+        return found
+
     def markdown(self) -> str:
         """A table that a README can take in, and below it what could not be computed."""
         lines = ["| measure | value | measured on | with |", "|---|---|---|---|"]
         lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in self.rows()]
         gaps = [
-            f"- `{gap.name}` was not computed: {' '.join(gap.reason.split())}" for gap in self.not_computed.values()
+            f"- {', '.join(f'`{name}`' for name in names)}: not computed: {' '.join(reason.split())}"
+            for reason, names in self.gaps().items()
         ]
         return "\n".join([*lines, *([""] if gaps else []), *gaps]) + "\n"
 
@@ -100,8 +108,8 @@ class Book:
             table.add_row(escape(name), value, "" if on == said else escape(on), escape(with_what))
             said = on
         console.print(table)
-        for gap in self.not_computed.values():
-            console.print(f"{escape(gap.name)}: not computed: {escape(gap.reason)}", highlight=False)
+        for reason, names in self.gaps().items():
+            console.print(f"{escape(', '.join(names))}: not computed: {escape(reason)}", highlight=False)
 
 
 def _on(result: Result) -> str:

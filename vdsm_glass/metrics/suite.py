@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torchmetrics import Metric
 
 from data_modules.errors import UserError
@@ -88,6 +88,7 @@ class Suite:
 
     def compute(self, protocol: Protocol) -> tuple[list[Result], list[NotComputed]]:
         """The numbers of all processes together, and what could not be had; to be called by each process."""
+        self.agree()
         results = []
         for name, running in list(self.running.items()):
             began = time.perf_counter()
@@ -101,9 +102,7 @@ class Suite:
             said = name.replace(running.kind.name, running.kind.sized(protocol), 1)
             for part, value, per_position in numbers(found):
                 if not isfinite(value):
-                    self.not_computed.append(
-                        NotComputed(said, f"is {value}: some generated frames equal the real ones")
-                    )
+                    self.not_computed.append(NotComputed(said, unfinished(value)))
                     continue
                 results.append(
                     Result(
@@ -118,10 +117,27 @@ class Suite:
                 )
         return results, list(self.not_computed)
 
+    def agree(self) -> None:
+        """Gives up what any process has given up: the others would wait for it for ever."""
+        if not distributed.is_available() or not distributed.is_initialized():
+            return
+        everywhere: list[list[NotComputed]] = [[] for _ in range(distributed.get_world_size())]
+        distributed.all_gather_object(everywhere, self.not_computed)
+        for rank, gaps in enumerate(everywhere):
+            for gap in gaps:
+                if gap.name in self.running:
+                    self.give_up(gap.name, UserError(f"process {rank}: {gap.reason}"))
+
     def give_up(self, name: str, error: UserError) -> None:
         """Goes on without a metric."""
         del self.running[name]
         self.not_computed.append(NotComputed(name, str(error)))
+
+
+def unfinished(value: float) -> str:
+    """Why a number is none."""
+    known = {inf: "some generated frames equal the real ones"}
+    return f"is {value}: {known.get(value, 'the generated frames, or their features, are not finite')}"
 
 
 def check_names(names: Iterable[str]) -> None:

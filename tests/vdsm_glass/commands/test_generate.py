@@ -62,6 +62,26 @@ def test_every_verb_makes_its_videos_of_the_runs_own_clips(runs: dict[str, Path]
     assert np.array_equal(found, made(tmp_path / "again.npz", verb, runs[kind], "--seed", 3))
 
 
+@pytest.mark.parametrize("suffix", ["npz", "png"])
+def test_one_seed_makes_one_file(runs: dict[str, Path], tmp_path: Path, suffix: str):
+    files = []
+    for name, seed in (("one", 5), ("again", 5), ("other", 6)):
+        out = tmp_path / f"{name}.{suffix}"
+        words = ["sample", str(runs["vdsm"]), "--count", "2", "--steps", "3", "--seed", str(seed), "--out", str(out)]
+        assert generate.main(words) == 0
+        files.append(out.read_bytes())
+    assert files[0] == files[1] != files[2]
+
+
+def test_videos_stand_before_or_behind_options(runs: dict[str, Path], tmp_path: Path):
+    films = [save(clips("vdsm", b=1, seed=i)[0], tmp_path / f"{i}.mp4") for i in (1, 2)]
+    before = made(tmp_path / "before.npz", "swap", runs["vdsm"], *films)
+    out = tmp_path / "behind.npz"
+    assert generate.main(["swap", "--fps", "4", str(runs["vdsm"]), "--out", str(out), *map(str, films)]) == 0
+    with np.load(out) as found:
+        assert np.array_equal(found["video"], before)
+
+
 @pytest.mark.parametrize(("kind", "verb"), [(k, v) for k in KINDS for v in generate.VERBS if (k, v) not in SHAPES])
 def test_what_a_model_cannot_make_is_said_before_any_clip_is_read(kind: str, verb: str, tmp_path: Path):
     path = checkpoint(kind, tmp_path / "run")
@@ -133,6 +153,8 @@ def test_an_exported_model_makes_the_same_file(runs: dict[str, Path], tmp_path: 
         (["swap", "MODEL", "DAMAGED", "--out", "made.gif"], "damaged.mp4: is cut off or damaged"),
         (["swap", "MODEL", "DAMAGED", "--out", "made.gif", "--clips", "1"], "give either"),
         (["transfer", "MODEL", "GOOD", "--out", "made.gif"], "transfer needs 2 videos, found 1"),
+        (["interpolate", "MODEL", "GOOD", "GOOD", "GOOD", "--out", "made.gif"], "takes 2 videos, found 3"),
+        (["swap", "MODEL", "GOOD", "--out", "GOOD/made.gif"], "good.mp4 is no folder that you may write to"),
         (["swap", "MODEL", "--out", "made.gif", "--clips", "0", "9999"], "has no test clip 9999 of 6 frames"),
         (["swap", "MODEL", "--out", "made.gif", "--data", "pendulun"], "no dataset.*pendulum"),
     ],
@@ -144,11 +166,29 @@ def test_what_is_wrong_is_said_with_what_to_do(
     damaged = tmp_path / "damaged.mp4"
     damaged.write_bytes(good.read_bytes()[:700])
     names = {"MODEL": str(runs["vdsm"]), "DAMAGED": str(damaged), "GOOD": str(good)}
-    assert program(["generate", *(names.get(word, word) for word in words)]) == 2
+    words = [names.get(word, word) for word in words]
+    assert program(["generate", *(word.replace("GOOD/", f"{good}/") for word in words)]) == 2
     said = capsys.readouterr().err
     assert said.startswith("vdsm-glass: error: ")
     assert re.search(error, said)
     assert not Path("made.gif").exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "option", "value", "error"),
+    [
+        ("sample", "--seed", str(1 << 63), "is no whole number from 0"),
+        ("sample", "--steps", "0", "is no whole number above 0"),
+        ("actions", "--pixels", "nan", "is no number"),
+        ("actions", "--pixels", "two", "is no number"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_named(
+    capsys: pytest.CaptureFixture[str], verb: str, option: str, value: str, error: str
+):
+    with pytest.raises(SystemExit):
+        generate.main([verb, "none.ckpt", "--out", "made.gif", option, value])
+    assert re.search(f"argument {option}: '{value}' {error}", capsys.readouterr().err)
 
 
 def test_a_bar_appears_once_it_takes_a_while(monkeypatch: pytest.MonkeyPatch):

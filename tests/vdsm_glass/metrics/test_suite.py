@@ -133,7 +133,12 @@ def test_a_number_that_is_not_finite_is_a_gap():
     results, gaps = suite.compute(PROTOCOL)
     assert [each.name for each in results] == ["mse"]
     assert [gap.name for gap in gaps] == ["psnr"]
-    assert "inf" in gaps[0].reason
+    assert "equal the real ones" in gaps[0].reason
+    suite = Suite(["mse"], paired=True, frames=3)
+    suite.update(clips(float("nan")), clips(0.5))
+    (results, gaps) = suite.compute(PROTOCOL)
+    assert not results
+    assert "is nan: the generated frames" in gaps[0].reason
 
 
 def test_a_book_is_read_as_it_was_written(tmp_path: Path):
@@ -167,7 +172,7 @@ def test_rows_of_markdown():
     book = Book()
     book.add(
         [result("a|b", 0.123456), result("fvd", 1234.5678, network="i3d", checksum="0123456789")],
-        [NotComputed("lpips", "its weights\nare not there")],
+        [NotComputed(name, "its weights\nare not there") for name in ("lpips", "swap/lpips")],
     )
     on = "2 clips of 3, 16x16; swap, 1 given and not counted"
     assert book.markdown().splitlines() == [
@@ -176,7 +181,7 @@ def test_rows_of_markdown():
         f"| a\\|b | 0.1235 | {on} |  |",
         f"| fvd | 1235 | {on} | i3d 01234567 |",
         "",
-        "- `lpips` was not computed: its weights are not there",
+        "- `lpips`, `swap/lpips`: not computed: its weights are not there",
     ]
     assert Book().markdown().count("\n") == 2
 

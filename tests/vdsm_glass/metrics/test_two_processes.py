@@ -7,8 +7,12 @@ import torch
 from torch import distributed, multiprocessing
 from torchmetrics import Metric
 
+from data_modules.errors import UserError
 from vdsm_glass.metrics.controllability import DeltaMSE
-from vdsm_glass.metrics.registry import METRICS
+from vdsm_glass.metrics.pairs import MSE
+from vdsm_glass.metrics.protocol import Protocol
+from vdsm_glass.metrics.registry import METRICS, MetricKind
+from vdsm_glass.metrics.suite import Suite
 
 SCORED = ("mse", "ssim", "fid", "fvd")
 
@@ -35,18 +39,36 @@ def scores(first: int, last: int) -> dict[str, torch.Tensor]:
     return {name: value["mean"] if isinstance(value, dict) else value for name, value in results.items()}
 
 
+def suite_without_weights(rank: int) -> list[str]:
+    """What remains of a suite of which the second process lacks a file, and what both are told of the rest."""
+
+    def make(_: Path | None) -> Metric:
+        if rank == 1:
+            raise UserError("no such file")
+        return MSE()
+
+    METRICS["local"] = MetricKind(name="local", kind="pair", published=make)
+    suite = Suite(["local", "mse"], paired=True, frames=2)
+    suite.update(torch.zeros(1, 2, 3, 8, 8), torch.full((1, 2, 3, 8, 8), rank / 2))
+    results, gaps = suite.compute(Protocol(split="test", clips=2, frames=2, height=8, width=8))
+    return [f"{each.name} {each.value}" for each in results] + [f"{gap.name} {gap.reason}" for gap in gaps]
+
+
 def part(rank: int, folder: str) -> None:
     """The first process has five clips, the second three."""
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     torch.save(scores(*((0, 5), (5, 8))[rank]), Path(folder) / f"{rank}.pt")
+    (Path(folder) / f"{rank}.txt").write_text("\n".join(suite_without_weights(rank)), "utf-8")
     distributed.destroy_process_group()
 
 
-def test_two_processes_score_what_one_does(tmp_path: Path):
+def test_two_processes_score_what_one_does_and_give_up_what_one_must(tmp_path: Path):
     multiprocessing.spawn(part, args=(str(tmp_path),), nprocs=2)
     whole = scores(0, 8)
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for name, value in whole.items():
             assert float(found[name]) == pytest.approx(float(value), rel=1e-5), name
+    assert (tmp_path / "0.txt").read_text("utf-8") == "mse 0.125\nlocal process 1: no such file"
+    assert (tmp_path / "1.txt").read_text("utf-8") == "mse 0.125\nlocal no such file"

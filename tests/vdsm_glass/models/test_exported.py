@@ -24,7 +24,7 @@ from vdsm_glass.exported import export
 from vdsm_glass.generate.reconstruct import reconstruct
 from vdsm_glass.glass.module import GLASSModule
 from vdsm_glass.metrics.book import Book
-from vdsm_glass.metrics.protocol import Protocol, Result
+from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
 from vdsm_glass.vdsm.module import VDSMPretrain, VDSMSequence
 
 MODULES = {"vdsm": VDSMSequence, "vdsm_frames": VDSMPretrain, "glass": GLASSModule}
@@ -50,7 +50,8 @@ def test_an_export_says_what_it_is_and_leaves_nothing_else_behind(tmp_path: Path
     path = checkpoint("glass", tmp_path / "run")
     on = Protocol(split="test", clips=7, frames=6, height=32, width=48, stride=1)
     book = Book()
-    book.add([Result(name="psnr", value=31.25, protocol=on)])
+    missing = NotComputed(name="fid", reason="/home/somebody/inception.pth is not there")
+    book.add([Result(name="psnr", value=31.25, protocol=on)], [missing])
     book.write(tmp_path / "run" / "test" / "version_0")
     assert command.main([str(path), str(tmp_path / "out")]) == 0
     files = ["README.md", "config.json", "weights.safetensors"]
@@ -59,6 +60,8 @@ def test_an_export_says_what_it_is_and_leaves_nothing_else_behind(tmp_path: Path
     page = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     for said in ("3 local actions", "32 x 48", "| psnr | 31.25 | 7 clips of 6", "CC-BY-SA", "drawn by vdsm-glass, was"):
         assert said in page
+    assert "Not computed: fid." in page
+    assert "somebody" not in page  # a page to pass on names no folders of whoever made it
     described = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))
     assert described["frame_size"] == [32, 48]
     assert described["arguments"]["lma"]["hidden"] == small_sizes().hidden
@@ -70,6 +73,8 @@ def test_an_export_overwrites_nothing_and_a_failed_one_leaves_nothing(tmp_path: 
     (tmp_path / "mine" / "notes.txt").write_text("keep", encoding="utf-8")
     with pytest.raises(UserError, match=r"mine: is there already"):
         export(path, tmp_path / "mine")
+    with pytest.raises(UserError, match=r"out cannot be written: .*Name another folder"):
+        export(path, tmp_path / "mine" / "notes.txt" / "out")
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(CheckpointError, match="not a whole checkpoint"):
         export(path, tmp_path / "out")
@@ -146,6 +151,31 @@ def test_what_is_not_ours_is_one_error_and_is_not_run(tmp_path: Path, harm: str,
         load(folder)
     assert str(raised.value).startswith(str(folder))
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("broken", "error"),
+    [
+        (lambda value: value * float("nan"), "combiner.head.bias is not finite: its training diverged"),
+        (lambda value: value.to(torch.int8), "combiner.head.bias holds torch.int8, expected torch.float32"),
+    ],
+)
+def test_numbers_that_cannot_be_weights_are_named(tmp_path: Path, broken: Any, error: str):
+    path = checkpoint("vdsm", tmp_path / "run")
+    folder = export(path, tmp_path / "out")
+    weights, config = folder / "weights.safetensors", folder / "config.json"
+    state = load_file(weights)
+    save_file(state | {"combiner.head.bias": broken(state["combiner.head.bias"])}, weights)
+    content = json.loads(config.read_text(encoding="utf-8"))
+    content["weights_sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+    config.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=error):
+        load(folder)
+    content = torch.load(path, weights_only=True)
+    content["state_dict"]["net.combiner.head.bias"] = broken(content["state_dict"]["net.combiner.head.bias"])
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=error):
+        load(path)
 
 
 def test_weights_of_another_network_do_not_fill_this_one(tmp_path: Path):
