@@ -9,12 +9,14 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from rich.console import Console
+from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results"
 PROC = Path("/proc")
@@ -144,6 +146,14 @@ def _cpu_name() -> str:
         lines = (PROC / "cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return platform.processor() or platform.machine()
+
+
+def show(rows: Sequence[Mapping[str, Any]], *, title: str) -> None:
+    """Prints rows of the same keys as a table; None is left empty."""
+    table = Table(*rows[0], title=title)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    Console().print(table)
 
 
 def write_results(

@@ -38,7 +38,7 @@ def full_vgg() -> Iterator[Path]:
 class Case:
     """The model as a recipe makes it, its optimiser and a batch.  Args: options, of the module."""
 
-    def __init__(self, args: argparse.Namespace, weights: Path, **options: bool) -> None:
+    def __init__(self, args: argparse.Namespace, weights: Path, **options: Any) -> None:
         torch.manual_seed(0)
         device = torch.device(args.device)
         self.module = GLASSModule(perceptual="vgg19", perceptual_weights=weights, **options).to(device).train()

@@ -24,8 +24,6 @@ import numpy as np
 import torch
 from einops import rearrange
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
@@ -183,10 +181,7 @@ def main() -> None:
     keep_freed_memory()  # as `vdsm-glass fit` does on a CPU; all ways profit alike
     with tempfile.TemporaryDirectory() as folder:
         rows = [row for case in CASES for row in measure(case, args, Path(folder))]
-    table = Table(*rows[0], title="Loading, median times")
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console().print(table)
+    common.show(rows, title="Loading, median times")
     settings = {name: value for name, value in vars(args).items() if name != "out"}
     common.write_results(args.out, device=CPU, settings=settings, results=rows)
 
