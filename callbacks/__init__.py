@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from callbacks.rng_state import RNGState
     from callbacks.run_folder import RunFolder
     from callbacks.wandb_logger import RunWandbLogger
+    from callbacks.weight_average import WeightAverage
 
 _HOMES = {
     "AtomicCheckpointIO": "callbacks.checkpoint_io",
@@ -45,6 +46,7 @@ _HOMES = {
     "RunFolder": "callbacks.run_folder",
     "RunWandbLogger": "callbacks.wandb_logger",
     "VDSMPictures": "callbacks.pictures",
+    "WeightAverage": "callbacks.weight_average",
 }
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "RunFolder",
     "RunWandbLogger",
     "VDSMPictures",
+    "WeightAverage",
 ]
 
 

@@ -24,14 +24,15 @@ def toy(home: Path) -> list[str]:
 
 
 def vdsm(home: Path) -> list[str]:
-    """Five steps an epoch of VDSM's first stage, annealed, from our own loader, validated in mid-epoch, too."""
+    """Five steps an epoch of VDSM's first stage, annealed, averaged, from our own loader, validated in mid-epoch, too."""
     return [
         *("--config", str(EXPERIMENTS / "vdsm" / "compact" / "pendulum_pretrain.yaml")),
         *("--config", str(EXPERIMENTS / "smoke" / "run.yaml"), "--data.root", str(home / "data")),
         *("--data.batches_per_epoch", "5", "--trainer.limit_train_batches", "5", "--trainer.max_epochs", "3"),
         *("--trainer.callbacks", "callbacks.KLAnnealing", "--trainer.callbacks.lambda_z.knots", "[[0, 1], [1, 3]]"),
         *("--trainer.callbacks.tau_s.knots", "[[0, 1], [1, 10]]"),
-        *("--trainer.callbacks+=tests.runs.Interrupt", "--trainer.val_check_interval", "2"),
+        *("--trainer.callbacks+=callbacks.WeightAverage", "--trainer.callbacks+=tests.runs.Interrupt"),
+        *("--trainer.val_check_interval", "2"),
     ]
 
 

@@ -21,6 +21,7 @@ class Weights:
         vq: on the codebook term of Eq. (6). The text puts it there, and not on the commitment term as others do.
         recu, recs, msk, cyc, lma_vgg: of LMA, Eqs. (7)-(11).
         vq_extra: on the whole of Eq. (6); the authors' implementation has 0.1, the paper nothing.
+        steady: of GMA; ours, not the paper's, see `losses.steadiness_loss`.
     """
 
     bin: float = 0.5
@@ -36,6 +37,7 @@ class Weights:
     cyc: float = 0.2
     lma_vgg: float = 1.0
     vq_extra: float = 1.0
+    steady: float = 0.0
 
     @property
     def of_terms(self) -> dict[str, float]:
@@ -47,6 +49,7 @@ class Weights:
             "recb": self.recb,
             "vgg": self.recb * self.vgg,
             "recj": self.recj,
+            "steady": self.steady,
             "commitment": self.vq_extra,
             "codebook": self.vq_extra * self.vq,
             "recu": self.recu,

@@ -1,6 +1,7 @@
 """Every loss of GLASS equals its equation written out pixel by pixel."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,6 +89,20 @@ def test_the_global_losses_are_equations_1_to_5(video, layers, motion, levels: i
         "vgg": float(np.mean((b_hat[:, 1:] - b_moved) ** 2)),
     }
     assert {name: float(term) for name, term in terms.items()} == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_walk_is_steady_and_a_step_to_and_fro_is_not(video, layers, motion):
+    weights = Weights(bin=0, size=0, recf=0, recb=0, recj=0, steady=1).of_terms
+    walks = {
+        "straight": ([[0.1, 0.0], [0.1, 0.0]], 0),
+        "corner": ([[0.1, 0.0], [0.0, -0.2]], 0.1 + 0.2),
+    }
+    for walk, expected in walks.values():
+        moved = replace(motion, delta_F=torch.tensor(walk).expand(B, T - 1, 2))
+        terms = losses.gma_terms(video, layers, moved, weights=weights, theta=0.06, perceptual=None)
+        assert {name: float(term) for name, term in terms.items()} == pytest.approx({"steady": expected})
+    pair = replace(motion, delta_F=motion.delta_F[:, :1])
+    assert not losses.gma_terms(video[:, :2], layers, pair, weights=weights, theta=0.06, perceptual=None)
 
 
 def test_the_local_losses_are_equations_6_to_11(layers, motion, rollout):
