@@ -24,7 +24,7 @@ def toy(home: Path) -> list[str]:
 
 
 def vdsm(home: Path) -> list[str]:
-    """Five steps an epoch of VDSM's first stage, annealed, averaged, from our own loader, validated in mid-epoch, too."""
+    """Five steps an epoch of VDSM's first stage, annealed, averaged, from our loader, validated in mid-epoch, too."""
     return [
         *("--config", str(EXPERIMENTS / "vdsm" / "compact" / "pendulum_pretrain.yaml")),
         *("--config", str(EXPERIMENTS / "smoke" / "run.yaml"), "--data.root", str(home / "data")),
