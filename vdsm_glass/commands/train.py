@@ -5,7 +5,9 @@ The one place in `vdsm_glass` that knows `callbacks`: it puts the parts together
 
 from __future__ import annotations
 
+import logging
 import signal
+import warnings
 from argparse import ArgumentError
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 def main(argv: list[str]) -> int:
     """Runs `fit|validate|test|predict ...` and returns the exit code."""
     command, *options = argv
+    _quieten_lightning()
     if not torch.cuda.is_available():
         keep_freed_memory()
     try:
@@ -164,6 +167,13 @@ class RecipeCLI(LightningCLI):
         finally:
             if self.folder is not None:
                 runs.discard_if_empty(self.folder)
+
+
+def _quieten_lightning() -> None:
+    """Leaves out what Lightning says in every run and no user can act on: a deprecation of its own, an advertisement."""
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    told = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    told.addFilter(lambda record: "litlogger" not in record.getMessage())
 
 
 def _merged_already(_: object) -> list[str]:
