@@ -170,7 +170,7 @@ class RecipeCLI(LightningCLI):
 
 
 def _quieten_lightning() -> None:
-    """Leaves out what Lightning says in every run and no user can act on: a deprecation of its own, an advertisement."""
+    """Leaves out what Lightning says in every run and no user can act on: an own deprecation, an advertisement."""
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     told = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     told.addFilter(lambda record: "litlogger" not in record.getMessage())
