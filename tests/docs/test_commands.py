@@ -80,7 +80,7 @@ def tiny(words: list[str]) -> list[str]:
     """A command that ends within seconds."""
     command = words[0]
     if command not in TRAINED:
-        return words + (BUDGET.get(command, []) if "folder" not in words else [])
+        return [*words[:2], *(BUDGET.get(command, []) if "folder" not in words else []), *words[2:]]
     recipe = next(word for word in words if word.startswith("experiments/"))
     narrow = [] if "vdsm/compact" in recipe else ["--config", f"{SMOKE}/narrow_{recipe.split('/')[1]}.yaml"]
     one = ["--trainer.devices", "1", "--trainer.num_nodes", "1"]
