@@ -138,7 +138,7 @@ class Runner:
             return "stopped; repeat the command to go on"
         if record.code == 0:
             metric = self.state.metric
-            return f"failed: it trained to its end and never logged {metric}; is it validated? (check_val_every_n_epoch)"
+            return f"failed: it trained to its end without {metric}; is it ever validated? (check_val_every_n_epoch)"
         return f"failed with code {record.code}; see {self.folder(name) / LOG}"
 
     def folder(self, name: str) -> Path:
