@@ -186,9 +186,11 @@ def _pictures(path: Path, *, most: int) -> Iterator[Image.Image]:
         yield from (frames.read_picture(file) for file in frames.frame_paths(path)[:most])
     elif path.suffix.lower() in frames.SUFFIXES:
         yield frames.read_picture(path)
+    elif path.suffix.lower() == ".webp":
+        yield from frames.read_animation(path, most=most)
     elif path.suffix.lower() in video.SUFFIXES or not path.exists():
         with video.open_film(path) as film:
             yield from film.frames(stop=most)
     else:
-        known = ", ".join(sorted(video.SUFFIXES | frames.SUFFIXES))
+        known = ", ".join(sorted(video.SUFFIXES | frames.SUFFIXES | {".webp"}))
         raise DataError(f"{path}: is no video by its name; expected one of {known}, or a folder of pictures")

@@ -21,7 +21,10 @@ from vdsm_glass.vdsm.sizes import Sizes
 Network = GLASS | FrameVDSM | SequenceVDSM
 
 LARGEST = 1 << 14
-"""No width and no number of layers that a file asks for may be larger."""
+"""No width that a file asks for may be larger."""
+MOST_LAYERS = 1 << 7
+"""Nor any number of layers, which take their time each, be their weights ever so small."""
+LAYERS = ("mask_blocks", "bilinear_maps", "rnn_layers")
 MALFORMED = (TypeError, ValueError, KeyError, AttributeError, RuntimeError, OverflowError, MemoryError)
 """What making a network from values that are none of ours raises."""
 
@@ -113,13 +116,13 @@ def plain(value: Any) -> Any:
     return [plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def check_numbers(value: Any) -> None:
+def check_numbers(value: Any, *, largest: int = LARGEST) -> None:
     """Raises: ValueError, a number that would ask for more memory or time than any network of ours has needed."""
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
-    if len(parts) > LARGEST or (isinstance(value, int | float) and not abs(value) <= LARGEST):
-        raise ValueError(f"{str(value)[:40]} is larger than any size of ours, {LARGEST}")
-    for part in parts:
-        check_numbers(part)
+    named = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else {}
+    if len(named) > MOST_LAYERS or (isinstance(value, int | float) and not abs(value) <= largest):
+        raise ValueError(f"{str(value)[:40]} is larger than any size of ours, {largest if not named else MOST_LAYERS}")
+    for name, part in named.items():
+        check_numbers(part, largest=MOST_LAYERS if name in LAYERS else LARGEST)
 
 
 def sizes(kind: type[Any], values: Mapping[str, Any]) -> Any:

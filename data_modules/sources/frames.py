@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -65,21 +66,37 @@ def read_picture(path: Path, *, mode: str = "RGB") -> Image.Image:
 
     Raises: DataError naming the file where it is missing, truncated, no picture, or claims absurd dimensions.
     """
+    with _opened(path, FORMATS) as picture:
+        return picture.convert(mode)
+
+
+def read_animation(path: Path, *, most: int) -> Iterator[Image.Image]:
+    """The first `most` frames of a WebP file, as RGB pictures.  Raises: as `read_picture`."""
+    with _opened(path, ("WEBP",)) as picture:
+        for frame in range(min(most, getattr(picture, "n_frames", 1))):
+            picture.seek(frame)
+            yield picture.convert("RGB")
+
+
+@contextmanager
+def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with path.open("rb") as file:
             size = file.seek(0, 2)
             if size > MAX_BYTES:
                 raise DataError(f"{path}: has {size} bytes; at most {MAX_BYTES} are read. Make the picture smaller.")
-            Image.open(file, formats=FORMATS).verify()  # a PNG's checksums, at which decoding does not look
-            file.seek(0)
-            with Image.open(file, formats=FORMATS) as picture:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                Image.open(file, formats=formats).verify()  # a PNG's checksums, at which decoding does not look
+                file.seek(0)
+                opened = Image.open(file, formats=formats)
+            with opened as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise DataError(
                         f"{path}: the picture claims {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are"
                         " read. Replace the file or make it smaller."
                     )
-                return picture.convert(mode)
+                yield picture
     # Pillow's decoders raise SyntaxError and ValueError too, for damaged chunks.
     except (
         OSError,
@@ -88,8 +105,9 @@ def read_picture(path: Path, *, mode: str = "RGB") -> Image.Image:
         Image.DecompressionBombError,
         Image.DecompressionBombWarning,
     ) as error:
+        kind = " or ".join(formats).replace("JPEG", "JPG")
         raise DataError(
-            f"{path}: cannot be read as a JPG or PNG picture ({error}). Replace the file with an intact copy."
+            f"{path}: cannot be read as a {kind} picture ({error}). Replace the file with an intact copy."
         ) from error
 
 

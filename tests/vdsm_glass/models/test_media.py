@@ -30,7 +30,7 @@ def as_they_are(height: int, width: int) -> tuple[int, int]:
     return height, width
 
 
-@pytest.mark.parametrize("suffix", ["gif", "mp4"])
+@pytest.mark.parametrize("suffix", ["gif", "webp", "mp4"])
 def test_a_video_of_another_size_is_read_at_the_size_asked_for(tmp_path: Path, suffix: str):
     path = save(halves(), tmp_path / f"film.{suffix}")
     found = read_frames(path, square)
@@ -62,10 +62,13 @@ def test_fitting_cuts_out_the_middle_and_keeps_what_fits():
 def test_a_damaged_foreign_or_missing_video_is_named(tmp_path: Path):
     film = save(halves(t=8), tmp_path / "film.mp4")
     film.write_bytes(film.read_bytes()[:600])
+    moving = save(torch.rand(4, 3, 64, 64), tmp_path / "moving.webp")
+    moving.write_bytes(moving.read_bytes()[:2000])
     (tmp_path / "notes.txt").write_text("hello", encoding="utf-8")
     (tmp_path / "empty").mkdir()
     for name, error in (
         ("film.mp4", "is cut off or damaged"),
+        ("moving.webp", "cannot be read as a WEBP picture"),
         ("none.mp4", "cannot be read as a video"),
         ("notes.txt", "is no video by its name"),
         ("empty", "holds no pictures"),
