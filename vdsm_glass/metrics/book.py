@@ -62,7 +62,7 @@ class Book:
             book.add(map(Result.from_json, content["results"]), (NotComputed(**gap) for gap in content["not_computed"]))
         except FileNotFoundError as error:
             raise UserError(f"{file} is not there; `vdsm-glass test` writes it") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{file} is no results file ({error}); repeat the test that writes it") from error
         return book
 

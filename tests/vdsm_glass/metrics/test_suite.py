@@ -242,6 +242,11 @@ def test_a_damaged_book_is_named(content: str | bytes, tmp_path: Path):
     assert str(file) in str(raised.value)
 
 
+def test_a_folder_is_no_book(tmp_path: Path):
+    with pytest.raises(UserError, match="is no results file"):
+        Book.read(tmp_path)
+
+
 def test_a_book_that_is_not_there_says_who_writes_it(tmp_path: Path):
     with pytest.raises(UserError, match=r"is not there; `vdsm-glass test`"):
         Book.read(tmp_path / RESULTS)
