@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from vdsm_glass.play.session_glass import Move
+from vdsm_glass.play.session_glass import SHORT, Move
 
 ARROWS = {"ArrowLeft": (-1, 0), "ArrowRight": (1, 0), "ArrowUp": (0, -1), "ArrowDown": (0, 1)}
 """(x, y), x to the right and y down."""
@@ -22,6 +22,7 @@ class Verb(Enum):
     STOP = auto()
     REDRAW = auto()
     SHOW_MASK = auto()
+    REMEMBER = auto()
 
 
 @dataclass
@@ -34,6 +35,7 @@ class GlassControls:
         action: the local action that goes with a shift, the one played last.
         mask: whether the mask is shown.
         background: arrows shift the background, also without the shift key.
+        short: frames are drawn by the last moves alone, see `GlassSession`.
     """
 
     actions: int
@@ -41,6 +43,12 @@ class GlassControls:
     action: int = 0
     mask: bool = False
     background: bool = False
+    short: bool = True
+
+    @property
+    def memory(self) -> int | None:
+        """How many moves a frame is drawn by; None, all."""
+        return SHORT if self.short else None
 
     def press(self, key: str, *, shift: bool = False) -> Move | Verb | None:
         """What is to be done for a key, named as in the DOM's `KeyboardEvent.key`; None for one that means nothing."""
@@ -72,6 +80,9 @@ class GlassControls:
         if key in ("b", "B"):
             self.background = not self.background
             return Verb.REDRAW
+        if key in ("s", "S"):
+            self.short = not self.short
+            return Verb.REMEMBER
         verbs = {"u": Verb.UNDO, "Backspace": Verb.UNDO, "r": Verb.RESET, "p": Verb.REPLAY, "Escape": Verb.STOP}
         return verbs.get(key) or verbs.get(key.lower())
 

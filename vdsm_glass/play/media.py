@@ -7,6 +7,7 @@ import io
 import re
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -55,7 +56,7 @@ def recording(clip: Tensor, kind: Literal["gif", "mp4"]) -> bytes:
 
 
 def read_upload(content: bytes, name: str, *, height: int, width: int, most_frames: int = MOST_FRAMES) -> Tensor:
-    """The first frames of a picture (JPG, PNG) or video that somebody brought, their middle cut out to fit.
+    """The first frames of a picture (JPG, PNG, WebP) or video that somebody brought, their middle cut out to fit.
 
     Args: name, as the browser gives it; it is only shown.   Returns: (t, 3, height, width) in [0, 1].
     Raises: DataError naming the file, where it is too large, damaged, of another kind, or takes too long.
@@ -76,14 +77,22 @@ def read_upload(content: bytes, name: str, *, height: int, width: int, most_fram
 def _decoded(path: Path, *, height: int, width: int, most_frames: int) -> np.ndarray:
     if path.suffix.lower() in frames.SUFFIXES:
         return np.array([frames.fit(frames.read_picture(path), height, width)])
-    if path.suffix.lower() not in video.SUFFIXES:
-        known = ", ".join(sorted(frames.SUFFIXES | video.SUFFIXES))
-        raise DataError(f"{path}: is neither a picture nor a video by its name; expected one of {known}")
     until = time.monotonic() + MOST_SECONDS
     pictures = []
-    with video.open_film(path) as film:
-        for picture in film.frames(stop=most_frames):
-            pictures.append(np.asarray(frames.fit(picture, height, width)))
-            if time.monotonic() > until:
-                raise DataError(f"{path}: takes over {MOST_SECONDS:.0f} s to decode; make it smaller or shorter")
+    for picture in _film(path, most_frames=most_frames):
+        pictures.append(np.asarray(frames.fit(picture, height, width)))
+        if time.monotonic() > until:
+            raise DataError(f"{path}: takes over {MOST_SECONDS:.0f} s to decode; make it smaller or shorter")
     return np.stack(pictures)
+
+
+def _film(path: Path, *, most_frames: int) -> Iterator[Image.Image]:
+    kind = path.suffix.lower()
+    if kind == ".webp":
+        yield from frames.read_animation(path, most=most_frames)
+    elif kind in video.SUFFIXES:
+        with video.open_film(path) as film:
+            yield from film.frames(stop=most_frames)
+    else:
+        known = ", ".join(sorted(frames.SUFFIXES | video.SUFFIXES | {".webp"}))
+        raise DataError(f"{path}: is neither a picture nor a video by its name; expected one of {known}")

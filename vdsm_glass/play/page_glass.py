@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from nicegui import ui
@@ -28,10 +28,12 @@ from vdsm_glass.play.page import (
     tag,
     uploader,
 )
-from vdsm_glass.play.session_glass import GlassSession, Move, moves_in
+from vdsm_glass.play.session_glass import SHORT, GlassSession, Move, moves_in
 
-PICTURES, VIDEOS = ".jpg,.jpeg,.png,image/jpeg,image/png", "video/*,.gif,.mkv,.avi"
+PICTURES, VIDEOS = ".jpg,.jpeg,.png,.webp,image/jpeg,image/png,image/webp", "video/*,.gif,.webp,.mkv,.avi"
 SHOWN_MOVES = 14
+HELP = f"""Shift and an arrow move the background. Escape stops what is playing. With a short memory every frame is
+drawn from the first by the last {SHORT} moves; without, from the one before, as in the paper: figures may then fade."""
 
 
 class GlassTab:
@@ -96,8 +98,9 @@ class GlassTab:
                 self.key("r", "Reset", shown="r")
                 self.key("p", "Replay", shown="p")
                 self.mask = self.key("m", "Mask", shown="m")
+                self.short = self.key("s", "Short memory", shown="s")
                 recorders(self.message, lambda: self.session.video() if self.session else Tensor())
-        tag("p", "dim", "Shift and an arrow move the background. Escape stops what is playing.")
+        tag("p", "dim", HELP)
 
     def build_clips(self) -> None:
         """Test clips and uploads, to start from or to copy."""
@@ -110,13 +113,12 @@ class GlassTab:
                     start.on("click", partial(self.begin, clip.video[0]), args=[])
                     tag("figcaption", text=clip.identity, title=clip.identity)
                     label = f"copy the actions of {clip.identity}"
-                    button("Copy actions", lambda clip=clip: self.guard(self.copy(clip.video)), label=label)
+                    button("Copy actions", lambda clip=clip: self.message.guard(self.copy(clip.video)), label=label)
         if not self.clips:
             tag("p", "dim", "The test clips of this model's data are not here; bring a picture of your own.")
         with tag("div", "row").style("margin-top: .8rem"):
-            uploader(
-                "Start from your picture or video …", self.message, self.begin_upload, accept=f"{PICTURES},{VIDEOS}"
-            )
+            either = f"{PICTURES},{VIDEOS}"
+            uploader("Start from your picture or video …", self.message, self.begin_upload, accept=either)
             uploader("Copy actions from your video …", self.message, self.copy_upload, accept=VIDEOS)
 
     def key(self, key: str, text: str, *, shown: str = "", classes: str = "", label: str = "") -> Element:
@@ -137,19 +139,16 @@ class GlassTab:
         if self.session is None or asked in (None, Verb.STOP, Verb.REDRAW):
             return
         if isinstance(asked, Move):
-            await self.guard(self.play(asked))
+            await self.message.guard(self.play(asked))
         elif asked is Verb.REPLAY:
             self.player = asyncio.create_task(self.replay())
         else:
-            if asked is Verb.UNDO:
-                self.session.undo()
-            elif asked is Verb.RESET:
-                self.session.reset()
+            session = self.session
+            again = partial(session.remember, self.controls.memory)
+            changes = {Verb.UNDO: session.undo, Verb.RESET: session.reset, Verb.REMEMBER: again}
+            if change := changes.get(asked):
+                await compute(change)  # after a frame that is still being drawn
             await self.show()
-
-    async def guard(self, work: Awaitable[None]) -> None:
-        """Shows an error that a person can do something about."""
-        await self.message.guard(work)
 
     async def play(self, move: Move) -> None:
         """One frame more."""
@@ -182,6 +181,7 @@ class GlassTab:
         self.title.say("Move the background" if controls.background else "Move the figure")
         set_pressed(self.background, controls.background)
         set_pressed(self.mask, controls.mask)
+        set_pressed(self.short, controls.short)
         for k, made in enumerate(self.actions):
             set_pressed(made, k == controls.action)
 
@@ -189,7 +189,7 @@ class GlassTab:
         """A new clip."""
         self.stop()
         async with self.turn:
-            self.session = await compute(GlassSession, self.net, first)
+            self.session = await compute(GlassSession, self.net, first, memory=self.controls.memory)
             self.message.say()
             await self.show()
 
@@ -204,10 +204,10 @@ class GlassTab:
     async def perform(self, moves: list[Move]) -> None:
         """One move after the other, no faster than the recordings."""
         assert self.session is not None
-        self.session.reset()
+        await compute(self.session.reset)
         await self.show()
         for move in moves:
-            await asyncio.gather(self.guard(self.play(move)), asyncio.sleep(1 / media.FPS))
+            await asyncio.gather(self.message.guard(self.play(move)), asyncio.sleep(1 / media.FPS))
 
     async def replay(self) -> None:
         """The clip from its beginning."""
@@ -223,8 +223,7 @@ class GlassTab:
 
     async def begin_upload(self, content: bytes, name: str) -> None:
         """A clip from somebody's picture or video."""
-        video = await self.decode(content, name, most_frames=1)
-        await self.begin(video[0])
+        await self.begin((await self.decode(content, name, most_frames=1))[0])
 
     async def copy_upload(self, content: bytes, name: str) -> None:
         """Actions from somebody's video."""
@@ -232,10 +231,8 @@ class GlassTab:
 
     async def decode(self, content: bytes, name: str, *, most_frames: int) -> Tensor:
         """An upload's frames; not in the thread that computes, which others wait for."""
-        height, width = self.size
-        return await asyncio.to_thread(
-            media.read_upload, content, name, height=height, width=width, most_frames=most_frames
-        )
+        size = {"height": self.size[0], "width": self.size[1]}
+        return await asyncio.to_thread(media.read_upload, content, name, **size, most_frames=most_frames)
 
 
 def add(net: GLASS, clips: Sequence[NamedClip], *, size: tuple[int, int], about: str) -> None:

@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 
 from data_modules.errors import UserError
-from vdsm_glass.generate.animate import ActionSequence, advance, infer, start
+from vdsm_glass.generate.animate import ActionSequence, Scene, advance, infer, start
 from vdsm_glass.glass.net import GLASS
+from vdsm_glass.layers.shift import shift, to_grid
 
 MOST_FRAMES = 1000
 """Of one clip: each keeps its scene, some hundred kilobytes, so that it can be taken back."""
+SHORT = 3
+"""Moves that a short memory keeps: few enough for training clips to have shown as many, and to feel instant."""
 MASK_COLOUR = (1.0, 0.25, 0.6)
 
 
@@ -39,11 +42,16 @@ class GlassSession:
 
     A scene holds the RNN's state as a value, hence undo is taking the last one away.
 
-    Args: net in evaluation mode; first (3, h, w) in [0, 1], the first frame, on any device.
+    Args:
+        net: in evaluation mode.
+        first: (3, h, w) in [0, 1], the first frame, on any device.
+        memory: how many moves a frame is drawn by; None, all of them, each from the frame before, as the paper has it.
+            With fewer the RNN starts from the first frame every time, and what it draws goes where the older moves
+            led. A network that saw short clips only keeps its figure that way, and elsewhere lets it fade.
     """
 
-    def __init__(self, net: GLASS, first: Tensor) -> None:
-        self.net = net
+    def __init__(self, net: GLASS, first: Tensor, *, memory: int | None = None) -> None:
+        self.net, self.memory = net, memory
         self.device = net.lma.codes.device
         self.moves: list[Move] = []
         self.begin(first)
@@ -60,15 +68,41 @@ class GlassSession:
             raise ValueError(f"action is {move.action}, expected 0 to {actions - 1}: the network has {actions}")
         if len(self.scenes) >= MOST_FRAMES:
             raise ClipFullError(f"the clip has {MOST_FRAMES} frames, which is all it can have: record it, then reset")
-        scene = advance(
+        self.scenes.append(self._advanced(self.scenes[-1], move) if self.memory is None else self._recalled(move))
+        self.moves.append(move)
+
+    def remember(self, memory: int | None) -> None:
+        """Draws the clip anew with another memory; see the class."""
+        moves = self.moves.copy()
+        self.memory = memory
+        self.reset()
+        for move in moves:
+            self.play(move)
+
+    def _advanced(self, scene: Scene, move: Move) -> Scene:
+        return advance(
             self.net,
-            self.scenes[-1],
+            scene,
             foreground_shift=torch.tensor([move.foreground], device=self.device),
             local_action=torch.tensor([move.action], device=self.device),
             background_shift=torch.tensor([move.background], device=self.device),
         )
-        self.scenes.append(scene)
-        self.moves.append(move)
+
+    def _recalled(self, move: Move) -> Scene:
+        """The scene after the last moves from the first frame, shifted by all that came before them."""
+        assert self.memory
+        moves, scene = [*self.moves, move], self.scenes[0]
+        older, recent = moves[: -self.memory], moves[-self.memory :]
+        came, behind = (
+            torch.tensor(shifts).reshape(-1, 2).sum(0)
+            for shifts in ([each.foreground for each in older], [each.background for each in older])
+        )
+        # At the edge, where it stood at first, the figure might be cut off by moves that are now made elsewhere.
+        inwards = room(scene.m[0, 0].cpu(), torch.tensor([each.foreground for each in recent])) if older else came
+        scene = shifted(scene, inwards)
+        for each in recent:
+            scene = self._advanced(scene, each)
+        return shifted(scene, came - inwards)._replace(moved=scene.moved + behind.to(self.device))
 
     def undo(self) -> bool:
         """Takes the last frame away; whether there was one beside the first."""
@@ -102,6 +136,31 @@ class GlassSession:
     def video(self) -> Tensor:
         """All frames, (t, 3, h, w) in [0, 1]."""
         return torch.stack([self.picture(index) for index in range(len(self))])
+
+
+def shifted(scene: Scene, by: Tensor) -> Scene:
+    """The scene with its foreground elsewhere.  Args: by (2,) pixels, (x, y)."""
+    if not by.any():
+        return scene
+    height, width = scene.f.shape[-2:]
+    delta = to_grid(by[None].to(scene.f.device), height=height, width=width)
+    return scene._replace(**{name: shift(getattr(scene, name), delta, padding="zeros") for name in ("f", "m")})
+
+
+def room(mask: Tensor, shifts: Tensor) -> Tensor:
+    """The least whole shift (2,) in pixels after which a figure stays in the frame through all of some shifts.
+
+    Where there is none, one that leaves as much of it out at either side.
+
+    Args: mask (h, w) in [0, 1], of the figure; shifts (n, 2) in pixels, (x, y), one after the other.
+    """
+    found = (mask > 0.5).nonzero().flip(-1)
+    if not len(found):
+        return torch.zeros(2)
+    way = shifts.cumsum(0)
+    least = -(found.amin(0) + way.amin(0).clamp(max=0))
+    most = torch.tensor(mask.shape).flip(0) - 1 - found.amax(0) - way.amax(0).clamp(min=0)
+    return torch.where(least > most, (least + most) / 2, torch.zeros(2).clamp(least, most)).round()
 
 
 def moves_in(net: GLASS, video: Tensor) -> list[Move]:

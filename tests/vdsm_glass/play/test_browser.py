@@ -139,6 +139,20 @@ def test_buttons_stand_for_keys_and_a_key_on_a_button_presses_it_once(glass: Pag
     assert glass.says("of 3")
 
 
+def test_without_the_short_memory_the_same_moves_draw_another_picture(glass: Page):
+    for count in range(2, 7):
+        glass.press("2", says=f"frame {count} of {count}")
+    short = glass.picture()
+    glass.press("s")
+    until(lambda: glass.picture() != short, "the picture drawn with a long memory")
+    assert glass.says("frame 6 of 6")
+    glass.press("s")
+    until(lambda: glass.picture() == short, "the picture as before")
+    glass.press(ARROW_RIGHT, "u", SPACE, says="·2 ·2 ·2 ·2 ·2 ·2")
+    assert glass.says("frame 7 of 7")
+    assert not glass.problems()
+
+
 def test_everything_can_be_reached_by_tab_and_has_a_name(glass: Page):
     reached = set()
     total = len(glass.find("button:not([disabled]), input[type=range]"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vdsm_glass.play.controls import MOST_PIXELS, GlassControls, Verb, described
-from vdsm_glass.play.session_glass import Move
+from vdsm_glass.play.session_glass import SHORT, Move
 
 
 @pytest.fixture
@@ -52,6 +52,9 @@ def test_letters_are_verbs(controls):
     assert controls.mask
     controls.press("M")
     assert not controls.mask
+    assert controls.memory == SHORT
+    assert controls.press("s") is Verb.REMEMBER
+    assert controls.memory is None
 
 
 @pytest.mark.parametrize("key", ["", "x", "Tab", "Enter", "Shift", "F5", "+-", "²", "٣", "Dead"])

@@ -55,11 +55,19 @@ def test_an_upload_is_fitted_and_cut_to_the_first_frames(tmp_path: Path):
     torch.testing.assert_close(picture[0], CLIP[0], atol=0.5 / 255 + 1e-6, rtol=0)
 
 
+def test_an_animated_webp_is_a_film(tmp_path: Path):
+    pictures = [Image.fromarray(np.full((16, 16, 3), 50 * k, np.uint8)) for k in range(1, 5)]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:], lossless=True)
+    taken = media.read_upload((tmp_path / "a.webp").read_bytes(), "a.WEBP", height=16, width=16, most_frames=3)
+    torch.testing.assert_close(taken.mean(dim=(1, 2, 3)), torch.tensor([50, 100, 150]) / 255, atol=0.01, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("content", "name", "error"),
     [
         (b"GIF89a", "../../etc/cut.gif", r"^cut\.gif: is cut off or damaged"),
         (b"\x89PNG\r\n", "<b>x.png", r"^_b_x\.png: cannot be read as a JPG or PNG"),
+        (b"RIFF\x00\x00", "cut.webp", r"^cut\.webp: cannot be read as a WEBP"),
         (b"#!/bin/sh", "run.sh", r"^run\.sh: is neither a picture nor a video by its name"),
         (b"#EXTM3U\nfile:///etc/passwd", "list.mp4", r"^list\.mp4: "),
         (b"", "", r"^upload: is neither"),

@@ -12,7 +12,7 @@ from vdsm_glass.generate.animate import ActionSequence, animate, infer
 from vdsm_glass.generate.reconstruct import reconstruct
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.play import session_glass
-from vdsm_glass.play.session_glass import ClipFullError, GlassSession, Move, moves_in
+from vdsm_glass.play.session_glass import ClipFullError, GlassSession, Move, moves_in, room
 
 MOVES = [
     Move(foreground=(7.0, 0.0), action=1),
@@ -80,6 +80,47 @@ def test_sessions_on_one_network_do_not_know_of_each_other(net: GLASS, video: Te
         other.play(move)
     torch.testing.assert_close(one.video(), animated(net, video[0, 0], MOVES))
     torch.testing.assert_close(other.video(), animated(net, video[1, 0], MOVES))
+
+
+def test_a_short_memory_draws_by_the_last_moves_where_the_older_ones_led(net: GLASS, video: Tensor):
+    moves = [
+        Move(foreground=(8.0, 0.0), background=(0.0, -3.0), action=1),
+        Move(foreground=(0.0, -4.0), action=2),
+        Move(foreground=(2.0, 0.0), background=(1.0, 0.0)),
+    ]
+    session = GlassSession(net, video[0, 0], memory=2)
+    for move in moves:
+        session.play(move)
+    torch.testing.assert_close(session.video()[:3], animated(net, video[0, 0], moves[:2]))
+    last = played(net, video[0, 0], moves[1:]).scenes[-1]
+    assert last.f.abs().max() > 0.01
+    torch.testing.assert_close(session.scenes[-1].f[..., 8:], last.f[..., :-8], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(session.scenes[-1].m[..., 8:], last.m[..., :-8], rtol=1e-4, atol=1e-5)
+    assert session.scenes[-1].f[..., :7].abs().max() == 0
+    assert session.scenes[-1].moved.tolist() == [[1.0, -3.0]]
+
+
+def test_a_figure_gets_room_for_its_moves():
+    mask = torch.zeros(20, 30)
+    mask[12:18, 3:9] = 1  # two pixels free below it, three to its left
+    assert room(mask, torch.tensor([[0.0, 2.0], [-3.0, 0.0]])).tolist() == [0, 0]
+    assert room(mask, torch.tensor([[0.0, 2.0], [0.0, 3.0], [0.0, -9.0]])).tolist() == [0, -3]
+    assert room(mask, torch.tensor([[-4.0, -13.0], [0.0, 1.0]])).tolist() == [1, 1]
+    assert room(mask, torch.tensor([[-14.0, 0.0], [28.0, 0.0]])).tolist() == [9, 0]
+    assert room(torch.zeros(20, 30), torch.tensor([[5.0, 5.0]])).tolist() == [0, 0]
+
+
+def test_the_same_moves_are_drawn_anew_with_another_memory(net: GLASS, video: Tensor):
+    session = GlassSession(net, video[0, 0], memory=1)
+    for move in MOVES:
+        session.play(move)
+    short = session.video()
+    session.remember(None)
+    assert session.moves == MOVES
+    torch.testing.assert_close(session.video(), animated(net, video[0, 0], MOVES))
+    session.remember(1)
+    torch.testing.assert_close(session.video(), short)
+    assert not torch.allclose(short[2], animated(net, video[0, 0], MOVES)[2])
 
 
 def test_copied_moves_rebuild_the_video_they_come_from(net: GLASS, video: Tensor):
