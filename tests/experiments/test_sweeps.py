@@ -137,6 +137,18 @@ def test_a_value_that_is_not_taken_is_found(swept: str, name: str, value: str):
         check(sweep, [good, Trial(good.values | {name: value})])
 
 
+def test_training_that_ends_before_its_first_validation_is_found():
+    sweep = read(EXPERIMENTS / "sweeps" / "vdsm" / "kappa.yaml")
+    trials = sweep.trials()[:1]
+    short = ["--trainer.max_epochs", "2"]
+    with pytest.raises(
+        UserError, match=r"val/loss is measured every 8 epochs, and training ends after 2.*max_epochs 8"
+    ):
+        check(sweep, trials, short)
+    check(sweep, trials, [*short, "--trainer.check_val_every_n_epoch", "1"])
+    check(sweep, trials, ["--trainer.max_epochs", "8"])
+
+
 def test_a_number_that_no_model_has_is_found():
     sweep = read(EXPERIMENTS / "sweeps" / "glass" / "actions.yaml")
     wrong = Trial(sweep.trials()[0].values | {"model.lma.actions": 1})

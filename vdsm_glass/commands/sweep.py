@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=at_least_one, help="at most so many trials; random search needs it")
     parser.add_argument("--seed", type=int, default=0, help="of random trials")
     parser.add_argument("--dry_run", action="store_true", help="print the command lines and train nothing")
-    parser.epilog = "OPTIONS are further ones for every `vdsm-glass fit`: -- --trainer.max_epochs 2"
+    parser.epilog = "OPTIONS are further ones for every `vdsm-glass fit`: -- --trainer.max_epochs 8"
     return parser
 
 

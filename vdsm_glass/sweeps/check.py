@@ -45,7 +45,7 @@ class CommandLines(RecipeCLI):
 
 
 def check(sweep: Sweep, trials: Sequence[Trial], options: Sequence[str] = ()) -> None:
-    """Parses every trial's command line as `fit` will.
+    """Parses every trial's command line as `fit` will, and sees that the sweep's metric will be there to compare.
 
     Raises: SweepError, naming the file, the trial and what is wrong with it.
     """
@@ -55,7 +55,19 @@ def check(sweep: Sweep, trials: Sequence[Trial], options: Sequence[str] = ()) ->
         try:
             if lines is None:
                 lines = CommandLines("fit", words)
+                config = lines.config[lines.command]
             else:
-                lines.parsed(words)
+                config = lines.parsed(words)
+            check_is_validated(config, sweep.metric)
         except UserError as error:
             raise SweepError(f"{sweep.file}: trial {trial.name}: {error}") from error
+
+
+def check_is_validated(config: Namespace, metric: str) -> None:
+    """Raises: SweepError, the metric is of validation, and training ends before the first of these."""
+    epochs, every = config.trainer.max_epochs, config.trainer.check_val_every_n_epoch
+    if metric.startswith("val/") and every is not None and epochs is not None and 0 <= epochs < every:
+        raise SweepError(
+            f"{metric} is measured every {every} epochs, and training ends after {epochs}; give it "
+            f"--trainer.max_epochs {every} or more, or --trainer.check_val_every_n_epoch 1"
+        )
