@@ -67,10 +67,14 @@ class VDSMTab:
             self.long = button(f"{LONG} frames", lambda: self.press("l"), key="l")
             if self.session.board.longest < LONG:
                 self.long.props["disabled"] = True
-                self.long.props["title"] = "Stage 1 has learned no dynamics to unfold."
             self.pause = button("Pause", lambda: self.press(" "), key="space", classes="pause")
             recorders(self.message, self.session.video)
-        tag("p", "dim", "Arrows move A over the board, with shift B.")
+        stage = (
+            ""
+            if self.session.board.longest == LONG
+            else f" {LONG} frames need the second stage, which learns dynamics."
+        )
+        tag("p", "dim", f"Arrows move A over the board, with shift B.{stage}")
 
     def slider(self, text: str, share: str) -> tuple[Words, Words]:
         """A slider that sets a share of the session, in [0, 1], and what stands at its ends."""
@@ -95,7 +99,7 @@ class VDSMTab:
                 tag("span", "name", name, title=name)
             self.cells: dict[Choice, tuple[Element, Words]] = {}
             for i, who in enumerate(self.rows):
-                tag("span", "name", who, title=who)
+                tag("span", "name who", who, title=who)
                 for j, what in enumerate(self.columns):
                     with tag("button", type="button", aria_label=f"{who}, {what}") as cell:
                         mark = Words("span")
