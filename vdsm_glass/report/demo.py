@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--dir", type=Path, default=Path("runs"), help="folder of all runs (default: runs)")
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of all data (default: data)")
-    parser.add_argument("--epochs", type=int, default=None, help="shorten both stages, to try the command")
+    parser.add_argument("--epochs", type=positive, default=None, help="shorten both stages, to try the command")
     options = parser.parse_args(argv)
     missing = [stage for stage in STAGES if not recipe(stage).is_file()]
     if missing:
@@ -59,6 +59,13 @@ def main(argv: list[str]) -> int:
         print("  ".join(row(goal, results(home)[goal.name])))
     print(f"pictures: {pictures}\nreport:   {report}")
     return 0
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
 
 
 def recipe(stage: str) -> Path:

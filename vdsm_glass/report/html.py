@@ -20,10 +20,11 @@ TEMPLATE = """<!doctype html>
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a202c }
   h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
   img { max-width: 100%; image-rendering: pixelated }
-  table { border-collapse: collapse }
+  table { border-collapse: collapse } .wide { overflow-x: auto }
   td, th { padding: .25rem .8rem; border-bottom: 1px solid #cbd5e0; text-align: left }
   td { font-variant-numeric: tabular-nums }
   .reached { color: #276749 } .missed { color: #9b2c2c }
+  @media (max-width: 30rem) { td, th { padding: .25rem .35rem; font-size: .85rem } }
 </style>
 <h1>{{ title }}</h1>
 <p>{{ about }}</p>
@@ -31,12 +32,12 @@ TEMPLATE = """<!doctype html>
 <h2>{{ section.title }}</h2>
 <p>{{ section.text }}</p>
 {% if section.rows %}
-<table>
+<div class="wide"><table>
 <tr>{% for name in section.header %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for row in section.rows %}
 <tr>{% for cell in row %}<td class="{{ cell if loop.last else '' }}">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
-</table>
+</table></div>
 {% endif %}
 {% for image in section.images %}<p><img src="{{ image }}" alt="{{ section.title }}"></p>
 {% endfor %}

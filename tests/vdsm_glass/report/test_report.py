@@ -30,6 +30,7 @@ def test_page_holds_its_pictures_and_fetches_nothing(tmp_path: Path):
     assert len(links.found) == 2
     assert all(link.startswith("data:image/") for link in links.found)
     assert "One &amp; &lt;two&gt;" in page
+    assert page.count("<table>") == page.count('<div class="wide"><table>') == 1  # else a phone cuts it off
 
 
 def test_a_picture_that_is_not_there_is_named(tmp_path: Path):
@@ -53,6 +54,13 @@ def test_a_goal_is_reached_or_missed():
     assert demo.row(goal, 25.0)[-1] == "reached"
     assert demo.row(goal, 24.99)[-1] == "missed"
     assert demo.row(demo.Goal("leak", "leak"), 0.3)[-1] == ""
+
+
+def test_a_demo_of_no_epochs_is_refused_before_it_trains(capsys):
+    for epochs in ("-1", "0", "two"):
+        with pytest.raises(SystemExit):
+            demo.main(["--epochs", epochs])
+        assert f"--epochs: '{epochs}' is no whole number above 0" in capsys.readouterr().err
 
 
 @pytest.mark.slow
