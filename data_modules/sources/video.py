@@ -120,6 +120,8 @@ def _naming(path: Path) -> Iterator[None]:
 
     try:
         yield
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file. Give the path of a video, or of a folder of pictures.") from error
     except (FFmpegError, OSError) as error:
         raise DataError(
             f"{path}: cannot be read as a video ({error}). Replace it with an intact copy, or convert it to mp4."

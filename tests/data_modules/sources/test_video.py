@@ -176,6 +176,8 @@ def test_missing_files_and_folders_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "gone.mp4", tmp_path):
         with pytest.raises(DataError, match=path.name):
             decoded(path)
+    with pytest.raises(DataError, match=r"gone\.mp4: no such file\."):
+        decoded(tmp_path / "gone.mp4")
 
 
 def gif_of(side: int) -> bytes:
