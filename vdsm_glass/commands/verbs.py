@@ -99,7 +99,10 @@ def actions(model: Model, videos: list[Tensor], options: Namespace, steps: Steps
         return Made(made, made)
     found = [model.actions(video) for video in videos]
     arrays = {f"{name}_{i}": value for i, each in enumerate(found) for name, value in vars(each).items()}
-    lines = [f"video {i}: local actions {' '.join(map(str, a.local_action.tolist()))}" for i, a in enumerate(found)]
+    lines = [
+        f"video {i}: local actions, counted from 0: {' '.join(map(str, a.local_action.tolist()))}"
+        for i, a in enumerate(found)
+    ]
     return Made(made, made, arrays, lines)
 
 

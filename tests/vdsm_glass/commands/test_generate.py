@@ -129,7 +129,7 @@ def test_the_actions_of_a_video_are_printed_and_kept(
         assert np.array_equal(found["local_action_0"], wanted.local_action.numpy())
         np.testing.assert_allclose(found["foreground_shift_0"], wanted.foreground_shift.numpy(), atol=1e-4)
     listed = " ".join(str(a) for a in wanted.local_action.tolist())
-    assert f"video 0: local actions {listed}\n" in capsys.readouterr().out
+    assert f"video 0: local actions, counted from 0: {listed}\n" in capsys.readouterr().out
 
 
 def test_an_exported_model_makes_the_same_file(runs: dict[str, Path], tmp_path: Path):
