@@ -105,7 +105,8 @@ def _nearest_file(file: Path) -> str:
     folder = file.parent
     if not folder.is_dir():
         return f" (and no folder {folder})"
-    return did_you_mean(file.name, (other.name for other in folder.glob("*.yaml")))
+    nearest = did_you_mean(file.stem, (other.stem for other in folder.glob("*.yaml")))  # for they all end alike
+    return nearest.replace("'?", ".yaml'?")
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -62,12 +62,13 @@ def test_a_part_of_an_overlay_does_not_undo_the_recipe_but_a_file_given_twice_is
         ("vdsm/broken.yaml", "is not valid YAML"),
         ("vdsm/recipee.yaml", "no such recipe; did you mean 'recipe.yaml'?"),
         ("glass/recipe.yaml", "no folder"),
+        ("vdsm/nope.yaml", "nope.yaml: no such recipe\n"),
     ],
 )
 def test_what_is_wrong_with_a_recipe_is_said_with_its_name(file: str, complaint: str, experiments: Path):
     with pytest.raises(recipes.RecipeError) as caught:
         recipes.expand(["--config", str(experiments / file)])
-    assert complaint in str(caught.value)
+    assert complaint in f"{caught.value}\n"
     assert Path(file).name in str(caught.value)
 
 

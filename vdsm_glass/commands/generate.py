@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 PATIENCE = 5.0
+MOST_STEPS = 10_000
 """Seconds after which a progress bar appears."""
 
 ABOUT = """MODEL is a checkpoint, runs/.../checkpoints/last.ckpt, or a folder that `vdsm-glass export` wrote. VIDEO is a
@@ -151,6 +152,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def frames(text: str) -> int:
+    """How many frames to make: more than 0, and as many as a machine holds."""
+    if positive(text) > MOST_STEPS:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {MOST_STEPS} frames, which have to fit into memory")
+    return int(text)
+
+
 def seed(text: str) -> int:
     """A whole number that PyTorch takes as a seed."""
     if not text.isdecimal() or int(text) >= 1 << 63:
@@ -170,7 +178,7 @@ def finite(text: str) -> float:
 
 
 OPTIONS: dict[str, Callable[[argparse.ArgumentParser], object]] = {
-    "steps": lambda p: p.add_argument("--steps", type=positive, help="frames to make"),
+    "steps": lambda p: p.add_argument("--steps", type=frames, help="frames to make"),
     "count": lambda p: p.add_argument("--count", type=positive, default=7, help="how many videos"),
     "of": lambda p: p.add_argument("--of", choices=("identity", "motion"), default="identity", help="what goes over"),
     "dynamics": lambda p: p.add_argument(

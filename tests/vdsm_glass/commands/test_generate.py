@@ -149,7 +149,7 @@ def test_an_exported_model_makes_the_same_file(runs: dict[str, Path], tmp_path: 
         (["swap", "MODEL"], r"where to\? add --out made.gif"),
         (["swap", "MODEL", "--out", "made.avi"], "cannot be written as .avi"),
         (["swap", "none.ckpt", "--out", "made.gif"], "none.ckpt: no such checkpoint"),
-        (["swap", "MODEL", "none.mp4", "--out", "made.gif"], "none.mp4: cannot be read as a video"),
+        (["swap", "MODEL", "none.mp4", "--out", "made.gif"], "none.mp4: no such file"),
         (["swap", "MODEL", "DAMAGED", "--out", "made.gif"], "damaged.mp4: is cut off or damaged"),
         (["swap", "MODEL", "DAMAGED", "--out", "made.gif", "--clips", "1"], "give either"),
         (["transfer", "MODEL", "GOOD", "--out", "made.gif"], "transfer needs 2 videos, found 1"),
@@ -179,6 +179,7 @@ def test_what_is_wrong_is_said_with_what_to_do(
     [
         ("sample", "--seed", str(1 << 63), "is no whole number from 0"),
         ("sample", "--steps", "0", "is no whole number above 0"),
+        ("rollout", "--steps", "999999999", "is more than 10000 frames"),
         ("actions", "--pixels", "nan", "is no number"),
         ("actions", "--pixels", "two", "is no number"),
     ],
