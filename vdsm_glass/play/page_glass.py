@@ -32,8 +32,9 @@ from vdsm_glass.play.session_glass import SHORT, GlassSession, Move, moves_in
 
 PICTURES, VIDEOS = ".jpg,.jpeg,.png,.webp,image/jpeg,image/png,image/webp", "video/*,.gif,.webp,.mkv,.avi"
 SHOWN_MOVES = 14
-HELP = f"""Shift and an arrow move the background. Escape stops what is playing. With a short memory every frame is
-drawn from the first by the last {SHORT} moves; without, from the one before, as in the paper: figures may then fade."""
+KEYS = "Shift and an arrow move the background. Escape stops what is playing."
+MEMORY = f"""With a short memory every frame is drawn from the first by the last {SHORT} moves; without, from the one
+before, as in the paper: figures may then fade."""
 
 
 class GlassTab:
@@ -100,7 +101,8 @@ class GlassTab:
                 self.mask = self.key("m", "Mask", shown="m")
                 self.short = self.key("s", "Short memory", shown="s")
                 recorders(self.message, lambda: self.session.video() if self.session else Tensor())
-        tag("p", "dim", HELP)
+        tag("p", "dim keys", KEYS)
+        tag("p", "dim", MEMORY)
 
     def build_clips(self) -> None:
         """Test clips and uploads, to start from or to copy."""

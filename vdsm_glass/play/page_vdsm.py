@@ -61,7 +61,7 @@ class VDSMTab:
         self.action_ends = self.slider("Action, from A to B", "share_d")
         with tag("div", "row"):
             self.which = [
-                button("Choose A", lambda: self.choose_which(False)),
+                button("Choose A", lambda: self.choose_which(False), key="a"),
                 button("Choose B", lambda: self.choose_which(True), key="b"),
             ]
             self.long = button(f"{LONG} frames", lambda: self.press("l"), key="l")
@@ -69,12 +69,9 @@ class VDSMTab:
                 self.long.props["disabled"] = True
             self.pause = button("Pause", lambda: self.press(" "), key="space", classes="pause")
             recorders(self.message, self.session.video)
-        stage = (
-            ""
-            if self.session.board.longest == LONG
-            else f" {LONG} frames need the second stage, which learns dynamics."
-        )
-        tag("p", "dim", f"Arrows move A over the board, with shift B.{stage}")
+        tag("p", "dim keys", "Arrows move the one that is chosen, A or B, over the board; with shift always B.")
+        if self.session.board.longest < LONG:
+            tag("p", "dim", f"{LONG} frames need the second stage, which learns dynamics.")
 
     def slider(self, text: str, share: str) -> tuple[Words, Words]:
         """A slider that sets a share of the session, in [0, 1], and what stands at its ends."""
@@ -85,7 +82,8 @@ class VDSMTab:
 
         with tag("label", "slider"):
             tag("span", text=text)
-            slider = tag("input", type="range", min=0, max=100, step=5, value=0)
+            slider = tag("input", type="range", min=0, max=100, step=5)
+            slider.props["^value"] = 0  # the attribute, where it starts: the property would go back with every update
             slider.on("input", moved, js_handler="(event) => emit(event.target.value)", throttle=0.1)
             with tag("div", "ends"):
                 return Words("span"), Words("span")
@@ -93,7 +91,7 @@ class VDSMTab:
     def build_board(self) -> None:
         """A button a cell, each playing its clip."""
         frames = self.session.board.frames
-        with tag("div", "board").style(f"--columns: {len(self.columns)}"):
+        with tag("div", "board").style(f"--columns: {len(self.columns)}; --rows: {len(self.rows)}"):
             tag("span")
             for name in self.columns:
                 tag("span", "name", name, title=name)
@@ -122,8 +120,8 @@ class VDSMTab:
             await self.show()
         elif key == " ":
             self.stop("moving" in self.main.classes)
-        elif key in ("b", "B"):
-            self.choose_which(not self.second)
+        elif key in ("a", "A", "b", "B"):
+            self.choose_which(key in ("b", "B"))
         elif key in ("l", "L") and self.session.board.longest == LONG:
             self.session.long = not self.session.long
             await self.show()

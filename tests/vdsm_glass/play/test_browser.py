@@ -19,7 +19,8 @@ from vdsm_glass.play import media
 
 pytestmark = pytest.mark.slow
 
-ARROW_RIGHT, ARROW_DOWN, SHIFT, SPACE, BACKSPACE, TAB, END = (
+ARROW_LEFT, ARROW_RIGHT, ARROW_DOWN, SHIFT, SPACE, BACKSPACE, TAB, END = (
+    "\ue012",
     "\ue014",
     "\ue015",
     "\ue008",
@@ -243,6 +244,9 @@ def test_the_board_is_walked_over_and_sliders_mix(vdsm: Page):
     vdsm.driver.execute_script("arguments[0].focus()", slider)
     vdsm.press(END)
     until(lambda: film() != first, "the other identity")
+    assert slider.get_property("value") == "100"  # not where it was before the page changed
+    vdsm.press(ARROW_LEFT)
+    assert slider.get_property("value") == "95"
     assert vdsm.driver.execute_script(chosen) == name
     vdsm.driver.execute_script("document.activeElement.blur()")
     vdsm.press("l", says="60 frames ·")
