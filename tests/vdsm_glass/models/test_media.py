@@ -69,7 +69,7 @@ def test_a_damaged_foreign_or_missing_video_is_named(tmp_path: Path):
     for name, error in (
         ("film.mp4", "is cut off or damaged"),
         ("moving.webp", "cannot be read as a WEBP picture"),
-        ("none.mp4", "cannot be read as a video"),
+        ("none.mp4", "no such file"),
         ("notes.txt", "is no video by its name"),
         ("empty", "holds no pictures"),
     ):
