@@ -97,6 +97,7 @@ def run(
     from vdsm_glass.sweeps.check import check
     from vdsm_glass.sweeps.outcome import draw, table
     from vdsm_glass.sweeps.runner import Runner, slots_of
+    from vdsm_glass.sweeps.watch import Watch
 
     names = [trial.name for trial in trials]
     todo = [name for name in names if state.trials[name].status != "done"]
@@ -104,7 +105,9 @@ def run(
     if todo:
         check(sweep, [trial for trial in trials if trial.name in todo], options)
         state.write()
-    code = Runner(state, todo, slots=slots_of(gpus=chosen.gpus, jobs=chosen.jobs), lock=lock, say=say).run()
+    slots = slots_of(gpus=chosen.gpus, jobs=chosen.jobs)
+    with Watch(state.folder, trials=len(todo)) as watch:
+        code = Runner(state, todo, slots=slots, lock=lock, say=watch.say, show=watch.show).run()
     header, rows = table(state, names)
     shown = Table(*header)
     for row in rows:
@@ -113,8 +116,3 @@ def run(
     if picture := draw(state, names):
         print(f"picture: {picture}")
     return code
-
-
-def say(text: str) -> None:
-    """A line of progress, at once also where the output is a file."""
-    print(text, flush=True)

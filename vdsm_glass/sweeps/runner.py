@@ -45,6 +45,7 @@ class Runner:
         slots: environment variables of each place side by side, so many at once.
         lock: a file descriptor that every trial inherits.
         say: where lines of progress go.
+        show: told again and again which trials train, and how many have ended.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class Runner:
         slots: Sequence[dict[str, str]],
         lock: int,
         say: Callable[[str], None] = print,
+        show: Callable[[Sequence[str], int], None] | None = None,
     ) -> None:
-        self.state, self.queue, self.slots, self.lock, self.say = state, list(queue), slots, lock, say
+        self.state, self.queue, self.slots, self.lock = state, list(queue), slots, lock
+        self.say, self.show = say, show or (lambda *_: None)
         self.names, self.ended, self._passed_on = tuple(queue), 0, 0
         self.running: list[Running] = []
 
@@ -69,6 +72,7 @@ class Runner:
                 free = [n for n in range(len(self.slots)) if n not in {each.slot for each in self.running}]
                 for slot in free[: len(self.queue)]:
                     self.begin(self.queue.pop(0), slot)
+                self.show([each.name for each in self.running], self.ended)
                 time.sleep(POLL_SECONDS)
         if asked:
             return 128 + asked[0]
