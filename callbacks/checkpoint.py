@@ -13,10 +13,13 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from callbacks.checkpoint_io import remove_leftovers
 from callbacks.graceful_stop import any_process, step_ended, stop_agreed
+from callbacks.rng_state import KEY as RNG
 from data_modules.errors import UserError
 from data_modules.suggest import did_you_mean
 
 SECONDS_PER_MINUTE = 60.0
+OF_TRAINING = ("callbacks", "optimizer_states", "lr_schedulers", "current_model_state", "averaging_state", RNG)
+"""What a checkpoint that is only to be used can do without; two are `WeightAverage`'s."""
 
 
 class RunCheckpoint(Checkpoint):
@@ -55,6 +58,7 @@ class RunCheckpoint(Checkpoint):
         self._postponed = False
         self._validated = False
         self._between_epochs = False
+        self._only_weights = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.folder = Path(trainer.default_root_dir) / "checkpoints"
@@ -112,12 +116,20 @@ class RunCheckpoint(Checkpoint):
         if any_process(trainer, better):
             self.best_score = score
             self.best_model_path = str(self.folder / "best.ckpt")
-            trainer.save_checkpoint(self.best_model_path, weights_only=self.best_weights_only)
+            self._only_weights = self.best_weights_only
+            try:
+                # Told to save weights only, Lightning would ask no callback: not for the mean of the weights either.
+                trainer.save_checkpoint(self.best_model_path, weights_only=False)
+            finally:
+                self._only_weights = False
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         if self._between_epochs:
             # The loader's place in an epoch that is over would be taken up again in the next one.
             checkpoint["loops"]["fit_loop"]["state_dict"].pop("combined_loader", None)
+        if self._only_weights:
+            for key in OF_TRAINING:
+                checkpoint.pop(key, None)
 
     def _due(self, trainer: Trainer) -> bool:
         if stop_agreed(trainer):

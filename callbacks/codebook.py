@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import Tensor
 
+from callbacks.graceful_stop import step_ended
 from data_modules.errors import UserError
 from vdsm_glass.glass.codebook import perplexity, usage
 from vdsm_glass.glass.module import GLASSModule
@@ -37,7 +38,7 @@ class CodebookHealth(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: GLASSModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step % self.window == 0:
+        if step_ended(trainer, batch_idx) and trainer.global_step % self.window == 0:
             counts = taken_from_all(trainer, quantizer_of(pl_module))
             # While global analysis is trained alone, no action is inferred.
             if counts.any():

@@ -13,6 +13,7 @@ from vdsm_glass.glass.module import GLASSModule
 from vdsm_glass.schedules import Schedule
 
 DRAWN_STEPS = 400
+LEAST = {"T_f": 1, "T": 2, "recf_levels": 1}
 
 
 class GLASSSchedules(Callback):
@@ -26,7 +27,7 @@ class GLASSSchedules(Callback):
         T: frames of a training clip, the first of those that the data gives; None takes them all.
         recf_levels: over how many average-pooled copies L_RECF is summed.
 
-    Raises: UserError, a schedule that does not give whole numbers.
+    Raises: UserError, a schedule that does not give whole numbers, or gives too small ones.
     """
 
     def __init__(self, T_f: Schedule, T: Schedule | None = None, recf_levels: Schedule | None = None) -> None:
@@ -35,6 +36,10 @@ class GLASSSchedules(Callback):
         for name, schedule in self.schedules.items():
             if schedule.rounding == "none":
                 raise UserError(f"the schedule of {name} counts, so its values are whole; set its rounding: nearest")
+            if (least := min(int(schedule(step)) for step in places(schedule))) < LEAST[name]:
+                raise UserError(
+                    f"the schedule of {name} falls to {least}, expected {LEAST[name]} or more at every knot"
+                )
 
     def values(self, step: int) -> dict[str, int]:
         """The value of every schedule after `step` optimiser steps."""
@@ -63,3 +68,9 @@ class GLASSSchedules(Callback):
             across="step",
             positions=dict.fromkeys(curves, drawn),
         )
+
+
+def places(schedule: Schedule) -> list[int]:
+    """Steps at all knots and between them, as finely as the picture shows them."""
+    first, last = (round(schedule.knots[end][0]) for end in (0, -1))
+    return [first + round(i * (last - first) / DRAWN_STEPS) for i in range(DRAWN_STEPS + 1)]

@@ -12,6 +12,9 @@ from data_modules.base import VideoDataModule
 from vdsm_glass.metrics.book import Book
 from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
 
+REBUILT = ("psnr", "miou_re", "miou_re_thresholded")
+"""Of what models log under `test/`: measured on clips that they have rebuilt; the rest looks at real clips only."""
+
 _BOOKS: WeakKeyDictionary[Trainer, Book] = WeakKeyDictionary()
 
 
@@ -28,9 +31,16 @@ class Scoring(Callback):
 
     def record(self, trainer: Trainer, results: Iterable[Result], not_computed: Iterable[NotComputed] = ()) -> None:
         """Enters results, and all that the model has logged under `test/`."""
+        from vdsm_glass.generate.protocols import generations
+
         book = _BOOKS.setdefault(trainer, Book())
         values = {name: value for name, value in measured(trainer).items() if name not in book.results}
+        how = generations(getattr(trainer.lightning_module, "net", None)).get("reconstruction")
+        rebuilt = {name: values.pop(name) for name in REBUILT if how and name in values}
         book.add(named(values, protocol(trainer, clips=tested(trainer))))
+        if how:
+            on = protocol(trainer, clips=tested(trainer), generated_by=how.about, given_frames=how.given)
+            book.add(named(rebuilt, on))
         book.add(results, not_computed)
         if trainer.is_global_zero:
             book.write(Path(trainer.default_root_dir))

@@ -20,16 +20,23 @@ class Run:
         self.callback, self.logged = callback, {}
         self.quantizer = VectorQuantizer(small_sizes())
         reduce = lambda counts, reduce_op: counts if others is None else counts + others  # noqa: E731
-        self.trainer: Any = SimpleNamespace(global_step=0, is_global_zero=True, strategy=SimpleNamespace(reduce=reduce))
+        self.trainer: Any = SimpleNamespace(
+            global_step=0,
+            is_global_zero=True,
+            is_last_batch=False,
+            accumulate_grad_batches=1,
+            strategy=SimpleNamespace(reduce=reduce),
+        )
         lma = SimpleNamespace(VQ=self.quantizer)
         self.module: Any = SimpleNamespace(net=SimpleNamespace(lma=lma), log_dict=self.logged.update)
 
     def step(self, counts: list[float] | None) -> None:
         """A training step that chose actions so many times each; None where LMA was not run."""
-        if counts is not None:
-            self.quantizer.add_counts(torch.tensor(counts))
-        self.trainer.global_step += 1
-        self.callback.on_train_batch_end(self.trainer, self.module, None, None, 0)
+        for batch in range(self.trainer.accumulate_grad_batches):
+            if counts is not None:
+                self.quantizer.add_counts(torch.tensor(counts))
+            self.trainer.global_step += batch == self.trainer.accumulate_grad_batches - 1
+            self.callback.on_train_batch_end(self.trainer, self.module, None, None, batch)
 
 
 def test_a_window_is_logged_when_it_is_full_and_until_the_next_is():
@@ -46,6 +53,14 @@ def test_a_window_is_logged_when_it_is_full_and_until_the_next_is():
     run.step([0, 0, 8])
     assert run.logged["codebook/perplexity"] == pytest.approx(1)
     assert run.logged["codebook/dead"] == 2
+
+
+def test_a_window_counts_steps_and_not_the_batches_of_one():
+    run = Run(CodebookHealth(window=2))
+    run.trainer.accumulate_grad_batches = 2
+    for counts in ([4, 0, 0], [0, 4, 0], [0, 0, 4]):
+        run.step(counts)
+    assert run.logged["codebook/perplexity"] == pytest.approx(2)
 
 
 def test_nothing_is_logged_while_no_action_is_inferred():

@@ -71,6 +71,7 @@ def test_a_test_ends_with_a_table_and_a_file(root: str, tmp_path: Path, capsys: 
         protocol = results[name].protocol
         assert (protocol.clips, protocol.frames) == (len(clips.evaluation_dataset("test")), 5)
         assert (protocol.height, protocol.width) == (48, 64)
+        assert (protocol.given_frames, bool(protocol.generated_by)) == ((1, True) if name == "psnr" else (0, False))
     assert "miou" in capsys.readouterr().out
 
 

@@ -48,7 +48,7 @@ class GLASSModule(LightningModule):
         channels_last: lay pictures out with channels last.
         compile: compile the networks, the recurrence excepted.
 
-    Raises: UserError, VGG-19 is asked for and its weights are not there.
+    Raises: UserError, θ is no share, or VGG-19 is asked for and its weights are not there.
     """
 
     needs_unused_parameters = True
@@ -75,6 +75,8 @@ class GLASSModule(LightningModule):
         compile: bool = False,
     ) -> None:
         super().__init__()
+        if not 0 < theta < 1:
+            raise UserError(f"model.theta is {theta}, expected the share of a frame that the foreground covers: 0.06")
         gma, lma = as_dataclass(gma, GMASizes), as_dataclass(lma, LMASizes)
         self.save_hyperparameters(
             {"gma": asdict(gma), "lma": asdict(lma), "theta": theta, "shifts_from_inpainted": shifts_from_inpainted}
@@ -194,6 +196,11 @@ class GLASSModule(LightningModule):
             )
         if t < 2:
             raise UserError(f"the data gives clips of {t} frame, but motion takes two; set data.init_args.clip_length")
+        if min(h, w) < 2 ** (self.recf_levels - 1):
+            raise UserError(
+                f"the data gives frames of {h}x{w}, which cannot be halved {self.recf_levels - 1} times; set the "
+                "schedule of recf_levels lower, or data.init_args.size higher"
+            )
         return batch.video * 2 - 1
 
     def configure_optimizers(self) -> dict[str, Any]:

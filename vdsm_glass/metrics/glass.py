@@ -37,7 +37,8 @@ class GLASSScores(nn.Module):
 
     Args:
         actions: K, the number of local actions.
-        walks: how far each layer's walk reaches, (x, y) in pixels of the frame; without it nothing is in paper units.
+        walks: how far each layer's walk reaches, (x, y) in pixels of the frame; without it, or where one is 0, nothing
+            is in paper units.
     """
 
     def __init__(self, *, actions: int, walks: Mapping[str, tuple[float, float]] | None = None) -> None:
@@ -72,7 +73,7 @@ class GLASSScores(nn.Module):
         """Args: layer, one of `LAYERS`; predicted, target: (b, t-1, 2) in pixels."""
         self.shifts[f"{layer}_{ERROR}"].update(predicted, target)
         self.angles[f"{layer}_{ANGLE}"].update(predicted, target)
-        if layer in self.walks:
+        if all(self.walks.get(layer, [0])):
             mixed = in_walk_units(target, self.walks[layer])
             self.shifts[f"{layer}_{PAPER_UNITS}"].update(predicted, mixed)
             self.shifts[f"{layer}_{PAPER_UNITS}_perfect"].update(target, mixed)

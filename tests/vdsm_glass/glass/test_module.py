@@ -85,6 +85,29 @@ def test_the_papers_schedules_at_their_knots():
         GLASSSchedules(T_f=Schedule(knots=[[0, 5], [10, 1]]))
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "least"), [("T", [3, 1], 2), ("T_f", [0, 2], 1), ("recf_levels", [2, 0], 1)]
+)
+def test_a_schedule_that_falls_too_low_is_refused_before_training(name: str, values: list[int], least: int):
+    whole = Schedule(knots=[[0, 2]], rounding="nearest")
+    low = Schedule(knots=[[5, values[0]], [10, values[1]]], shape="linear", rounding="nearest")
+    with pytest.raises(UserError, match=f"schedule of {name} falls to {least - 1}, expected {least}"):
+        GLASSSchedules(**{"T_f": whole} | {name: low})
+
+
+@pytest.mark.parametrize("theta", [0.0, 1.0, 6.0])
+def test_a_theta_that_is_no_share_is_refused(theta: float):
+    with pytest.raises(UserError, match=r"model\.theta is .* share of a frame"):
+        module(theta=theta)
+
+
+def test_more_levels_than_a_frame_can_be_halved_are_refused(batch: VideoBatch):
+    made = module()
+    made.schedule(recf_levels=8)
+    with pytest.raises(UserError, match="cannot be halved 7 times; set the schedule of recf_levels lower"):
+        made.training_step(batch)
+
+
 def test_the_learning_rate_drops_once():
     made = module(learning_rate_drop=(3, 0.3))
     found = made.configure_optimizers()

@@ -112,6 +112,15 @@ def test_published_arithmetic_of_the_walks_on_these_frames(data, batches):
     assert results["background_shift_error_paper_units_max"] == pytest.approx(1 - 2 / 25)
 
 
+def test_a_layer_that_cannot_walk_has_no_error_in_parts_of_its_walk(data, batches):
+    inference, animation = knowing(batches[0])
+    found = GLASSScores(actions=9, walks={"foreground": (64.0, 32.0), "background": (0.0, 0.0)})
+    found.update(Net(), batches[0], inference=inference, animation=animation)
+    names = {name for name in values(found) if "paper_units" in name}
+    assert names
+    assert all(name.startswith("foreground") for name in names)
+
+
 def test_going_the_other_way_is_twice_the_shift_and_always_wrong(data, batches):
     results = values(scores(data, batches, wrong=True))
     assert results["foreground_shift_error_max"] == pytest.approx(7)
