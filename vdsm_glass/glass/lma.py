@@ -29,12 +29,14 @@ class Actions:
     Args:
         index: (b, t-1) int64, which action.
         a: (b, t-1, code_size), its prototype; gradients pass straight through to the action network.
+        u: (b, t-1, code_size), U(d_t), what the prototype is the nearest to.
         commitment, codebook: the two terms of Eq. (6) without λ_VQ, scalars; 0 with the Gumbel quantizer.
         phi: φ_1..φ_T (b, t, features, h / 8, w / 8) of the real foregrounds.
     """
 
     index: Tensor
     a: Tensor
+    u: Tensor
     commitment: Tensor
     codebook: Tensor
     phi: Tensor
@@ -95,12 +97,12 @@ class LMA(nn.Module):
         phi = rearrange(seen.phi, "(b t) c h w -> b t c h w", b=b)
         attended = rearrange(seen.attended, "(b t) c h w -> b t c h w", b=b)
         following, shifted = attended[:, 1 : steps + 1], attended[:, steps + 1 :]
-        quantized = self.VQ(
-            self.A(rearrange(shifted, "b t c h w -> (b t) c h w"), rearrange(following, "b t c h w -> (b t) c h w"))
-        )
+        u = self.A(rearrange(shifted, "b t c h w -> (b t) c h w"), rearrange(following, "b t c h w -> (b t) c h w"))
+        quantized = self.VQ(u)
         return Actions(
             index=rearrange(quantized.index, "(b t) -> b t", b=b),
             a=rearrange(quantized.code, "(b t) k -> b t k", b=b),
+            u=rearrange(u, "(b t) k -> b t k", b=b),
             commitment=quantized.commitment,
             codebook=quantized.codebook,
             phi=phi[:, : steps + 1],

@@ -23,6 +23,7 @@ Perceptual = Callable[[Tensor, Tensor], Tensor]
 """(drawn, target), each (n, 3, h, w) in [-1, 1] -> a scalar."""
 
 MOTION_FLOOR = 1e-3
+STILL = 1e-5
 FRAMES = "b t c h w -> (b t) c h w"
 
 
@@ -125,7 +126,7 @@ def lma_terms(
     weights: Mapping[str, float],
     perceptual: Perceptual | None,
 ) -> dict[str, Tensor]:
-    """Eqs. (6)-(11), those whose weight is not 0. None of them reaches GMA.
+    """Eqs. (6)-(11) and `decorrelate`, those whose weight is not 0. None of them reaches GMA.
 
     Args: as `gma_terms`; rollout is LMA's drawing of frames 2..T.
     """
@@ -141,12 +142,31 @@ def lma_terms(
         ),
         "msk": lambda: (rollout.mask.float() - m[:, 1:]).abs().mean(),
         "cyc": lambda: (rollout.phi.detach().float() - rollout.phi_hat.float()).abs().mean(),
+        "decorrelate": lambda: decorrelation_loss(actions.u),
     }
     if perceptual is not None:
         terms["lma_vgg"] = lambda: torch.stack(
             [perceptual(rearrange(drawn, FRAMES), rearrange(wanted, FRAMES)) for drawn, wanted in scales]
         ).mean()
     return {name: term() for name, term in terms.items() if weights[name]}
+
+
+def decorrelation_loss(u: Tensor) -> Tensor:
+    """The mean of corr(u_i, u_j)² over i ≠ j, in [0, 1]: actions differ in more than one way.
+
+    Not in the paper. Eq. (6) draws U(d_t) towards few prototypes, and the cheapest way to obey is to send all along one
+    line: without a perceptual loss all of ours came to lie on one, and six actions were six stretches of one scalar.
+    [Decorrelated features as in Bardes et al. 2022, VICReg]
+
+    Args: u: (b, t-1, code_size), U(d_t).
+    """
+    seen = rearrange(u.float(), "b t k -> (b t) k")
+    centred = seen - seen.mean(dim=0)
+    # Two values that differ by nothing but rounding are no correlation.
+    unit = centred / centred.square().mean(dim=0).add(STILL).sqrt()
+    correlation = reduce(unit[:, :, None] * unit[:, None, :], "n i j -> i j", "mean")
+    size = len(correlation)
+    return (correlation.square().sum() - correlation.diagonal().square().sum()) / (size * (size - 1))
 
 
 def motion_weight(f: Tensor, f_hat: Tensor) -> Tensor:

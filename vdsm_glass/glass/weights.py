@@ -22,6 +22,7 @@ class Weights:
         recu, recs, msk, cyc, lma_vgg: of LMA, Eqs. (7)-(11).
         vq_extra: on the whole of Eq. (6); the authors' implementation has 0.1, the paper nothing.
         steady: of GMA; ours, not the paper's, see `losses.steadiness_loss`.
+        decorrelate: of LMA; ours, not the paper's, see `losses.decorrelation_loss`.
     """
 
     bin: float = 0.5
@@ -38,6 +39,7 @@ class Weights:
     lma_vgg: float = 1.0
     vq_extra: float = 1.0
     steady: float = 0.0
+    decorrelate: float = 0.0
 
     @property
     def of_terms(self) -> dict[str, float]:
@@ -50,6 +52,7 @@ class Weights:
             "vgg": self.recb * self.vgg,
             "recj": self.recj,
             "steady": self.steady,
+            "decorrelate": self.decorrelate,
             "commitment": self.vq_extra,
             "codebook": self.vq_extra * self.vq,
             "recu": self.recu,

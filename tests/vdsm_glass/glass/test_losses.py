@@ -53,6 +53,7 @@ def rollout(draw) -> Rollout:
     actions = Actions(
         index=torch.zeros(B, T - 1, dtype=torch.int64),
         a=draw(B, T - 1, 4),
+        u=draw(B, T - 1, 4).float(),
         commitment=torch.tensor(0.3),
         codebook=torch.tensor(0.7),
         phi=draw(B, T, 5, 1, 1),
@@ -160,3 +161,29 @@ def test_the_perceptual_part_stands_within_equation_4_and_the_codebook_term_carr
     terms = {name: torch.tensor(1.0) for name in ("recb", "vgg", "commitment", "codebook")}
     assert float(Weights().total(terms)) == pytest.approx(2 + 2 * 0.01 + 1 + 0.25)
     assert float(Weights(vq_extra=0.1).total(terms)) == pytest.approx(2 + 2 * 0.01 + 0.1 * 1.25)
+
+
+def test_decorrelation_is_the_mean_squared_correlation_of_two_of_us_dimensions(layers, motion, rollout):
+    weights = Weights(vq_extra=0, recu=0, recs=0, msk=0, cyc=0, decorrelate=1).of_terms
+    terms = losses.lma_terms(layers, motion, rollout, weights=weights, perceptual=None)
+    correlation = np.corrcoef(rollout.actions.u.flatten(0, 1).numpy(), rowvar=False)
+    off_diagonal = correlation[~np.eye(len(correlation), dtype=bool)]
+    assert {name: float(term) for name, term in terms.items()} == pytest.approx(
+        {"decorrelate": np.mean(off_diagonal**2)}, rel=1e-3
+    )
+
+
+def test_actions_on_a_line_are_correlated_and_a_cross_of_them_is_not():
+    line = torch.linspace(-1, 1, 6)[:, None] * torch.tensor([1.0, -2.0, 3.0])
+    cross = torch.cat([torch.eye(3), -torch.eye(3)])
+    assert float(losses.decorrelation_loss(line[None])) == pytest.approx(1, abs=1e-3)
+    assert float(losses.decorrelation_loss(cross[None])) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("pairs", [1, 5])
+def test_actions_that_are_all_the_same_have_no_correlation_and_finite_gradients(pairs: int):
+    u = torch.ones(1, pairs, 4, requires_grad=True)
+    loss = losses.decorrelation_loss(u)
+    loss.backward()
+    assert loss == 0
+    assert u.grad.isfinite().all()  # pyright: ignore[reportOptionalMemberAccess]
