@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks import common
 from tests.reference.vdsm import frame_terms, sequence_terms
 from vdsm_glass.allocator import keep_freed_memory
-from vdsm_glass.vdsm.elbo import Weights, evaluate
+from vdsm_glass.vdsm.elbo import ElboWeights, evaluate
 from vdsm_glass.vdsm.frames import FrameVDSM
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
@@ -78,7 +78,7 @@ class Case:
     def step(self, terms: Callable[[], dict[str, Tensor]], *, autocast: bool = False) -> Callable[[], None]:
         def run() -> None:
             with torch.autocast(device_type=self.video.device.type, dtype=torch.bfloat16, enabled=autocast):
-                loss = Weights().total(terms())
+                loss = ElboWeights().total(terms())
             self.optimiser.zero_grad()
             loss.backward()
             self.optimiser.step()

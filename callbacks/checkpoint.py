@@ -14,8 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from callbacks.checkpoint_io import remove_leftovers
 from callbacks.graceful_stop import any_process, step_ended, stop_agreed
 from callbacks.rng_state import KEY as RNG
-from data_modules.errors import UserError
-from data_modules.suggest import did_you_mean
+from data_modules.common.errors import UserError, did_you_mean
 
 SECONDS_PER_MINUTE = 60.0
 OF_TRAINING = ("callbacks", "optimizer_states", "lr_schedulers", "current_model_state", "averaging_state", RNG)

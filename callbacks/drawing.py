@@ -13,8 +13,8 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from data_modules.base import VideoDataModule
-from data_modules.clips import ClipDataset
-from data_modules.store import Split
+from data_modules.loading.clips import ClipDataset
+from data_modules.store.reader import Split
 from vdsm_glass.pictures import enlarge
 
 SMALLEST_CELL = 64

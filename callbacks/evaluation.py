@@ -17,8 +17,8 @@ from callbacks.drawing import scaled, spread, upload
 from callbacks.progress import progress
 from callbacks.results import Scoring, protocol
 from data_modules.base import VideoDataModule
-from data_modules.clips import ClipDataset
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
+from data_modules.loading.clips import ClipDataset
 from vdsm_glass.metrics.protocol import NotComputed, Result
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from callbacks.drawing import Drawing, cast, scaled
 from data_modules.batch import VideoBatch
-from data_modules.clips import ClipDataset
+from data_modules.loading.clips import ClipDataset
 from vdsm_glass.generate.action_matrices import global_actions, local_actions, overlay
 from vdsm_glass.generate.reconstruct import reconstruct
 from vdsm_glass.generate.transfer import transfer

@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.glass.module import GLASSModule
 from vdsm_glass.schedules import Schedule
 

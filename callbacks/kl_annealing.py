@@ -7,7 +7,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.schedules import Schedule, share_of_epochs
 from vdsm_glass.vdsm.module import VDSMModule
 

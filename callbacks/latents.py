@@ -8,7 +8,7 @@ import numpy as np
 from lightning.pytorch import Callback, Trainer
 
 from data_modules.batch import VideoBatch
-from data_modules.files import replacing
+from data_modules.common.files import replacing
 from vdsm_glass.vdsm.latents import Latents
 from vdsm_glass.vdsm.module import VDSMModule
 

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 
 SHOWN = 3
 

@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor
 
 from callbacks.drawing import Drawing, cast, scaled
-from data_modules.clips import ClipDataset
+from data_modules.loading.clips import ClipDataset
 from vdsm_glass.generate.reconstruct import reconstruct
 from vdsm_glass.generate.sample import sample
 from vdsm_glass.generate.swap import swap_grid

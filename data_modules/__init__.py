@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from data_modules.bair import BAIR
     from data_modules.base import VideoDataModule
     from data_modules.batch import VideoBatch
-    from data_modules.clips import Clip
-    from data_modules.errors import DataError, UserError
+    from data_modules.common.errors import DataError, UserError
     from data_modules.folder import VideoFolder
+    from data_modules.loading.clips import Clip
     from data_modules.moving_mnist import MovingMNIST
     from data_modules.mug import MUG
     from data_modules.pendulum import Pendulum
@@ -51,9 +51,9 @@ DATASETS: dict[str, str] = {
 _HOMES = {path.rpartition(".")[2]: path.rpartition(".")[0] for path in DATASETS.values()} | {
     "VideoDataModule": "data_modules.base",
     "VideoBatch": "data_modules.batch",
-    "Clip": "data_modules.clips",
-    "DataError": "data_modules.errors",
-    "UserError": "data_modules.errors",
+    "Clip": "data_modules.loading.clips",
+    "DataError": "data_modules.common.errors",
+    "UserError": "data_modules.common.errors",
 }
 
 

@@ -13,12 +13,12 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from data_modules.batch import VideoBatch
-from data_modules.build import locate, open_or_build
-from data_modules.clip_source import ClipSource
-from data_modules.clips import ClipDataset
-from data_modules.errors import DataError, UserError
-from data_modules.sampler import ClipLoader, ClipSampler, EvaluationSampler
-from data_modules.store import Split, Store
+from data_modules.common.errors import DataError, UserError
+from data_modules.loading.clips import ClipDataset
+from data_modules.loading.sampler import ClipLoader, ClipSampler, EvaluationSampler
+from data_modules.store.build import locate, open_or_build
+from data_modules.store.reader import Split, Store
+from data_modules.store.source import ClipSource
 
 __all__ = ["Split", "VideoDataModule"]
 

@@ -6,13 +6,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
-from data_modules import splits, tiny_video
-from data_modules.errors import DataError, MissingSourceError, UserError
-from data_modules.recorded import RecordedVideos, SplitVideos
+from data_modules.common.errors import DataError, MissingSourceError, UserError
+from data_modules.drawings import tiny_video
+from data_modules.drawings.tiny import write_once
+from data_modules.shared import splits
+from data_modules.shared.recordings import RecordedVideos, SplitVideos
 from data_modules.sources.collection import Video, find_videos
 from data_modules.sources.frames import Shape
-from data_modules.store import Split
-from data_modules.tiny import write_once
+from data_modules.store.reader import Split
 
 
 class VideoFolder(RecordedVideos):

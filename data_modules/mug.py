@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from data_modules import tiny
 from data_modules.base import Split, VideoDataModule
-from data_modules.clips import Clip
-from data_modules.errors import DataError, MissingSourceError, UserError
-from data_modules.labels import Labels
+from data_modules.common.errors import DataError, MissingSourceError, UserError
+from data_modules.drawings import tiny
+from data_modules.loading.clips import Clip
 from data_modules.sources.mug import EMOTIONS, Recordings, find_recordings
+from data_modules.store.labels import Labels
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from scipy.integrate import solve_ivp
 from scipy.special import ellipk
 
 from data_modules.base import Split, VideoDataModule
-from data_modules.clips import Clip
-from data_modules.errors import UserError
-from data_modules.labels import Labels
-from data_modules.store import SPLITS
+from data_modules.common.errors import UserError
+from data_modules.loading.clips import Clip
+from data_modules.store.labels import Labels
+from data_modules.store.reader import SPLITS
 
 COLOURS = {
     "red": (225, 45, 45),

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_modules.base import Split
-from data_modules.characters import ACTIONS, CharacterModule, character_name
-from data_modules.clips import Clip
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
+from data_modules.loading.clips import Clip
+from data_modules.shared.characters import ACTIONS, CharacterModule, character_name
 from data_modules.sources.frames import resize
 from data_modules.sources.lpc import FRAMES, over
 

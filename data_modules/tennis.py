@@ -12,13 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from data_modules import splits, tiny_video
 from data_modules.base import Split
-from data_modules.errors import DataError, MissingSourceError, UserError
-from data_modules.recorded import RecordedVideos, Recordings, split_folders
+from data_modules.common.errors import DataError, MissingSourceError, UserError
+from data_modules.drawings import tiny_video
+from data_modules.drawings.tiny import write_once
+from data_modules.shared import splits
+from data_modules.shared.recordings import RecordedVideos, Recordings, split_folders
 from data_modules.sources.matches import Sequence, find_film, read_annotations, read_sequences, read_splits
-from data_modules.store import SPLITS
-from data_modules.tiny import write_once
+from data_modules.store.reader import SPLITS
 
 EVERY = 5
 EVALUATION_FRAMES = 16

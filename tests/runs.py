@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from data_modules.sampler import ClipLoader, ClipSampler
+from data_modules.loading.sampler import ClipLoader, ClipSampler
 from vdsm_glass.cli import main
 
 # "SIGKILL@13": what `Interrupt` sends its own process in the middle of that step; "NAN@13": how `Noisy` spoils it.

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 
-from vdsm_glass.exported import read
-from vdsm_glass.generate.animate import ActionSequence
+from vdsm_glass.export import read
+from vdsm_glass.generate.glass import GLASSModel
+from vdsm_glass.generate.vdsm import VDSMFramesModel, VDSMModel
+from vdsm_glass.generate.vocabulary import Model
+from vdsm_glass.glass.animation import ActionSequence
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.media import save
-from vdsm_glass.models.base import Model
-from vdsm_glass.models.glass import GLASSModel
-from vdsm_glass.models.vdsm import VDSMFramesModel, VDSMModel
 from vdsm_glass.vdsm.frames import FrameVDSM
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 
 T = TypeVar("T")
 

@@ -15,8 +15,8 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
-from data_modules.errors import DataError, UserError
-from data_modules.files import replacing
+from data_modules.common.errors import DataError, UserError
+from data_modules.common.files import replacing
 from data_modules.sources import frames, video
 from vdsm_glass.pictures import enlarge, grid, strip, to_uint8, write_gif, write_mp4, write_png
 

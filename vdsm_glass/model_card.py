@@ -7,10 +7,10 @@ from pathlib import Path
 
 import yaml
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
+from vdsm_glass.architecture import Network, count
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.metrics.book import RESULTS, Book
-from vdsm_glass.networks import Network, count
 from vdsm_glass.runs import CONFIG, versions
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 

@@ -12,7 +12,7 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
-from data_modules.files import replacing
+from data_modules.common.files import replacing
 
 GAP = 2
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"

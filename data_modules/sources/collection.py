@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 from data_modules.sources import frames, video
 from data_modules.sources.frames import Shape, fit, frame_paths, natural_key, read_clip
 from data_modules.sources.video import open_film

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageOps
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 
 Shape = Literal["crop", "stretch", "pad"]
 """How a picture of another shape is made to fit: its middle, all of it distorted, or all of it between black bars."""

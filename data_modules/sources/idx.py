@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 
 UNSIGNED_BYTES = 8
 MAX_BYTES = 1 << 30

@@ -18,7 +18,7 @@ import numpy as np
 from einops import rearrange
 from PIL import Image
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 from data_modules.sources.frames import natural_key, read_picture
 
 CELL = 64

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_modules.errors import DataError, MissingSourceError
+from data_modules.common.errors import DataError, MissingSourceError
 from data_modules.sources.frames import fit
 from data_modules.sources.video import open_film
 

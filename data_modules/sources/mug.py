@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 from data_modules.sources.frames import frame_paths, read_clip, resize, subfolders
 from data_modules.sources.npz import npz_headers, read_array
 

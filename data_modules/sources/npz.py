@@ -16,7 +16,7 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 from data_modules.sources.plain_pickle import RefusedError, checked_dtype, checked_shape, load_plain
 
 MAX_BYTES = 8 << 30

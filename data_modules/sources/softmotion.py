@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from einops import rearrange
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 from data_modules.sources.frames import natural_key
 from data_modules.sources.tfrecord import Feature, Record, records_in
 

@@ -14,7 +14,7 @@ from typing import IO
 
 import numpy as np
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 from data_modules.sources.crc32c import masked_crc32c
 
 MAX_RECORD = 1 << 24

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 from data_modules.sources.containers import container_of
 
 if TYPE_CHECKING:

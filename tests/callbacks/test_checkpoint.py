@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from callbacks import RunCheckpoint
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The '.*' does not have many workers"),

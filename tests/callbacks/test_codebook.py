@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from callbacks.codebook import CodebookHealth
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from tests.vdsm_glass.glass.small import small_sizes
 from vdsm_glass.glass.quantizer import VectorQuantizer
 

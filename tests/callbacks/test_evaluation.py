@@ -13,8 +13,8 @@ from torch import Tensor
 
 from callbacks import Evaluation, GLASSEvaluation
 from data_modules import Pendulum, WSprites
-from data_modules.clips import ClipDataset
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
+from data_modules.loading.clips import ClipDataset
 from tests.callbacks.test_glass_evaluation import model as small_glass_module
 from tests.runs import run_alone
 from tests.vdsm_glass.glass.small import small_glass

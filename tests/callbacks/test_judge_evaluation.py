@@ -11,7 +11,7 @@ from PIL import Image
 
 from callbacks import Disentanglement, JudgeEvaluation
 from data_modules import Pendulum
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.judge.file import Judge, save_judge
 from vdsm_glass.judge.labels import judgeable
 from vdsm_glass.judge.network import JudgeNetwork, JudgeSizes

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from callbacks import NonFiniteError, NonFiniteGuard, RunCheckpoint
 from data_modules import VideoBatch
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 
 STEPS = 8
 

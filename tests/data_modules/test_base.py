@@ -13,7 +13,7 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 import data_modules
 from data_modules.base import VideoDataModule
 from data_modules.batch import VideoBatch
-from data_modules.errors import DataError, UserError
+from data_modules.common.errors import DataError, UserError
 from tests.data_modules.toy import Toy
 
 

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from data_modules import prepare, show
 from data_modules.batch import VideoBatch
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
+from data_modules.tools import prepare, show
 from tests.data_modules.toy import Toy
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_modules.errors import DataError, UserError
+from data_modules.common.errors import DataError, UserError
+from data_modules.drawings.tiny_video import write_film, write_pictures
 from data_modules.folder import VideoFolder
-from data_modules.store import SPLITS
-from data_modules.tiny_video import write_film, write_pictures
+from data_modules.store.reader import SPLITS
 
 
 def shades(value: int, frames: int) -> np.ndarray:

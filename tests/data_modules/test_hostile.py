@@ -21,8 +21,9 @@ from PIL import Image
 
 from data_modules.bair import BAIR
 from data_modules.base import VideoDataModule
-from data_modules.build import open_or_build
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
+from data_modules.drawings.tiny import idx_bytes
+from data_modules.drawings.tiny_video import example_bytes, record_bytes, write_film
 from data_modules.folder import VideoFolder
 from data_modules.moving_mnist import MovingMNIST
 from data_modules.mug import MUG
@@ -35,10 +36,9 @@ from data_modules.sources.npz import read_npz
 from data_modules.sources.tfrecord import records_in
 from data_modules.sources.video import open_film
 from data_modules.sprites import Sprites
-from data_modules.store import Split
+from data_modules.store.build import open_or_build
+from data_modules.store.reader import Split
 from data_modules.tennis import Tennis
-from data_modules.tiny import idx_bytes
-from data_modules.tiny_video import example_bytes, record_bytes, write_film
 from data_modules.w_sprites import WSprites
 from tests.data_modules.sources import expect_only
 

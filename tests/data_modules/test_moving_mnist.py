@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency
 
-from data_modules.errors import DataError, UserError
+from data_modules.common.errors import DataError, UserError
+from data_modules.drawings.tiny import write_mnist
 from data_modules.moving_mnist import ROOM, Digits, MovingMNIST, bounced
-from data_modules.store import SPLITS
-from data_modules.tiny import write_mnist
+from data_modules.store.reader import SPLITS
 
 
 def clips_of(module: MovingMNIST, pool: Digits, number: int) -> list:

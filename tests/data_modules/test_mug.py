@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_modules.common.errors import DataError, UserError
 from data_modules.drawings.faces import draw_sequence
-from data_modules.errors import DataError, UserError
+from data_modules.drawings.tiny import write_mug_npz, write_mug_tree
 from data_modules.mug import MUG
 from data_modules.sources.mug import EMOTIONS, MugArchive, MugTree
-from data_modules.store import SPLITS
-from data_modules.tiny import write_mug_npz, write_mug_tree
+from data_modules.store.reader import SPLITS
 
 
 def write_sequences(folder: Path, actions: list[int], *, labels: np.ndarray | None = None, dtype: str = "u1") -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from data_modules.pendulum import BACKGROUND, COLOURS, LENGTH, PIVOT_Y, Pendulum, draw, simulate
 
 

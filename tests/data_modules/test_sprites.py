@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_modules.build import locate
-from data_modules.errors import DataError, UserError
+from data_modules.common.errors import DataError, UserError
+from data_modules.drawings.tiny import write_lpc_sheets
 from data_modules.sources.lpc import ATTRIBUTES
 from data_modules.sprites import Sprites
-from data_modules.store import SPLITS
-from data_modules.tiny import write_lpc_sheets
+from data_modules.store.build import locate
+from data_modules.store.reader import SPLITS
 
 
 @pytest.fixture(scope="module")

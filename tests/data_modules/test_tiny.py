@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_modules.tiny import small_digits, write_once
+from data_modules.drawings.tiny import small_digits, write_once
 
 
 def test_a_source_is_written_once(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_modules.tiny_video import write_videos
+from data_modules.drawings.tiny_video import write_videos
 from tests.docs.test_pages import PAGES, ROOT, blocks
 from vdsm_glass.cli import main
 

@@ -8,7 +8,7 @@ import yaml
 import data_modules
 from data_modules import DATASETS
 from data_modules.base import VideoDataModule
-from data_modules.tiny_video import write_match
+from data_modules.drawings.tiny_video import write_match
 from vdsm_glass.cli import main
 
 PARTS = sorted((Path(__file__).resolve().parents[2] / "experiments" / "parts" / "data").glob("*.yaml"))

@@ -15,7 +15,7 @@ import torch
 import yaml
 from jsonargparse import Namespace
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.cli import main
 from vdsm_glass.sweeps.check import CommandLines, check
 from vdsm_glass.sweeps.definition import Sweep, Trial, read

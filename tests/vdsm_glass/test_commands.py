@@ -6,7 +6,7 @@ from importlib import import_module
 
 import pytest
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 from vdsm_glass import cli
 
 

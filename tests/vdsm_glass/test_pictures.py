@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data_modules.files import replacing
+from data_modules.common.files import replacing
 from vdsm_glass import pictures
 
 

@@ -9,8 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from data_modules import DATASETS
 from data_modules.base import VideoDataModule
-from data_modules.errors import UserError
-from data_modules.suggest import did_you_mean
+from data_modules.common.errors import UserError, did_you_mean
 
 
 def dataset_class(name: str) -> type[VideoDataModule]:

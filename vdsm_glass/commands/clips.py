@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from data_modules.clips import ClipDataset
-from data_modules.errors import UserError
-from vdsm_glass.models.base import Model
+from data_modules.common.errors import UserError
+from data_modules.loading.clips import ClipDataset
+from vdsm_glass.generate.vocabulary import Model
 
 if TYPE_CHECKING:
     from data_modules.base import VideoDataModule

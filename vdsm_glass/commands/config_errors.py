@@ -15,8 +15,7 @@ from typing import Any, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser
 
-from data_modules.errors import UserError
-from data_modules.suggest import did_you_mean
+from data_modules.common.errors import UserError, did_you_mean
 from vdsm_glass import recipes
 
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")

@@ -16,7 +16,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder to write, which is not there yet")
     options = parser.parse_args(argv)
 
-    from vdsm_glass.exported import export
+    from vdsm_glass.export import export
 
     for file in sorted(export(options.checkpoint, options.folder).iterdir()):
         print(file)

@@ -12,8 +12,7 @@ from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING
 
-from data_modules.errors import UserError
-from data_modules.suggest import did_you_mean
+from data_modules.common.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from vdsm_glass.commands.verbs import Made

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from data_modules.base import VideoDataModule
-from data_modules.errors import DataError, UserError
+from data_modules.common.errors import DataError, UserError
 
 CLIPS, ROWS, COLUMNS = 8, 6, 6
 

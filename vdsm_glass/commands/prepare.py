@@ -6,7 +6,7 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt
 from rich.console import Console
 
-from data_modules.prepare import prepare
+from data_modules.tools.prepare import prepare
 from vdsm_glass.commands.arguments import parse
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from data_modules.columns import SPLITS
-from data_modules.compared import open_side
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
+from data_modules.store.columns import SPLITS
+from data_modules.tools.video_sets import open_side
 from vdsm_glass.metrics.book import MARKDOWN, RESULTS, Book
 from vdsm_glass.metrics.registry import METRICS
 from vdsm_glass.metrics.suite import DEFAULT, check_names

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from data_modules.show import show
-from data_modules.store import SPLITS
+from data_modules.store.reader import SPLITS
+from data_modules.tools.show import show
 from vdsm_glass.commands.arguments import parse
 
 

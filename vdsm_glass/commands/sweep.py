@@ -6,7 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.sweeps.definition import Sweep, Trial, interpreter_line, read
 from vdsm_glass.sweeps.state import State, locked
 

@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from data_modules.errors import UserError
-from data_modules.files import replacing
+from data_modules.common.errors import UserError
+from data_modules.common.files import replacing
 from vdsm_glass.sweeps.definition import interpreter_line
 from vdsm_glass.sweeps.runner import POLL_SECONDS, stop_signals
 from vdsm_glass.tables.measured import find

@@ -30,7 +30,7 @@ from callbacks import (
     RunFolder,
     RunWandbLogger,
 )
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass import recipes, runs
 from vdsm_glass.allocator import keep_freed_memory
 from vdsm_glass.checkpoints import steps_in

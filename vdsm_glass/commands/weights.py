@@ -9,10 +9,9 @@ from pathlib import Path
 from filelock import FileLock
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from data_modules.download import BrokenOffError, WrongContentError, download
-from data_modules.errors import DownloadError, UserError
-from data_modules.suggest import did_you_mean
-from vdsm_glass.pretrained import CACHE, WEIGHTS, Weights, cache_folder, places, sha256
+from data_modules.common.download import BrokenOffError, WrongContentError, download
+from data_modules.common.errors import DownloadError, UserError, did_you_mean
+from vdsm_glass.published_weights import CACHE, WEIGHTS, PublishedWeights, cache_folder, places, sha256
 
 MEGABYTE = 1_000_000
 
@@ -72,7 +71,7 @@ def fetch(names: Sequence[str]) -> None:
         )
 
 
-def fetch_one(weights: Weights, folder: Path, on_bytes: Callable[[int], object]) -> None:
+def fetch_one(weights: PublishedWeights, folder: Path, on_bytes: Callable[[int], object]) -> None:
     """One file, whole or not there.  Raises: as `download`."""
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{weights.name}.lock"):
@@ -103,8 +102,8 @@ def check(names: Sequence[str]) -> None:
         raise UserError("\n".join(wrong))
 
 
-def present(weights: Weights) -> Path | None:
-    """The file that `pretrained.find` would take."""
+def present(weights: PublishedWeights) -> Path | None:
+    """The file that `published_weights.find` would take."""
     return next((path for path in places(weights.name) if path.is_file()), None)
 
 

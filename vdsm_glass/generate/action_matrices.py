@@ -6,7 +6,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from vdsm_glass.generate.animate import ActionSequence, Animation, animate
+from vdsm_glass.glass.animation import ActionSequence, Animation, animate
 from vdsm_glass.glass.net import GLASS
 
 SHIFTS = {"right": (1, 0), "left": (-1, 0), "down": (0, 1), "up": (0, -1), "stay": (0, 0)}

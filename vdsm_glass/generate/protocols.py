@@ -10,13 +10,12 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from data_modules.errors import UserError
-from data_modules.suggest import did_you_mean
-from vdsm_glass.generate.animate import ActionSequence, animate, infer
+from data_modules.common.errors import UserError, did_you_mean
 from vdsm_glass.generate.reconstruct import reconstruct
 from vdsm_glass.generate.sample import sample
 from vdsm_glass.generate.swap import swap
 from vdsm_glass.generate.transfer import rollout
+from vdsm_glass.glass.animation import ActionSequence, animate, infer
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.layers.shift import shift
 from vdsm_glass.vdsm.frames import FrameVDSM

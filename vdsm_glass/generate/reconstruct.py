@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vdsm_glass.generate.animate import animate, infer
+from vdsm_glass.glass.animation import animate, infer
 from vdsm_glass.glass.net import GLASS
 
 if TYPE_CHECKING:

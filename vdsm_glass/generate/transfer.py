@@ -8,8 +8,8 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from vdsm_glass.generate.animate import animate, infer
 from vdsm_glass.generate.swap import swap_grid
+from vdsm_glass.glass.animation import animate, infer
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.vdsm.latents import Latents
 

@@ -13,15 +13,15 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from data_modules.batch import VideoBatch
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.checkpoints import as_dataclass
-from vdsm_glass.generate.animate import ActionSequence, animate, infer, inferred
+from vdsm_glass.glass.animation import ActionSequence, animate, infer, inferred
 from vdsm_glass.glass.gma import Layers, Motion
 from vdsm_glass.glass.lma import Actions
+from vdsm_glass.glass.loss_weights import LossWeights
 from vdsm_glass.glass.losses import gma_terms, lma_terms
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.glass.sizes import GMASizes, LMASizes
-from vdsm_glass.glass.weights import Weights
 from vdsm_glass.layers import vgg
 
 SMALLEST_PERCEPTUAL = 64
@@ -58,7 +58,7 @@ class GLASSModule(LightningModule):
         self,
         gma: GMASizes = GMASizes(),  # noqa: B008  (frozen)
         lma: LMASizes = LMASizes(),  # noqa: B008
-        weights: Weights = Weights(),  # noqa: B008
+        weights: LossWeights = LossWeights(),  # noqa: B008
         theta: float = 0.06,
         gma_steps: int = 3000,
         perceptual: vgg.Kind = "vgg19",

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from data_modules.base import VideoDataModule
-from data_modules.clips import ClipDataset
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
+from data_modules.loading.clips import ClipDataset
 
 log = logging.getLogger(__name__)
 

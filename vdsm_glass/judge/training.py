@@ -9,7 +9,7 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from data_modules.base import VideoDataModule
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.checkpoints import read_checkpoint
 from vdsm_glass.judge.file import Judge
 from vdsm_glass.judge.labels import judgeable

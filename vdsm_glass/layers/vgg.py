@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from data_modules.errors import UserError
-from vdsm_glass import pretrained
+from data_modules.common.errors import UserError
+from vdsm_glass import published_weights
 
 Kind = Literal["none", "random", "vgg19"]
 
@@ -19,7 +19,7 @@ LAYOUT = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512
 """Outputs of VGG-19's convolutions up to relu5_1; max pooling lies between the groups."""
 POSITIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
 """Their numbers in torchvision's `features`."""
-NAME, ADDRESS = pretrained.WEIGHTS["vgg19"].name, pretrained.WEIGHTS["vgg19"].address
+NAME, ADDRESS = published_weights.WEIGHTS["vgg19"].name, published_weights.WEIGHTS["vgg19"].address
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -95,7 +95,7 @@ def random_weights(*, divide_width_by: int) -> dict[str, Tensor]:
 
 
 def _read(given: Path | None) -> dict[str, Tensor]:
-    path = pretrained.find(
+    path = published_weights.find(
         NAME,
         given=given,
         wanted_by="perceptual: vgg19",

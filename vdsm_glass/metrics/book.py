@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_modules.errors import UserError
-from data_modules.files import replacing, write_json
+from data_modules.common.errors import UserError
+from data_modules.common.files import replacing, write_json
 from vdsm_glass.metrics.protocol import NotComputed, Result
 
 if TYPE_CHECKING:

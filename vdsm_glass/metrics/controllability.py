@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 
 
 class DeltaMSE(Metric):

@@ -11,8 +11,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from data_modules.errors import UserError
-from vdsm_glass import pretrained
+from data_modules.common.errors import UserError
+from vdsm_glass import published_weights
 
 Detections = Mapping[str, Tensor]
 """What was found in a frame: boxes (n, 4) as x1, y1, x2, y2 in pixels, labels (n,), scores (n,)."""
@@ -154,10 +154,10 @@ def person_detector(weights: Path | None = None) -> tuple[nn.Module, str]:
     """
     from torchvision.models.detection import fasterrcnn_resnet50_fpn
 
-    path = pretrained.find_for_metric("fasterrcnn", given=weights, metric="add_mdr")
+    path = published_weights.find_for_metric("fasterrcnn", given=weights, metric="add_mdr")
     network = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None)
     try:
-        network.load_state_dict(pretrained.read_state(path, of="Faster R-CNN"))
+        network.load_state_dict(published_weights.read_state(path, of="Faster R-CNN"))
     except RuntimeError as error:
         raise UserError(f"{path} does not fit Faster R-CNN R50-FPN; download it again: {error}") from error
-    return network.eval().requires_grad_(False), pretrained.sha256(path)
+    return network.eval().requires_grad_(False), published_weights.sha256(path)

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from data_modules.errors import UserError
-from vdsm_glass import pretrained
+from data_modules.common.errors import UserError
+from vdsm_glass import published_weights
 
 I3D_SIDE = 224
 
@@ -71,22 +71,22 @@ def inception(weights: Path | None = None, *, metric: str = "fid") -> Extractor:
     """Inception 2015-12-05.  Raises: UserError, `weights` (else in the cache) is not there or is something else."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    path = pretrained.find_for_metric("inception", given=weights, metric=metric)
+    path = published_weights.find_for_metric("inception", given=weights, metric=metric)
     # torch-fidelity unpickles whatever a file holds: it gets a copy of the tensors that were read safely.
     copy = io.BytesIO()
-    torch.save(pretrained.read_state(path, of="Inception"), copy)
+    torch.save(published_weights.read_state(path, of="Inception"), copy)
     copy.seek(0)
     try:
         network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=copy)
     except RuntimeError as error:
         raise UserError(f"{path} does not fit Inception 2015-12-05; download it again: {error}") from error
-    checksum = pretrained.sha256(path)
+    checksum = published_weights.sha256(path)
     return Inception(network, name="inception-2015-12-05", checksum=checksum, num_features=2048)
 
 
 def i3d(weights: Path | None = None, *, metric: str = "fvd") -> Extractor:
     """I3D of Kinetics-400.  Raises: UserError, `weights` (else in the cache) is not there or is something else."""
-    path = pretrained.find_for_metric("i3d", given=weights, metric=metric)
+    path = published_weights.find_for_metric("i3d", given=weights, metric=metric)
     try:
         with warnings.catch_warnings():
             # The published file is TorchScript, which newer versions of torch read and warn of.
@@ -94,7 +94,7 @@ def i3d(weights: Path | None = None, *, metric: str = "fvd") -> Extractor:
             network = torch.jit.load(path, map_location="cpu")
     except RuntimeError as error:
         raise UserError(f"{path} is no TorchScript file; download it again ({error})") from error
-    return I3D(network, name="i3d-kinetics-400", checksum=pretrained.sha256(path), num_features=400)
+    return I3D(network, name="i3d-kinetics-400", checksum=published_weights.sha256(path), num_features=400)
 
 
 def random_frame_features(seed: int = 0) -> Extractor:

@@ -9,7 +9,7 @@ from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 from torchmetrics import Metric
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.metrics.features import Extractor
 
 FEWEST_FRAMES = 10

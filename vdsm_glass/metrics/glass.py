@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection, SumMetric
 
 from data_modules.batch import VideoBatch
-from vdsm_glass.generate.animate import Animation, Inference
+from vdsm_glass.glass.animation import Animation, Inference
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.metrics.masks import MaskIoU
 from vdsm_glass.metrics.motion import AngleAccuracy, ShiftError, in_walk_units

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from data_modules.errors import UserError
-from vdsm_glass import pretrained
+from data_modules.common.errors import UserError
+from vdsm_glass import published_weights
 from vdsm_glass.metrics.features import Extractor, parameters_sha256
 from vdsm_glass.metrics.pairs import PairMetric
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Net = Literal["vgg", "alex", "squeeze"]
 
 BACKBONES: dict[Net, str] = {"vgg": "vgg16", "alex": "alexnet", "squeeze": "squeezenet1_1"}
-"""Whose weights each net needs, by their key in `pretrained.WEIGHTS`; the linear layers come with the package."""
+"""Whose weights each net needs, by their key in `published_weights.WEIGHTS`; `lpips` ships the linear layers."""
 FROM_TORCHVISION = "features."
 
 
@@ -61,8 +61,8 @@ def lpips_network(net: Net, weights: Path | None = None) -> LPIPSNetwork:
     Args: weights, of the backbone as torchvision has them, or of its `features` alone; from the cache by default.
     Raises: UserError, they are not there or are something else.
     """
-    path = pretrained.find_for_metric(BACKBONES[net], given=weights, metric=f"lpips_{net}")
-    state = pretrained.read_state(path, of=BACKBONES[net])
+    path = published_weights.find_for_metric(BACKBONES[net], given=weights, metric=f"lpips_{net}")
+    state = published_weights.read_state(path, of=BACKBONES[net])
     state = {name.removeprefix(FROM_TORCHVISION): value for name, value in state.items()}
     network = _untrained(net)
     # The package cuts torchvision's layers into slices, and keeps their numbers: slice2.3.weight is 3.weight.
@@ -72,7 +72,7 @@ def lpips_network(net: Net, weights: Path | None = None) -> LPIPSNetwork:
     except (KeyError, RuntimeError) as error:
         raise UserError(f"{path} is not {BACKBONES[net]}: {error}; download {_address(net)} in its place") from error
     name = f"lpips-0.1-{net}"
-    return LPIPSNetwork(network, name=name, checksum=pretrained.sha256(path), num_features=1)
+    return LPIPSNetwork(network, name=name, checksum=published_weights.sha256(path), num_features=1)
 
 
 def random_lpips_network(net: Net, seed: int = 0) -> LPIPSNetwork:
@@ -95,4 +95,4 @@ def _untrained(net: Net) -> lpips.LPIPS:
 
 
 def _address(net: Net) -> str:
-    return pretrained.WEIGHTS[BACKBONES[net]].address
+    return published_weights.WEIGHTS[BACKBONES[net]].address

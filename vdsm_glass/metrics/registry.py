@@ -9,7 +9,7 @@ from typing import Literal
 
 from torchmetrics import Metric
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.metrics import features
 from vdsm_glass.metrics.detection import ADDMDR, person_detector
 from vdsm_glass.metrics.frechet import FEWEST_FRAMES, FID, FVD

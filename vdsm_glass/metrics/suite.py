@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, distributed
 from torchmetrics import Metric
 
-from data_modules.errors import UserError
-from data_modules.suggest import did_you_mean
+from data_modules.common.errors import UserError, did_you_mean
 from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
 from vdsm_glass.metrics.registry import METRICS, MetricKind
 

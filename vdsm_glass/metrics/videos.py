@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from data_modules.compared import Form, Side, pair
+from data_modules.tools.video_sets import Form, Side, pair
 from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
 from vdsm_glass.metrics.registry import METRICS
 from vdsm_glass.metrics.suite import DEFAULT, Suite

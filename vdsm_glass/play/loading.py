@@ -13,10 +13,10 @@ from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
 from data_modules.base import VideoDataModule
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
+from vdsm_glass.architecture import Network, load_checkpoint
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.glass.sizes import LMASizes
-from vdsm_glass.networks import Network, load_checkpoint
 from vdsm_glass.runs import CONFIG, run_of
 
 

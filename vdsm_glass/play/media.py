@@ -17,7 +17,7 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 from data_modules.sources import frames, video
 from vdsm_glass.pictures import enlarge, to_uint8, write_gif, write_mp4
 

@@ -19,7 +19,7 @@ from nicegui.element import Element
 from nicegui.events import KeyEventArguments, UploadEventArguments
 from torch import Tensor
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.play import media
 
 HERE = Path(__file__).parent

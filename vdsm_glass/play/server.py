@@ -13,7 +13,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.play.media import MOST_BYTES
 
 HOST = "127.0.0.1"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data_modules.errors import UserError
-from vdsm_glass.generate.animate import ActionSequence, Scene, advance, infer, start
+from data_modules.common.errors import UserError
+from vdsm_glass.glass.animation import ActionSequence, Scene, advance, infer, start
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.layers.shift import shift, to_grid
 

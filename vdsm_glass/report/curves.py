@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.pictures import draw_curves
 
 

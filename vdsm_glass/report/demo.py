@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.metrics.book import RESULTS, Book
 from vdsm_glass.report.curves import draw_run
 from vdsm_glass.report.html import Section, write_report

@@ -6,8 +6,8 @@ import base64
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_modules.errors import UserError
-from data_modules.files import replacing
+from data_modules.common.errors import UserError
+from data_modules.common.files import replacing
 
 MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jsonargparse import Namespace
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass import recipes
 from vdsm_glass.commands.config_errors import ConfigChecker
 from vdsm_glass.commands.train import RecipeCLI

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from data_modules.suggest import did_you_mean
+from data_modules.common.errors import did_you_mean
 from vdsm_glass import recipes
 from vdsm_glass.sweeps.space import SweepError, Values, distribution_of, grid, random
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_modules.files import replacing
+from data_modules.common.files import replacing
 from vdsm_glass.sweeps.definition import last_part
 from vdsm_glass.sweeps.state import Record, State
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.report.curves import read_curve
 from vdsm_glass.runs import LATEST
 from vdsm_glass.sweeps.definition import interpreter_line

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data_modules.errors import UserError
-from data_modules.suggest import did_you_mean
+from data_modules.common.errors import UserError, did_you_mean
 
 Values = dict[str, Any]
 """One trial: a value for every parameter, by the option's dotted name."""

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from data_modules.files import write_json
+from data_modules.common.files import write_json
 from vdsm_glass.sweeps.space import SweepError
 
 STATE = "sweep.json"

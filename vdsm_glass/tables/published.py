@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import yaml
 
-from data_modules.errors import UserError
-from data_modules.suggest import did_you_mean
+from data_modules.common.errors import UserError, did_you_mean
 
 HOME = Path(__file__).parent
 BUDGETS = ("paper", "compact", "smoke")

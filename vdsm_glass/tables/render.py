@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data_modules.files import replacing
+from data_modules.common.files import replacing
 from vdsm_glass.tables.measured import Found, differences
 from vdsm_glass.tables.published import Column, Table
 

@@ -13,7 +13,7 @@ from torch.distributions import kl_divergence
 
 
 @dataclass(frozen=True)
-class Weights:
+class ElboWeights:
     """λ of each term of Eq. (4).  [VDSM suppl. Eq. (4), Fig. 1 and 2]"""
 
     reconstruction: float = 1.0

@@ -6,7 +6,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vdsm_glass.layers.blur_pool import BlurPool2d
-from vdsm_glass.vdsm.normal import NormalParameters, positive, split_normal
+from vdsm_glass.vdsm.densities import NormalParameters, positive, split_normal
 from vdsm_glass.vdsm.sizes import Sizes
 
 SLOPE = 0.2

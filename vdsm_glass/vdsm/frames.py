@@ -9,9 +9,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vdsm_glass.vdsm.decoder import MixtureDecoder
+from vdsm_glass.vdsm.densities import NormalParameters
 from vdsm_glass.vdsm.encoder import Encoder
 from vdsm_glass.vdsm.latents import Latents
-from vdsm_glass.vdsm.normal import NormalParameters
 from vdsm_glass.vdsm.sizes import Sizes
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from data_modules.batch import VideoBatch
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.checkpoints import as_dataclass, load_part
-from vdsm_glass.vdsm.elbo import Elbo, Weights, evaluate
+from vdsm_glass.vdsm.elbo import Elbo, ElboWeights, evaluate
 from vdsm_glass.vdsm.frames import FrameVDSM
 from vdsm_glass.vdsm.latents import Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
@@ -34,7 +34,7 @@ class VDSMModule(LightningModule):
         super().__init__()
         self.net = net
         self.learning_rate = learning_rate
-        self.weights = Weights()
+        self.weights = ElboWeights()
         self.last_terms: dict[str, Tensor] = {}
         if compile:
             self.frames.encoder.compile()
@@ -78,7 +78,7 @@ class VDSMModule(LightningModule):
         latents = self.net.encode(video)
         drawn = self.net.decode(latents.z, latents.s)
         psnr = peak_signal_noise_ratio(drawn, video, data_range=1.0, dim=(1, 2, 3, 4))
-        self.log_terms(stage, elbo, loss=Weights().total(elbo.terms), psnr=psnr)
+        self.log_terms(stage, elbo, loss=ElboWeights().total(elbo.terms), psnr=psnr)
 
     def log_terms(self, stage: str, elbo: Elbo, **extra: Tensor) -> None:
         """Logs raw terms in nats per sequence, and `experts_used`.

@@ -9,13 +9,10 @@ import torch
 from einops import repeat
 from torch import Tensor, nn
 
-from vdsm_glass.vdsm.combiner import Combiner
-from vdsm_glass.vdsm.dynamics import DynamicsDecoder, DynamicsEncoder
+from vdsm_glass.vdsm.densities import Combiner, DynamicsDecoder, DynamicsEncoder, GatedTransition, NormalParameters
 from vdsm_glass.vdsm.frames import FrameVDSM, isotropic
 from vdsm_glass.vdsm.latents import Latents
-from vdsm_glass.vdsm.normal import NormalParameters
 from vdsm_glass.vdsm.sizes import Sizes
-from vdsm_glass.vdsm.transition import GatedTransition
 
 
 class SequenceVDSM(nn.Module):

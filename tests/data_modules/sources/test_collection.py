@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
+from data_modules.drawings.tiny_video import write_film, write_pictures
 from data_modules.sources.collection import find_videos, fingerprint
-from data_modules.tiny_video import write_film, write_pictures
 
 
 def shades(*values: int) -> np.ndarray:

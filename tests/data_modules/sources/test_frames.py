@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 from data_modules.sources.frames import frame_paths, read_clip, read_picture, resize, subfolders
 from tests.data_modules.sources import expect_only
 

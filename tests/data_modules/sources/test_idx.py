@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
+from data_modules.drawings.tiny import idx_bytes, write_mnist
 from data_modules.sources.idx import mnist_files, read_idx, read_mnist
-from data_modules.tiny import idx_bytes, write_mnist
 from tests.data_modules.sources import expect_only
 
 IMAGES = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_modules.characters import ACTIONS as SPRITES_ACTIONS
-from data_modules.characters import STANDARD
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
+from data_modules.drawings.tiny import write_lpc_sheets
+from data_modules.shared.characters import ACTIONS as SPRITES_ACTIONS
+from data_modules.shared.characters import STANDARD
 from data_modules.sources.lpc import ACTIONS, ATTRIBUTES, DIRECTIONS, SHEET_SIZE, STACK, Wardrobe, over, read_sheet
-from data_modules.tiny import write_lpc_sheets
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
+from data_modules.drawings.tiny_video import write_film
 from data_modules.sources.matches import COLUMNS, Sequence, read_annotations, read_sequences, read_splits
-from data_modules.tiny_video import write_film
 from tests.data_modules.sources import expect_only
 
 HEADER = "," + ",".join(COLUMNS)

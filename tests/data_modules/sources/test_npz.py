@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib import format as npy
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 from data_modules.sources import plain_pickle
 from data_modules.sources.npz import npz_headers, read_npz
 from data_modules.sources.plain_pickle import RefusedError, load_plain

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
+from data_modules.drawings.tiny_video import example_bytes, record_bytes, write_softmotion
 from data_modules.sources import tfrecord
 from data_modules.sources.crc32c import crc32c, masked_crc32c
 from data_modules.sources.softmotion import find_records, read_trajectory
 from data_modules.sources.tfrecord import MalformedError, parse_example, records_in
-from data_modules.tiny_video import example_bytes, record_bytes, write_softmotion
 from tests.data_modules.sources import expect_only
 from tests.reference import crc32c as reference
 

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from data_modules.common.errors import DataError
 from data_modules.drawings.court import draw_rally
-from data_modules.errors import DataError
+from data_modules.drawings.tiny_video import write_film
 from data_modules.sources.video import MAX_PIXELS, open_film
-from data_modules.tiny_video import write_film
 from tests.data_modules.sources import expect_only
 
 KINDS = ("mp4", "webm", "mkv", "avi", "gif")
@@ -194,7 +194,7 @@ def test_absurd_sizes_cost_no_memory(tmp_path: Path) -> None:
     script = """
 import resource, sys
 from pathlib import Path
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 from data_modules.sources.video import open_film
 import av
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

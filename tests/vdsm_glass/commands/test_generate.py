@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from rich.progress import Progress
 
-from data_modules.errors import UserError
-from tests.vdsm_glass.models.small import KINDS, checkpoint, clips
+from data_modules.common.errors import UserError
+from tests.vdsm_glass.generate.small import KINDS, checkpoint, clips
 from vdsm_glass.api import load
 from vdsm_glass.cli import main as program
 from vdsm_glass.commands import generate
-from vdsm_glass.exported import export
+from vdsm_glass.export import export
 from vdsm_glass.media import save
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.commands import prepare, show
 
 

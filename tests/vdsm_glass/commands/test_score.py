@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_modules.compared import MOST_FRAMES, Files, Side, pair
-from data_modules.store import SPLITS
-from data_modules.tiny_video import write_film, write_pictures
+from data_modules.drawings.tiny_video import write_film, write_pictures
+from data_modules.store.reader import SPLITS
+from data_modules.tools.video_sets import MOST_FRAMES, Files, Side, pair
 from tests.data_modules.toy import HEIGHT, WIDTH, Toy
 from vdsm_glass.cli import main
 from vdsm_glass.metrics.book import MARKDOWN, RESULTS, Book

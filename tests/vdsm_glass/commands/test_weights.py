@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.data_modules.test_download import CONTENT, Server, server  # noqa: F401
-from vdsm_glass import pretrained
+from tests.data_modules.common.test_download import CONTENT, Server, server  # noqa: F401
+from vdsm_glass import published_weights
 from vdsm_glass.cli import main
 from vdsm_glass.layers import vgg
 
@@ -19,28 +19,28 @@ NAME = "i3d"
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and no Hub."""
-    monkeypatch.setenv(pretrained.CACHE, str(tmp_path / "cache"))
+    monkeypatch.setenv(published_weights.CACHE, str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
     return tmp_path / "cache"
 
 
 @pytest.fixture
-def served(server: Server, monkeypatch: pytest.MonkeyPatch) -> pretrained.Weights:  # noqa: F811
+def served(server: Server, monkeypatch: pytest.MonkeyPatch) -> published_weights.PublishedWeights:  # noqa: F811
     """Weights that the server on this machine has, at an address with a query as Dropbox's."""
     content = CONTENT["a.bin"]
     server.swap = {"i3d.pt?dl=1": content}
     weights = replace(
-        pretrained.WEIGHTS[NAME],
+        published_weights.WEIGHTS[NAME],
         address=f"{server.url}i3d.pt?dl=1",
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
     )
-    monkeypatch.setitem(pretrained.WEIGHTS, NAME, weights)
+    monkeypatch.setitem(published_weights.WEIGHTS, NAME, weights)
     return weights
 
 
 def test_what_is_fetched_is_listed_and_checks(
-    served: pretrained.Weights, cache: Path, capsys: pytest.CaptureFixture[str]
+    served: published_weights.PublishedWeights, cache: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert main(["weights", "check", NAME]) == 2
     assert main(["weights", "fetch", NAME]) == 0
@@ -50,13 +50,13 @@ def test_what_is_fetched_is_listed_and_checks(
     assert "as published" in capsys.readouterr().out
     assert main(["weights", "list"]) == 0
     listed = capsys.readouterr().out
-    for weights in pretrained.WEIGHTS.values():
+    for weights in published_weights.WEIGHTS.values():
         for said in (weights.name, weights.address, weights.sha256, weights.licence, weights.used_by):
             assert said in listed
-    assert listed.count("not there") == len(pretrained.WEIGHTS) - 1
+    assert listed.count("not there") == len(published_weights.WEIGHTS) - 1
 
 
-def test_a_download_that_broke_off_is_taken_up(server: Server, served: pretrained.Weights, cache: Path):  # noqa: F811
+def test_a_download_that_broke_off_is_taken_up(server: Server, served: published_weights.PublishedWeights, cache: Path):  # noqa: F811
     server.breaks = [100_000, 0]
     assert main(["weights", "fetch", NAME]) == 2
     assert not (cache / served.name).exists()
@@ -66,7 +66,7 @@ def test_a_download_that_broke_off_is_taken_up(server: Server, served: pretraine
 
 def test_other_content_never_becomes_the_file(
     server: Server,  # noqa: F811
-    served: pretrained.Weights,
+    served: published_weights.PublishedWeights,
     cache: Path,
     capsys: pytest.CaptureFixture[str],
 ):
@@ -77,7 +77,7 @@ def test_other_content_never_becomes_the_file(
 
 
 def test_a_file_that_is_something_else_is_told(cache: Path, capsys: pytest.CaptureFixture[str]):
-    weights = pretrained.WEIGHTS["vgg19"]
+    weights = published_weights.WEIGHTS["vgg19"]
     cache.mkdir()
     (cache / weights.name).write_bytes(b"log in first")
     assert main(["weights", "check"]) == 2
@@ -89,7 +89,7 @@ def test_a_file_that_is_something_else_is_told(cache: Path, capsys: pytest.Captu
 def test_offline_nothing_is_asked_for_and_the_place_is_said(cache: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["weights", "fetch", "alexnet", NAME]) == 2
     message = capsys.readouterr().err
-    for said in ("VDSM_GLASS_OFFLINE is set", pretrained.WEIGHTS["alexnet"].address, str(cache)):
+    for said in ("VDSM_GLASS_OFFLINE is set", published_weights.WEIGHTS["alexnet"].address, str(cache)):
         assert said in message
 
 
@@ -100,11 +100,11 @@ def test_a_misspelt_name_is_an_error_with_the_nearest(capsys: pytest.CaptureFixt
 
 def test_names_say_the_first_digits_of_their_checksums():
     """torchvision's and torch-fidelity's do; what was typed into the table must agree with what they publish."""
-    digits = {key: Path(weights.name).stem.rpartition("-")[2] for key, weights in pretrained.WEIGHTS.items()}
+    digits = {key: Path(weights.name).stem.rpartition("-")[2] for key, weights in published_weights.WEIGHTS.items()}
     assert len(digits.pop("i3d")) != 8
     for key, start in digits.items():
-        assert pretrained.WEIGHTS[key].sha256.startswith(start)
-        assert len(pretrained.WEIGHTS[key].sha256) == 64
+        assert published_weights.WEIGHTS[key].sha256.startswith(start)
+        assert len(published_weights.WEIGHTS[key].sha256) == 64
 
 
 def test_addresses_are_those_of_the_libraries():
@@ -120,5 +120,5 @@ def test_addresses_are_those_of_the_libraries():
         "fasterrcnn": FasterRCNN_ResNet50_FPN_Weights.COCO_V1.url,
         "inception": URL_INCEPTION_V3,
     }
-    assert {key: pretrained.WEIGHTS[key].address for key in theirs} == theirs
+    assert {key: published_weights.WEIGHTS[key].address for key in theirs} == theirs
     assert theirs["vgg19"] == vgg.ADDRESS

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from tests.vdsm_glass.glass.small import small_glass, small_sizes
 from vdsm_glass.generate.action_matrices import SHIFTS, global_actions, local_actions, overlay
-from vdsm_glass.generate.animate import ActionSequence, Animation, animate, infer
 from vdsm_glass.generate.reconstruct import reconstruct
 from vdsm_glass.generate.transfer import transfer
+from vdsm_glass.glass.animation import ActionSequence, Animation, animate, infer
 from vdsm_glass.glass.net import GLASS
 
 K = small_sizes().actions

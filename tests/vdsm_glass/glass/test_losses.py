@@ -12,7 +12,7 @@ from tests.reference import glass_losses as slow
 from vdsm_glass.glass import losses
 from vdsm_glass.glass.gma import Layers, Motion
 from vdsm_glass.glass.lma import Actions, Rollout
-from vdsm_glass.glass.weights import Weights
+from vdsm_glass.glass.loss_weights import LossWeights
 
 B, T, H, W = 2, 3, 8, 12
 
@@ -73,7 +73,7 @@ def test_the_global_losses_are_equations_1_to_5(video, layers, motion, levels: i
         video,
         layers,
         motion,
-        weights=Weights().of_terms,
+        weights=LossWeights().of_terms,
         theta=0.06,
         perceptual=lambda drawn, target: (drawn - target).square().mean(),
         recf_levels=levels,
@@ -93,7 +93,7 @@ def test_the_global_losses_are_equations_1_to_5(video, layers, motion, levels: i
 
 
 def test_a_walk_is_steady_and_a_step_to_and_fro_is_not(video, layers, motion):
-    weights = Weights(bin=0, size=0, recf=0, recb=0, recj=0, steady=1).of_terms
+    weights = LossWeights(bin=0, size=0, recf=0, recb=0, recj=0, steady=1).of_terms
     walks = {
         "straight": ([[0.1, 0.0], [0.1, 0.0]], 0),
         "corner": ([[0.1, 0.0], [0.0, -0.2]], 0.1 + 0.2),
@@ -111,7 +111,7 @@ def test_the_local_losses_are_equations_6_to_11(layers, motion, rollout):
         layers,
         motion,
         rollout,
-        weights=Weights().of_terms,
+        weights=LossWeights().of_terms,
         perceptual=lambda drawn, target: (drawn - target).square().mean(),
     )
     f, f_moved, m = (value.numpy() for value in (layers.f, motion.f_moved, layers.m))
@@ -144,13 +144,13 @@ def test_a_term_without_weight_is_not_computed(video, layers, motion):
     def never(drawn: Tensor, target: Tensor) -> Tensor:
         raise AssertionError("computed")
 
-    weights = Weights(vgg=0, recb=0, bin=0).of_terms
+    weights = LossWeights(vgg=0, recb=0, bin=0).of_terms
     terms = losses.gma_terms(video, layers, motion, weights=weights, theta=0.06, perceptual=never)
     assert terms.keys() == {"size", "recf", "recj"}
 
 
 def test_table_6():
-    weights = Weights()
+    weights = LossWeights()
     of_gma = (weights.bin, weights.size, weights.recf, weights.recb, weights.vgg, weights.recj)
     of_lma = (weights.vq, weights.recu, weights.recs, weights.msk, weights.cyc, weights.lma_vgg)
     assert of_gma == (0.5, 0.1, 1.0, 2.0, 0.01, 1.0)
@@ -159,12 +159,12 @@ def test_table_6():
 
 def test_the_perceptual_part_stands_within_equation_4_and_the_codebook_term_carries_lambda_vq():
     terms = {name: torch.tensor(1.0) for name in ("recb", "vgg", "commitment", "codebook")}
-    assert float(Weights().total(terms)) == pytest.approx(2 + 2 * 0.01 + 1 + 0.25)
-    assert float(Weights(vq_extra=0.1).total(terms)) == pytest.approx(2 + 2 * 0.01 + 0.1 * 1.25)
+    assert float(LossWeights().total(terms)) == pytest.approx(2 + 2 * 0.01 + 1 + 0.25)
+    assert float(LossWeights(vq_extra=0.1).total(terms)) == pytest.approx(2 + 2 * 0.01 + 0.1 * 1.25)
 
 
 def test_decorrelation_is_the_mean_squared_correlation_of_two_of_us_dimensions(layers, motion, rollout):
-    weights = Weights(vq_extra=0, recu=0, recs=0, msk=0, cyc=0, decorrelate=1).of_terms
+    weights = LossWeights(vq_extra=0, recu=0, recs=0, msk=0, cyc=0, decorrelate=1).of_terms
     terms = losses.lma_terms(layers, motion, rollout, weights=weights, perceptual=None)
     correlation = np.corrcoef(rollout.actions.u.flatten(0, 1).numpy(), rowvar=False)
     off_diagonal = correlation[~np.eye(len(correlation), dtype=bool)]

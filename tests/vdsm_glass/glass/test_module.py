@@ -8,7 +8,7 @@ import torch
 
 from callbacks.glass_schedules import GLASSSchedules
 from data_modules.batch import VideoBatch
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from tests.vdsm_glass.glass.small import small_sizes
 from tests.vdsm_glass.glass.test_gma import NARROW
 from vdsm_glass.glass.module import GLASSModule

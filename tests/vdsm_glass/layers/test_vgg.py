@@ -6,8 +6,8 @@ import pytest
 import torch
 import torchvision
 
-from data_modules.errors import UserError
-from vdsm_glass import pretrained
+from data_modules.common.errors import UserError
+from vdsm_glass import published_weights
 from vdsm_glass.layers import vgg
 
 
@@ -63,7 +63,7 @@ def test_it_is_no_part_of_a_checkpoint_and_is_not_trained():
 
 
 def test_without_the_file_one_error_names_it_and_the_switch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv(pretrained.CACHE, str(tmp_path))
+    monkeypatch.setenv(published_weights.CACHE, str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(UserError, match=r"vgg19-dcbb9e9d\.pth.*--model\.perceptual none"):
         vgg.make("vgg19")
@@ -71,7 +71,7 @@ def test_without_the_file_one_error_names_it_and_the_switch(tmp_path: Path, monk
 
 
 def test_the_file_is_found_in_the_cache(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv(pretrained.CACHE, str(file.parent))
+    monkeypatch.setenv(published_weights.CACHE, str(file.parent))
     assert vgg.make("vgg19") is not None
 
 

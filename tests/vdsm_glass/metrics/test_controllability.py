@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.metrics.controllability import DeltaAccuracy, DeltaMSE
 
 DIRECTIONS = torch.tensor([[5.0, 0.0], [-5.0, 0.0], [0.0, 5.0]])

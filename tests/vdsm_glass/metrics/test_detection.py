@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.metrics.detection import ADDMDR, DetectionProtocol, Detections
 
 PERSON, CHAIR = 1, 62

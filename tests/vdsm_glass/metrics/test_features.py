@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from data_modules.errors import UserError
-from vdsm_glass import pretrained
+from data_modules.common.errors import UserError
+from vdsm_glass import published_weights
 from vdsm_glass.metrics import features
 from vdsm_glass.metrics.frechet import FID, FVD
 
@@ -32,7 +32,7 @@ class Logits(nn.Module):
 
 @pytest.fixture(scope="module")
 def i3d_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / pretrained.WEIGHTS["i3d"].name
+    path = tmp_path_factory.mktemp("weights") / published_weights.WEIGHTS["i3d"].name
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # making such files is deprecated; reading them is not
         torch.jit.script(Logits()).save(path)
@@ -49,7 +49,7 @@ def test_i3d_gets_clips_of_224_pixels_from_minus_one_to_one(i3d_file: Path):
     torch.testing.assert_close(found[:, :3], clips.mean(dim=(1, 3, 4)))
     torch.testing.assert_close(found[:, 3], clips.amin(dim=(1, 2, 3, 4)))
     torch.testing.assert_close(found[:, 4:34], clips[:, :, :, 0, 0].transpose(1, 2).flatten(1))
-    assert FVD(extractor).protocol == {"network": "i3d-kinetics-400", "checksum": pretrained.sha256(i3d_file)}
+    assert FVD(extractor).protocol == {"network": "i3d-kinetics-400", "checksum": published_weights.sha256(i3d_file)}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of the right names and shapes, made up: nothing of Inception's can be had here."""
     from torch_fidelity import feature_extractor_inceptionv3 as theirs
 
-    path = tmp_path_factory.mktemp("weights") / pretrained.WEIGHTS["inception"].name
+    path = tmp_path_factory.mktemp("weights") / published_weights.WEIGHTS["inception"].name
     with pytest.MonkeyPatch.context() as patch, torch.device("meta"):
         patch.setattr(theirs, "load_state_dict_from_url", lambda *args, **kwargs: {})
         patch.setattr(nn.Module, "load_state_dict", lambda self, state: None)
@@ -89,7 +89,7 @@ def test_inception_gets_bytes_and_gives_its_last_pooling(inception_file: Path):
     assert (found[0] - found[1]).abs().max() > 0
     assert FID(extractor).protocol == {
         "network": "inception-2015-12-05",
-        "checksum": pretrained.sha256(inception_file),
+        "checksum": published_weights.sha256(inception_file),
     }
 
 
@@ -123,10 +123,10 @@ def test_hostile_and_foreign_files_are_named_and_not_run(kind: str, tmp_path: Pa
 def test_without_the_file_the_error_names_metric_file_source_and_place(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv(pretrained.CACHE, str(tmp_path))
+    monkeypatch.setenv(published_weights.CACHE, str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(UserError) as error:
         {"inception": features.inception, "i3d": features.i3d}[kind]()
-    weights = pretrained.WEIGHTS[kind]
+    weights = published_weights.WEIGHTS[kind]
     for said in (weights.used_by, weights.name, weights.address, str(tmp_path), f"vdsm-glass weights fetch {kind}"):
         assert said in str(error.value)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from benchmarks.common import peak_memory
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.metrics.features import Extractor, random_frame_features, random_video_features
 from vdsm_glass.metrics.frechet import FID, FVD, FrechetDistance, factor, frechet_distance, singular_value_sum
 

@@ -13,7 +13,7 @@ from torchmetrics import Metric
 
 from data_modules import WSprites
 from data_modules.batch import VideoBatch
-from vdsm_glass.generate.animate import ActionSequence, Animation, Inference
+from vdsm_glass.glass.animation import ActionSequence, Animation, Inference
 from vdsm_glass.glass.gma import Layers
 from vdsm_glass.metrics.glass import GLASSScores
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.metrics.pairs import MSE, PSNR, SSIM, PairMetric
 
 

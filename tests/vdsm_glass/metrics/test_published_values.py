@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vdsm_glass import pretrained
+from vdsm_glass import published_weights
 from vdsm_glass.metrics import features
 from vdsm_glass.metrics.detection import person_detector
 from vdsm_glass.metrics.frechet import FID, FVD
@@ -23,8 +23,8 @@ from vdsm_glass.metrics.lpips import lpips_network
 
 def weights(key: str) -> Path:
     """The file; skips without."""
-    name = pretrained.WEIGHTS[key].name
-    for path in pretrained.places(name):
+    name = published_weights.WEIGHTS[key].name
+    for path in published_weights.places(name):
         if path.is_file():
             return path
     pytest.skip(f"no weights {name}: `vdsm-glass weights fetch {key}`")
@@ -89,6 +89,6 @@ def test_fid_of_cifar_10():
 
 def test_the_detector_of_the_published_file_finds_nobody_in_black():
     detector, checksum = person_detector(weights("fasterrcnn"))
-    assert checksum == pretrained.WEIGHTS["fasterrcnn"].sha256
+    assert checksum == published_weights.WEIGHTS["fasterrcnn"].sha256
     (found,) = detector(torch.zeros(1, 3, 96, 256))
     assert not (found["scores"] > 0.8).any()

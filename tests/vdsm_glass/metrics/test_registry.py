@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_modules.errors import UserError
-from vdsm_glass import pretrained
+from data_modules.common.errors import UserError
+from vdsm_glass import published_weights
 from vdsm_glass.metrics.registry import METRICS
 
 NEEDING = [name for name, metric in METRICS.items() if metric.weights]
@@ -16,7 +16,7 @@ NEEDING = [name for name, metric in METRICS.items() if metric.weights]
 
 @pytest.fixture(autouse=True)
 def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(pretrained.CACHE, str(tmp_path))
+    monkeypatch.setenv(published_weights.CACHE, str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
 
@@ -26,9 +26,9 @@ def test_without_weights_one_error_names_the_metric_the_file_and_the_command(nam
     assert key is not None
     with pytest.raises(UserError) as error:
         METRICS[name].make()
-    for said in (f"the metric {name} ", pretrained.WEIGHTS[key].name, f"vdsm-glass weights fetch {key}"):
+    for said in (f"the metric {name} ", published_weights.WEIGHTS[key].name, f"vdsm-glass weights fetch {key}"):
         assert said in str(error.value)
-    assert pretrained.WEIGHTS[key].used_by == name
+    assert published_weights.WEIGHTS[key].used_by == name
 
 
 @pytest.mark.parametrize("name", sorted(METRICS))

@@ -12,7 +12,7 @@ from rich.console import Console
 from torch import Tensor
 from torchmetrics import Metric
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.metrics.book import MARKDOWN, RESULTS, Book
 from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
 from vdsm_glass.metrics.registry import METRICS, MetricKind

@@ -7,7 +7,7 @@ import torch
 from torch import distributed, multiprocessing
 from torchmetrics import Metric
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.metrics.controllability import DeltaMSE
 from vdsm_glass.metrics.pairs import MSE
 from vdsm_glass.metrics.protocol import Protocol

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from tests.vdsm_glass.play.small import glass_checkpoint, small_glass, small_vdsm, vdsm_checkpoint
 from vdsm_glass.checkpoints import CheckpointError
 from vdsm_glass.commands import play

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
-from data_modules.errors import DataError
+from data_modules.common.errors import DataError
 from vdsm_glass.pictures import write_mp4
 from vdsm_glass.play import media
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.play.media import MOST_BYTES
 from vdsm_glass.play.server import HOST, Guard, bind, refusal
 

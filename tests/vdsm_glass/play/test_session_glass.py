@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from tests.vdsm_glass.play.small import small_glass
-from vdsm_glass.generate.animate import ActionSequence, animate, infer
 from vdsm_glass.generate.reconstruct import reconstruct
+from vdsm_glass.glass.animation import ActionSequence, animate, infer
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.play import session_glass
 from vdsm_glass.play.session_glass import ClipFullError, GlassSession, Move, moves_in, room

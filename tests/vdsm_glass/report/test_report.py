@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.pictures import write_gif, write_png
 from vdsm_glass.report import demo
 from vdsm_glass.report.curves import draw_run, read_curve

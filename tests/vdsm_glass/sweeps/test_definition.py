@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.sweeps.definition import Sweep, Trial, read
 
 GOOD = {

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.commands import sweep as command
 from vdsm_glass.sweeps import runner
 from vdsm_glass.sweeps.runner import GPUS, THREADS, slots_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.cli import main
 from vdsm_glass.commands import table as command
 from vdsm_glass.metrics.book import Book

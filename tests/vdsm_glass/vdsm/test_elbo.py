@@ -6,7 +6,7 @@ from pyro import poutine
 from pyro.infer import TraceMeanField_ELBO
 
 from tests.reference.vdsm import frame_terms, sequence_terms
-from vdsm_glass.vdsm.elbo import Weights, evaluate
+from vdsm_glass.vdsm.elbo import ElboWeights, evaluate
 
 
 def sites(function, video):
@@ -63,12 +63,12 @@ def test_each_weight_multiplies_its_own_term(sequences, video):
     terms = evaluate(sequences.model, sequences.guide, video).terms
     weights = {"reconstruction": 2.0, "kl_z": 0.25, "kl_s": 3.0, "kl_d": 0.5}
     by_hand = sum(weights[name] * term.item() for name, term in terms.items())
-    assert Weights(**weights).total(terms).item() == pytest.approx(by_hand, rel=1e-5)
+    assert ElboWeights(**weights).total(terms).item() == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_a_term_without_a_weight_is_refused(frames, video):
     with pytest.raises(KeyError, match="kl_unknown"):
-        Weights().total({"kl_unknown": torch.ones(())})
+        ElboWeights().total({"kl_unknown": torch.ones(())})
 
 
 def test_evaluating_leaves_nothing_in_pyros_parameter_store(sequences, video):

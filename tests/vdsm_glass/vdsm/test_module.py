@@ -10,10 +10,10 @@ import torch
 from lightning.pytorch import Trainer
 
 from data_modules.batch import VideoBatch
-from data_modules.errors import UserError
+from data_modules.common.errors import UserError
 from vdsm_glass.checkpoints import CheckpointError, read_checkpoint
 from vdsm_glass.vdsm import VDSMPretrain, VDSMSequence
-from vdsm_glass.vdsm.elbo import Weights, evaluate
+from vdsm_glass.vdsm.elbo import ElboWeights, evaluate
 
 ROOT = Path(__file__).resolve().parents[3]
 EXPERIMENTS = ROOT / "experiments"
@@ -27,7 +27,7 @@ def test_loss_is_the_weighted_sum_of_the_terms_it_names(sizes, video, monkeypatc
     module = VDSMPretrain(sizes)
     monkeypatch.setattr(module, "log_terms", lambda *args, **kwargs: None)
     module.anneal(kl_z=0.5, kl_s=2.0, tau_s=4.0)
-    assert module.weights == Weights(kl_z=0.5, kl_s=2.0)
+    assert module.weights == ElboWeights(kl_z=0.5, kl_s=2.0)
     assert module.net.tau_s.item() == 4.0
     loss = module.training_step(batch(video))
     terms = module.last_terms

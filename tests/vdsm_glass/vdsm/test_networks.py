@@ -3,13 +3,11 @@ import torch
 from torch import nn
 
 from tests.reference.vdsm import gated_transition
-from vdsm_glass.vdsm.combiner import Combiner
-from vdsm_glass.vdsm.dynamics import DynamicsDecoder, DynamicsEncoder
-from vdsm_glass.vdsm.elbo import Weights, evaluate
+from vdsm_glass.vdsm.densities import Combiner, DynamicsDecoder, DynamicsEncoder, GatedTransition
+from vdsm_glass.vdsm.elbo import ElboWeights, evaluate
 from vdsm_glass.vdsm.encoder import Encoder
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
-from vdsm_glass.vdsm.transition import GatedTransition
 
 
 def gradient_reaches(net: nn.Module) -> set[str]:
@@ -17,12 +15,12 @@ def gradient_reaches(net: nn.Module) -> set[str]:
 
 
 def test_first_stage_trains_everything(frames, video):
-    Weights().total(evaluate(frames.model, frames.guide, video).terms).backward()
+    ElboWeights().total(evaluate(frames.model, frames.guide, video).terms).backward()
     assert gradient_reaches(frames) == {name for name, _ in frames.named_parameters()}
 
 
 def test_second_stage_trains_everything_but_the_frames(sequences, video):
-    Weights().total(evaluate(sequences.model, sequences.guide, video).terms).backward()
+    ElboWeights().total(evaluate(sequences.model, sequences.guide, video).terms).backward()
     expected = {name for name, _ in sequences.named_parameters() if not name.startswith("frames.")}
     assert gradient_reaches(sequences) == expected
 
@@ -131,7 +129,7 @@ def test_overfits_one_clip(frames):
     optimiser = torch.optim.Adam(frames.parameters(), lr=1e-2)
     for _ in range(150):
         optimiser.zero_grad()
-        Weights(kl_z=0.01, kl_s=0.01).total(evaluate(frames.model, frames.guide, video).terms).backward()
+        ElboWeights(kl_z=0.01, kl_s=0.01).total(evaluate(frames.model, frames.guide, video).terms).backward()
         optimiser.step()
     latents = frames.encode(video)
     error = (frames.decode(latents.z, latents.s) - video).square().mean()

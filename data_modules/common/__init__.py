@@ -1,0 +1,1 @@
+"""What all readers and stores share: errors for people, atomic files, downloads."""

@@ -1,0 +1,193 @@
+"""Writing a clip store: one clip in memory at a time, all or nothing in the end, and a killed build is taken up again.
+
+While it is written a store has a hidden name of this machine, `.<name>.<host>.partial`, and in it a journal: how far
+every file had come when a unit of the source was done, with its checksum. Whoever builds next checks the files against
+the journal, cuts off what came later, and goes on there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from data_modules.common.errors import DataError
+from data_modules.common.files import write_json
+from data_modules.loading.clips import Clip
+from data_modules.store.growing_files import ChangedFileError, Layout, SplitFiles, called, rows_of
+from data_modules.store.reader import FORMAT, MANIFEST, SPLITS, VERSION, Split
+
+log = logging.getLogger(__name__)
+
+JOURNAL = "journal.json"
+JOURNAL_SECONDS = 2.0
+"""At least so long between two entries: what a kill loses, with the unit that was being read."""
+
+
+class StoreWriter:
+    """Collects clips in a hidden folder beside `folder`; `commit` gives it its name.
+
+    Used as a context, with the store's lock held: left by an error, it removes what it wrote; left by Ctrl-C, or
+    killed, it leaves that to be taken up.
+
+    Args:
+        folder: where the store shall be.
+        source: what the clips are made from.
+        size: height and width of every frame.
+    """
+
+    def __init__(self, folder: Path, source: dict[str, Any], size: tuple[int, int]) -> None:
+        self.folder = folder
+        self.source = source
+        self.size = size
+        # The machine is named because locks may not reach others that share the disk.
+        self.temporary = folder.with_name(f".{folder.name}.{socket.gethostname()}.partial")
+        self._layout: Layout | None = None
+        self._splits: dict[Split, SplitFiles] = {}
+        self._noted = time.monotonic()
+
+    def __enter__(self) -> StoreWriter:
+        if (self.temporary / JOURNAL).is_file():
+            try:
+                self._take_up()
+            except (ChangedFileError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+                log.warning("%s cannot be taken up (%r); building from the beginning.", self.temporary, error)
+                self._close()
+                self._layout, self._splits = None, {}
+        if not self._splits:
+            shutil.rmtree(self.temporary, ignore_errors=True)
+            self._splits = {split: SplitFiles(self.temporary / split) for split in SPLITS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+        if kind is None or issubclass(kind, Exception):
+            shutil.rmtree(self.temporary, ignore_errors=True)  # gone already after `commit`
+
+    def units(self, split: Split) -> int:
+        """How many units of `split` are in the store; more than 0 at first where a build was taken up."""
+        return self._splits[split].units
+
+    def clips(self, split: Split) -> int:
+        """How many clips of `split` are in the store."""
+        return self._splits[split].clips
+
+    def skipped(self, split: Split) -> Counter[str]:
+        """What the units of `split` have left out, by reason."""
+        return self._splits[split].skipped
+
+    def add(self, split: Split, clip: Clip) -> None:
+        """Append `clip` to `split`.
+
+        Raises: DataError where the clip is malformed, differs in size or fields from those before, or the disk is full.
+        """
+        rows = rows_of(clip, self.size)
+        layout = {field: (per, values.shape[1:]) for field, (per, values) in rows.items()}
+        self._layout = self._layout or layout
+        if layout != self._layout:
+            raise DataError(f"{called(clip)} has the fields {layout}, those before it {self._layout}.")
+        with self._writing():
+            self._splits[split].append(rows, name=clip.name)
+
+    def end_unit(self, split: Split, skipped: Mapping[str, int]) -> None:
+        """All clips of the next unit of `split` were added, and others left out by reason; noted in the journal."""
+        self._splits[split].units += 1
+        self._splits[split].skipped.update(skipped)
+        if time.monotonic() - self._noted >= JOURNAL_SECONDS:
+            with self._writing():
+                self._note()
+            self._noted = time.monotonic()
+
+    def commit(self, about: Mapping[str, Any], skipped: Mapping[Split, Mapping[str, int]]) -> bool:
+        """Write the manifest and give the store its name, in one step; False where another machine was faster.
+
+        Args:
+            about: what else the manifest says.
+            skipped: what was left out of each split, by reason.
+        """
+        with self._writing():
+            (self.temporary / JOURNAL).unlink(missing_ok=True)
+            splits = {
+                split: part.finish(self._layout or {}) | {"skipped": dict(skipped.get(split, {}))}
+                for split, part in self._splits.items()
+            }
+            manifest = {"format": FORMAT, "version": VERSION, "source": self.source, **about, "splits": splits}
+            path = write_json(manifest, self.temporary / MANIFEST)
+            for written in (path, *(self.temporary / split for split in SPLITS), self.temporary):
+                _flush(written)
+        try:
+            self.temporary.rename(self.folder)
+        except OSError:
+            if self.folder.is_dir():
+                return False
+            raise
+        _flush(self.folder.parent)
+        return True
+
+    def _take_up(self) -> None:
+        journal = json.loads((self.temporary / JOURNAL).read_text("utf-8"))
+        if (journal["version"], journal["source"], tuple(journal["size"])) != (VERSION, self.source, self.size):
+            raise ValueError("it is of another source")
+        layout = journal["layout"]
+        self._layout = layout and {field: (per, tuple(shape)) for field, (per, shape) in layout.items()}
+        for split in SPLITS:
+            self._splits[split] = SplitFiles(self.temporary / split, journal["splits"][split])
+        for unfinished in self.temporary.glob(f".{Path(JOURNAL).stem}-*"):
+            unfinished.unlink()
+        clips = sum(part.clips for part in self._splits.values())
+        log.info("Going on with %s after %d clips of an interrupted build.", self.folder, clips)
+
+    def _close(self) -> None:
+        for part in self._splits.values():
+            part.close()
+
+    def _note(self) -> None:
+        journal = {
+            "version": VERSION,
+            "source": self.source,
+            "size": self.size,
+            "layout": self._layout,
+            "splits": {split: part.state() for split, part in self._splits.items()},
+        }
+        write_json(journal, self.temporary / JOURNAL)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(f"{self.folder} cannot be written: {error.strerror}. Nothing was kept of it.") from error
+
+
+def remove_store(folder: Path) -> None:
+    """Remove a damaged store.
+
+    Raises: DataError, and removes nothing, where the folder holds a file that no store has.
+    """
+    foreign = [path for path in folder.rglob("*") if path.is_file() and not _is_ours(path.relative_to(folder))]
+    if foreign:
+        raise DataError(f"{folder} is a damaged clip store, but {foreign[0]} is not part of one. Move the folder away.")
+    shutil.rmtree(folder)
+
+
+def _is_ours(path: Path) -> bool:
+    return path == Path(MANIFEST) or (path.parent.name in SPLITS and path.suffix in (".bin", ".jsonl"))
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

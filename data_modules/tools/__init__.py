@@ -1,0 +1,1 @@
+"""What `vdsm-glass prepare`, `show` and `score` do with data."""

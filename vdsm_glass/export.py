@@ -1,0 +1,175 @@
+"""Exported models: a folder with weights, sizes and a page about them, and nothing in it that could run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+
+from data_modules.common.errors import UserError
+from vdsm_glass.architecture import MALFORMED, Architecture, Network, load_checkpoint
+from vdsm_glass.checkpoints import CheckpointError
+from vdsm_glass.glass.net import GLASS
+from vdsm_glass.glass.sizes import LMASizes
+from vdsm_glass.model_card import card
+from vdsm_glass.runs import CONFIG as RUN_CONFIG
+from vdsm_glass.runs import run_of
+
+WEIGHTS, CONFIG, CARD = "weights.safetensors", "config.json", "README.md"
+FORMAT = "vdsm-glass model 1"
+LARGEST_CONFIG = 1 << 20
+LARGEST_SIDE = 4096
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network and what it takes.
+
+    Args: size, height and width of its frames; None where neither network nor run says.
+    """
+
+    architecture: Architecture
+    network: Network
+    size: tuple[int, int] | None
+
+
+def read(path: Path | str) -> Trained:
+    """The model of a checkpoint, or of a folder that `export` wrote.
+
+    Raises: CheckpointError, a file is missing, cut short, foreign, or does not fit; no code from a file is run.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return read_exported(path)
+    architecture, network = load_checkpoint(path)
+    return Trained(architecture, network, size_of(network, trained_on(path)))
+
+
+def read_exported(folder: Path) -> Trained:
+    """The model of a folder that `export` wrote.  Raises: CheckpointError."""
+    if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
+        runs = sorted(str(file.relative_to(folder)) for file in folder.glob("**/checkpoints/last.ckpt"))[:3]
+        hint = f"give a checkpoint in it, {', '.join(runs)}" if runs else "write one with `vdsm-glass export CKPT DIR`"
+        raise CheckpointError(f"{folder}: no exported model: it needs {CONFIG} and {WEIGHTS}; {hint}")
+    architecture, size, digest = read_config(folder / CONFIG)
+    weights = folder / WEIGHTS
+    content = weights.read_bytes()
+    try:
+        state = load(content)
+    except (SafetensorError, *MALFORMED) as error:
+        raise CheckpointError(
+            f"{weights}: cannot be read as safetensors ({error}): it was cut short or is another kind of file; copy it "
+            "again, or export the checkpoint again"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise CheckpointError(
+            f"{weights}: is not the file that {CONFIG} beside it was written for (its SHA-256 differs); copy both again"
+        )
+    try:
+        network = architecture.filled(state)
+    except MALFORMED as error:
+        raise CheckpointError(
+            f"{folder / CONFIG}: does not describe {WEIGHTS} beside it ({error}); copy both again, or export again"
+        ) from error
+    return Trained(architecture, network, size_of(network, size))
+
+
+def read_config(file: Path) -> tuple[Architecture, tuple[int, int] | None, str]:
+    """Architecture, frame size and the SHA-256 of the weights.  Raises: CheckpointError."""
+    try:
+        if file.stat().st_size > LARGEST_CONFIG:
+            raise ValueError(f"{file.stat().st_size} bytes are too many for it")
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is {str(content['format'])[:60]!r}, expected {FORMAT!r}")
+        architecture = Architecture(kind=content["kind"], arguments=content["arguments"])
+        return architecture, _checked_size(content["frame_size"]), str(content["weights_sha256"])
+    except (OSError, RecursionError, *MALFORMED) as error:
+        raise CheckpointError(
+            f"{file}: is no description of a model of ours ({type(error).__name__}: {error}); export it again, or "
+            "install the version of vdsm-glass that wrote it"
+        ) from error
+
+
+def export(checkpoint: Path, folder: Path) -> Path:
+    """Writes weights, sizes and a page about a trained model; the folder is there in whole, or not at all.
+
+    Raises: CheckpointError, the checkpoint is none; UserError, the folder is there and not empty, or cannot be written.
+    """
+    trained = read(checkpoint)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: is there already; give the name of a folder that is not, or remove it")
+    try:
+        return _write(trained, folder, run=run_of(checkpoint))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error}. Name another folder.") from error
+
+
+def _write(trained: Trained, folder: Path, *, run: Path | None) -> Path:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        made = Path(temporary) / "model"
+        made.mkdir(mode=0o755)
+        state = {name: value.contiguous() for name, value in trained.network.state_dict().items()}
+        save_file(state, made / WEIGHTS)
+        (made / WEIGHTS).chmod(0o644)
+        description = describe(trained, digest=hashlib.sha256((made / WEIGHTS).read_bytes()).hexdigest())
+        (made / CONFIG).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        (made / CARD).write_text(card(trained.network, trained.size, run=run), encoding="utf-8")
+        made.replace(folder)
+    return folder
+
+
+def describe(trained: Trained, *, digest: str) -> dict[str, Any]:
+    """What config.json says."""
+    return {
+        "format": FORMAT,
+        "kind": trained.architecture.kind,
+        "arguments": trained.architecture.arguments,
+        "frame_size": trained.size,
+        "weights_sha256": digest,
+        "versions": {
+            "vdsm-glass": version("vdsm-glass"),
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+        },
+    }
+
+
+def size_of(network: Network, given: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Height and width of frames: VDSM's own, and for GLASS, which takes any, what it was trained on."""
+    if not isinstance(network, GLASS):
+        return network.sizes.frame_size, network.sizes.frame_size
+    fits = given is not None and not any(side % LMASizes.FRAME_MULTIPLE for side in given)
+    return given if fits else None
+
+
+def trained_on(checkpoint: Path) -> tuple[int, int] | None:
+    """Height and width of the frames that a checkpoint's run was trained on, if its config.yaml says so."""
+    run = run_of(checkpoint)
+    if run is None:
+        return None
+    try:
+        size = yaml.safe_load((run / RUN_CONFIG).read_text(encoding="utf-8"))["data"]["init_args"]["size"]
+        return _checked_size([size, size] if isinstance(size, int) else size)
+    except (OSError, yaml.YAMLError, *MALFORMED):
+        return None
+
+
+def _checked_size(size: Any) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    height, width = size
+    if not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in (height, width)):
+        raise ValueError(f"frame_size is {size!r}, expected height and width in pixels")
+    return height, width
