@@ -6,14 +6,16 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from data_modules.store.reader import SPLITS
-from data_modules.tools.show import show
+from data_modules.store.columns import SPLITS
 from vdsm_glass.commands.arguments import parse
 
 
 def main(argv: list[str]) -> int:
     """The command; `argv` is what follows its word.  Raises: UserError."""
     module, options = parse("show", argv, _add_options)
+
+    from data_modules.tools.show import show
+
     out = options.out or Path("runs") / "show" / module.name
     for path in show(module, out, split=options.split, clips=options.clips, frames=options.shown_frames):
         print(path)
