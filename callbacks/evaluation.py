@@ -79,7 +79,7 @@ class Evaluation(Scoring):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Names are wrong before the test, not after it."""
         if stage == "test" or self.in_validation:
-            from vdsm_glass.metrics.suite import check_names
+            from vdsm_glass.metrics.registry import check_names
 
             check_names([*self.metrics, *self.weights])
             self.ways(pl_module)

@@ -104,6 +104,11 @@ WEIGHTS = {
     ),
 }
 
+LPIPS_BACKBONES = {"vgg": "vgg16", "alex": "alexnet", "squeeze": "squeezenet1_1"}
+"""The key in `WEIGHTS` of what each LPIPS net needs; the package `lpips` ships the linear layers."""
+I3D_FEWEST_FRAMES = 10
+"""I3D halves time four times, and gives no features of fewer frames."""
+
 
 def cache_folder() -> Path:
     """Where weights of others are kept: the folder that `VDSM_GLASS_CACHE` names, else the user's cache."""

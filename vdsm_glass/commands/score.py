@@ -10,11 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from data_modules.common.errors import UserError
 from data_modules.store.columns import SPLITS
-from data_modules.tools.video_sets import open_side
 from vdsm_glass.metrics.book import MARKDOWN, RESULTS, Book
-from vdsm_glass.metrics.registry import METRICS
-from vdsm_glass.metrics.suite import DEFAULT, check_names
-from vdsm_glass.metrics.videos import score
+from vdsm_glass.metrics.registry import DEFAULT, METRICS, check_names
 
 EPILOG = f"""
 REAL and GENERATED are folders of videos (mp4, webm, gif, avi), of folders of pictures (png, jpg), or clip stores. Clips
@@ -30,6 +27,10 @@ def main(argv: list[str]) -> int:
     check_names([*options.metrics, *weights])
     if options.out:
         _make(options.out)
+
+    from data_modules.tools.video_sets import open_side
+    from vdsm_glass.metrics.videos import score
+
     real, generated = (open_side(folder, options.split) for folder in (options.real, options.generated))
     form = real.form(options.frames, options.size and tuple(options.size))
     book = Book()

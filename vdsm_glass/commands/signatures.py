@@ -141,7 +141,7 @@ def _file_of(module: str) -> Path:
     """The file of a module, found without importing the packages it lies in."""
     top, *inner = module.split(".")
     spec = find_spec(top) if top else None
-    for folder in (spec.submodule_search_locations or [] if spec else []):
+    for folder in spec.submodule_search_locations or [] if spec else []:
         place = Path(folder, *inner)
         for file in (place / "__init__.py", place.with_suffix(".py")):
             if file.is_file():

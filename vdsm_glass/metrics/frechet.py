@@ -11,9 +11,8 @@ from torchmetrics import Metric
 
 from data_modules.common.errors import UserError
 from vdsm_glass.metrics.features import Extractor
+from vdsm_glass.published_weights import I3D_FEWEST_FRAMES
 
-FEWEST_FRAMES = 10
-"""I3D halves time four times, and gives no features of fewer frames."""
 SVD_UP_TO = 1024
 """Side of a matrix up to which its singular values are had in about a second on one core."""
 
@@ -161,9 +160,9 @@ class FVD(FrechetDistance):
 
     def update(self, video: Tensor, *, real: bool) -> None:
         """Args: video (b, t, 3, h, w) in [0, 1].   Raises: UserError, t < 10."""
-        if video.shape[1] < FEWEST_FRAMES:
+        if video.shape[1] < I3D_FEWEST_FRAMES:
             raise UserError(
-                f"FVD needs clips of at least {FEWEST_FRAMES} frames, and these have {video.shape[1]}; set "
-                f"--data.clip_length {FEWEST_FRAMES} or more, or leave fvd out"
+                f"FVD needs clips of at least {I3D_FEWEST_FRAMES} frames, and these have {video.shape[1]}; set "
+                f"--data.clip_length {I3D_FEWEST_FRAMES} or more, or leave fvd out"
             )
         self.add(video, real=real)

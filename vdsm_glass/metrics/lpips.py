@@ -13,14 +13,13 @@ from data_modules.common.errors import UserError
 from vdsm_glass import published_weights
 from vdsm_glass.metrics.features import Extractor, parameters_sha256
 from vdsm_glass.metrics.pairs import PairMetric
+from vdsm_glass.published_weights import LPIPS_BACKBONES
 
 if TYPE_CHECKING:
     import lpips
 
 Net = Literal["vgg", "alex", "squeeze"]
 
-BACKBONES: dict[Net, str] = {"vgg": "vgg16", "alex": "alexnet", "squeeze": "squeezenet1_1"}
-"""Whose weights each net needs, by their key in `published_weights.WEIGHTS`; `lpips` ships the linear layers."""
 FROM_TORCHVISION = "features."
 
 
@@ -61,8 +60,8 @@ def lpips_network(net: Net, weights: Path | None = None) -> LPIPSNetwork:
     Args: weights, of the backbone as torchvision has them, or of its `features` alone; from the cache by default.
     Raises: UserError, they are not there or are something else.
     """
-    path = published_weights.find_for_metric(BACKBONES[net], given=weights, metric=f"lpips_{net}")
-    state = published_weights.read_state(path, of=BACKBONES[net])
+    path = published_weights.find_for_metric(LPIPS_BACKBONES[net], given=weights, metric=f"lpips_{net}")
+    state = published_weights.read_state(path, of=LPIPS_BACKBONES[net])
     state = {name.removeprefix(FROM_TORCHVISION): value for name, value in state.items()}
     network = _untrained(net)
     # The package cuts torchvision's layers into slices, and keeps their numbers: slice2.3.weight is 3.weight.
@@ -70,7 +69,9 @@ def lpips_network(net: Net, weights: Path | None = None) -> LPIPSNetwork:
     try:
         network.net.load_state_dict({name: state[theirs] for name, theirs in wanted.items()})
     except (KeyError, RuntimeError) as error:
-        raise UserError(f"{path} is not {BACKBONES[net]}: {error}; download {_address(net)} in its place") from error
+        raise UserError(
+            f"{path} is not {LPIPS_BACKBONES[net]}: {error}; download {_address(net)} in its place"
+        ) from error
     name = f"lpips-0.1-{net}"
     return LPIPSNetwork(network, name=name, checksum=published_weights.sha256(path), num_features=1)
 
@@ -95,4 +96,4 @@ def _untrained(net: Net) -> lpips.LPIPS:
 
 
 def _address(net: Net) -> str:
-    return published_weights.WEIGHTS[BACKBONES[net]].address
+    return published_weights.WEIGHTS[LPIPS_BACKBONES[net]].address

@@ -12,11 +12,9 @@ import torch
 from torch import Tensor, distributed
 from torchmetrics import Metric
 
-from data_modules.common.errors import UserError, did_you_mean
+from data_modules.common.errors import UserError
 from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
-from vdsm_glass.metrics.registry import METRICS, MetricKind
-
-DEFAULT = ("mse", "psnr", "ssim", "lpips_vgg", "fid", "fvd")
+from vdsm_glass.metrics.registry import METRICS, MetricKind, check_names
 
 
 @dataclass
@@ -137,13 +135,6 @@ def unfinished(value: float) -> str:
     """Why a number is none."""
     known = {inf: "some generated frames equal the real ones"}
     return f"is {value}: {known.get(value, 'the generated frames, or their features, are not finite')}"
-
-
-def check_names(names: Iterable[str]) -> None:
-    """Raises: UserError, one is no metric."""
-    for name in names:
-        if name not in METRICS:
-            raise UserError(f"{name!r} is no metric{did_you_mean(name, METRICS)}; there are {', '.join(METRICS)}")
 
 
 def feed(running: Running, generated: Tensor | None, reference: Tensor | None) -> None:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from data_modules.tools.video_sets import Form, Side, pair
 from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
-from vdsm_glass.metrics.registry import METRICS
-from vdsm_glass.metrics.suite import DEFAULT, Suite
+from vdsm_glass.metrics.registry import DEFAULT, METRICS
+from vdsm_glass.metrics.suite import Suite
 
 
 def score(
