@@ -48,9 +48,19 @@ def options_of(class_path: str) -> list[Option]:
     return list(found.values())
 
 
-def names_of(class_path: str) -> list[str]:
-    """The names alone of what a class takes.  Raises: UnreadableError, there is no such class."""
-    return list(dict.fromkeys(name for _, node in _constructors(class_path) for name, _, _ in _arguments(node)))
+def names_of(class_path: str, group: str = "") -> list[str]:
+    """The names alone of what a class takes, or of what a dataclass that is its argument `group` takes.
+
+    Raises: UnreadableError, there is no such class.
+    """
+    if not group:
+        return list(dict.fromkeys(name for _, node in _constructors(class_path) for name, _, _ in _arguments(node)))
+    for source, node in _constructors(class_path):
+        for name, annotation, _ in _arguments(node):
+            if name == group:
+                parts = [part.id for part in ast.walk(annotation) if isinstance(part, ast.Name)]
+                return next((names_of(f"{source.module}.{part}") for part in parts if source.leads_to_class(part)), [])
+    return []
 
 
 def _constructors(class_path: str) -> Iterator[tuple[_Source, ast.ClassDef]]:
@@ -111,6 +121,14 @@ class _Source:
         if name in source.imported:
             return cls.of(".".join(source.imported[name]))
         raise UnreadableError(f"{module} has no class {name}")
+
+    def leads_to_class(self, name: str) -> bool:
+        """Whether a name is a class that is defined here or imported, and whose source can be read."""
+        try:
+            self.of(f"{self.module}.{name}")
+        except UnreadableError:
+            return False
+        return True
 
     def value(self, expression: ast.expr) -> Any:
         """What a type or default means."""
