@@ -75,7 +75,7 @@ class ConfigChecker:
             raise ConfigError(self.nothing_about(", ".join(absent)))
         for word in options:
             found = re.match(r"--([A-Za-z_][\w.]*)", word)
-            if found is None:
+            if found is None or ASKS.fullmatch(word):
                 continue
             section, *names = found[1].split(".")
             if section not in top:
@@ -93,7 +93,7 @@ class ConfigChecker:
             known = names_of(SECTIONS.get(section) or owner or "")
         except UnreadableError:
             return
-        if name in known or not known or name in (*CLASS_KEYS, "help"):
+        if name in known or not known or name in CLASS_KEYS:
             return
         if section in SECTIONS:
             raise ConfigError(self.no_such_option(f"{section}.{name}"))
