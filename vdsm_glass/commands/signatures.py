@@ -6,7 +6,7 @@ import ast
 import builtins
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -39,12 +39,18 @@ def options_of(class_path: str) -> list[Option]:
     found: dict[str, Option] = {}
     for source, node in _constructors(class_path):
         docstring = parse_docstring(ast.get_docstring(node) or "")
-        helps = {entry.arg_name: " ".join((entry.description or "").split()) for entry in docstring.params}
+        helps = {
+            name: " ".join((entry.description or "").split())
+            for entry in docstring.params
+            for name in entry.arg_name.split(", ")
+        }
         for name, annotation, default in _arguments(node):
             if name not in found:
                 # Without a default the class itself complains, once it is imported.
                 value = None if default is None else source.value(default)
                 found[name] = Option(name, source.value(annotation), value, helps.get(name, ""))
+            elif not found[name].help:
+                found[name] = replace(found[name], help=helps.get(name, ""))
     return list(found.values())
 
 
