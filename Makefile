@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TRAINED := train-vdsm-pendulum train-vdsm-mmnist train-vdsm-sprites train-vdsm-mug
 TRAINED_GLASS := $(addprefix train-glass-,w_sprites w_sprites/compact tennis bair)
-BENCHMARKS := decoder vdsm glass loader frechet
+BENCHMARKS := decoder vdsm glass loader frechet startup
 CKPT ?= runs/demo/sequence/latest/checkpoints/last.ckpt
 ARGS ?=
 
