@@ -164,9 +164,12 @@ class VDSMSequence(VDSMModule):
         super().__init__(net=SequenceVDSM(as_sizes(sizes, Sizes)), learning_rate=learning_rate, compile=compile)
         self.pretrained = pretrained
 
-    def setup(self, stage: str) -> None:
-        """Takes stage 1's weights.  Raises: UserError, no checkpoint given; CheckpointError, one that does not fit."""
-        if stage != "fit" or self.trainer.ckpt_path is not None:
+    def on_fit_start(self) -> None:
+        """Takes stage 1's weights, unless training goes on from a checkpoint of this stage, which Lightning has read.
+
+        Raises: UserError, no checkpoint is given; CheckpointError, it does not fit.
+        """
+        if self.trainer.ckpt_path is not None:
             return
         if self.pretrained is None:
             raise UserError(
