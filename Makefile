@@ -26,13 +26,13 @@ play: $(INSTALLED) ## CKPT=file: play with a trained model in the browser; the d
 	$(BIN)/vdsm-glass play $(CKPT) $(ARGS)
 
 test: $(INSTALLED) ## the tests that every change should pass, in minutes
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-all: $(INSTALLED) ## all tests: every recipe, every command of the docs, browsers and compilers too
-	$(BIN)/python -m pytest -n 2 -m ""
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m ""
 
 fuzz: $(INSTALLED) ## the tests of properties and of hostile files, on new examples
-	VDSM_GLASS_HYPOTHESIS=fuzz $(BIN)/python -m pytest -n 2 -m "" $$(grep -rl "@given" tests)
+	VDSM_GLASS_HYPOTHESIS=fuzz $(BIN)/python -m pytest -n 2 --dist worksteal -m "" $$(grep -rl "@given" tests)
 
 lint: $(INSTALLED) ## style and types
 	$(BIN)/ruff check

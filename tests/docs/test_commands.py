@@ -89,7 +89,11 @@ def tiny(words: list[str]) -> list[str]:
     return [*words[:last], *narrow, "--config", f"{SMOKE}/run.yaml", *one, *words[last:]]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=() if page.name == "README.md" else pytest.mark.thorough) for page in PAGES],
+    ids=lambda page: page.name,
+)
 def test_what_a_page_shows_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     Path("experiments").symlink_to(ROOT / "experiments")
