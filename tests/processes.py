@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,22 +17,26 @@ PATIENCE = 600
 """Seconds until a process counts as hanging. They take a few, and many more where others use the machine."""
 
 
-def exit_codes(function: Callable[..., Any], *arguments: tuple[Any, ...]) -> list[int]:
+def exit_codes(function: Callable[..., Any], *arguments: tuple[Any, ...], fork: bool = False) -> list[int]:
     """Calls a function at once in as many processes as there are tuples of arguments.
 
+    Args: fork, this process, where the function is a local one; else one that does nothing but import.
     Returns: their exit codes; minus the signal's number where one killed it.
     Raises: TimeoutError, one did not end.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vdsm_glass.commands.train", "tests.runs"])
+    context = multiprocessing.get_context("fork" if fork else "forkserver")
+    if not fork:
+        context.set_forkserver_preload(["vdsm_glass.commands.train", "tests.runs"])
     processes = [context.Process(target=_leading, args=(function, each)) for each in arguments]
     try:
         for process in processes:
             process.start()
-        for process in processes:
-            process.join(PATIENCE)
-            if process.exitcode is None:
+        end = time.monotonic() + PATIENCE
+        # Not `join`, which waits for those that a killed process has left behind, too.
+        while any(process.exitcode is None for process in processes):
+            if time.monotonic() > end:
                 raise TimeoutError(f"{function.__name__} did not end")
+            time.sleep(0.01)
         return [process.exitcode for process in processes]
     finally:
         for process in processes:
