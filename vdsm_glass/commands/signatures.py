@@ -77,7 +77,9 @@ def _constructors(class_path: str) -> Iterator[tuple[_Source, ast.ClassDef]]:
     if init is not None and init.args.kwarg is None:
         return
     for base in node.bases:
-        if isinstance(base, ast.Name) and base.id not in ("ABC", "Protocol", "object"):
+        if not isinstance(base, ast.Name):
+            raise UnreadableError(f"{class_path} derives from {ast.unparse(base)}")
+        if base.id != "ABC":
             yield from _constructors(f"{source.module}.{base.id}")
 
 
@@ -108,12 +110,11 @@ class _Source:
         self.classes: dict[str, ast.ClassDef] = {}
         self.constants: dict[str, ast.expr] = {}
         self.imported: dict[str, tuple[str, str]] = {}
-        # Also what is only imported for type checkers: packages whose names are imported late say it there.
-        for node in ast.walk(ast.parse(self.file.read_text(encoding="utf-8"))):
+        for node in _statements(ast.parse(self.file.read_text(encoding="utf-8")).body):
             if isinstance(node, ast.ClassDef):
                 self.classes[node.name] = node
             elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                self.constants.setdefault(node.targets[0].id, node.value)
+                self.constants[node.targets[0].id] = node.value
             elif isinstance(node, ast.ImportFrom) and node.module:
                 self.imported |= {alias.asname or alias.name: (node.module, alias.name) for alias in node.names}
 
@@ -154,6 +155,14 @@ class _Source:
         if module.partition(".")[0] in sys.stdlib_module_names:
             return getattr(import_module(module), original)
         return _read(module).named(original)
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """A module's statements with those below an `if`, where packages say for type checkers what they import late."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If):
+            yield from _statements([*node.body, *node.orelse])
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import inspect
 from importlib import import_module
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
@@ -54,3 +55,22 @@ def test_what_lies_below_an_argument_is_found_by_its_type():
 def test_a_class_that_is_not_there_is_not_guessed(class_path: str):
     with pytest.raises(UnreadableError):
         names_of(class_path)
+
+
+def test_a_class_above_that_cannot_be_read_leaves_the_options_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    text = """
+import data_modules
+from data_modules import VideoDataModule
+
+class Mine(data_modules.VideoDataModule):
+    def __init__(self, *, colour: int = 3, **kwargs): ...
+
+class Read(VideoDataModule):
+    def __init__(self, *, colour: int = 3, **kwargs): ...
+"""
+    (tmp_path / "vdsm_glass_test_own").mkdir()
+    (tmp_path / "vdsm_glass_test_own" / "__init__.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UnreadableError, match=r"derives from data_modules\.VideoDataModule"):
+        names_of("vdsm_glass_test_own.Mine")
+    assert {"colour", "batch_size"} < set(names_of("vdsm_glass_test_own.Read"))
