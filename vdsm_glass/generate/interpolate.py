@@ -6,8 +6,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from vdsm_glass.vdsm.frames import FrameVDSM
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vdsm_glass.vdsm.frames import FrameVDSM, isotropic
+from vdsm_glass.vdsm.densities import isotropic
+from vdsm_glass.vdsm.frames import FrameVDSM
 from vdsm_glass.vdsm.sequences import SequenceVDSM, draw
 
 

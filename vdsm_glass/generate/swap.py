@@ -8,7 +8,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.frames import Latents
 
 if TYPE_CHECKING:
     from vdsm_glass.vdsm.frames import FrameVDSM

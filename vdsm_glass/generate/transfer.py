@@ -11,7 +11,7 @@ from torch import Tensor
 from vdsm_glass.generate.swap import swap_grid
 from vdsm_glass.glass.animation import animate, infer
 from vdsm_glass.glass.net import GLASS
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.frames import Latents
 
 if TYPE_CHECKING:
     from vdsm_glass.vdsm.sequences import SequenceVDSM

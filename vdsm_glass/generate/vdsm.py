@@ -14,8 +14,7 @@ from vdsm_glass.generate.swap import swap, swap_grid
 from vdsm_glass.generate.transfer import rollout
 from vdsm_glass.generate.vocabulary import Model, at_least, unbatched
 from vdsm_glass.media import Source
-from vdsm_glass.vdsm.frames import FrameVDSM
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
 

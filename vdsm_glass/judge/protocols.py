@@ -11,8 +11,7 @@ from vdsm_glass.generate.sample import sample_identity, sample_poses
 from vdsm_glass.judge.file import Judge
 from vdsm_glass.judge.labels import ACTION, split_labels
 from vdsm_glass.metrics.generation import JudgeScores, balanced
-from vdsm_glass.vdsm.frames import FrameVDSM
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
 Judged = dict[str, Tensor]  # p(y | x) of n clips, (n, classes) by head

@@ -10,8 +10,7 @@ import torch
 
 from vdsm_glass.generate.swap import swap
 from vdsm_glass.metrics.probes import LinearProbe, chance
-from vdsm_glass.vdsm.frames import FrameVDSM
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
 

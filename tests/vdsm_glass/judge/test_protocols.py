@@ -13,8 +13,7 @@ from data_modules import Pendulum
 from vdsm_glass.judge.file import Judge
 from vdsm_glass.judge.labels import judgeable
 from vdsm_glass.judge.protocols import judge_results
-from vdsm_glass.vdsm.frames import FrameVDSM
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
 
