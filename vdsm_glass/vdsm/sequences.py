@@ -135,7 +135,7 @@ class SequenceVDSM(nn.Module):
 
 
 def exact(like: Tensor) -> torch.autocast:
-    """A context of float32 under any autocast: over T steps of feedback rounding errors add up, and the work is small."""
+    """A context of float32 whatever the precision around it: over T steps of feedback, rounding errors add up."""
     return torch.autocast(device_type=like.device.type, enabled=False)
 
 
