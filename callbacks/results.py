@@ -9,13 +9,12 @@ from weakref import WeakKeyDictionary
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from data_modules.base import VideoDataModule
-from vdsm_glass.metrics.book import Book
-from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
+from vdsm_glass.metrics.results import NotComputed, Protocol, Result, ResultSet
 
 REBUILT = ("psnr", "miou_re", "miou_re_thresholded")
 """Of what models log under `test/`: measured on clips that they have rebuilt; the rest looks at real clips only."""
 
-_BOOKS: WeakKeyDictionary[Trainer, Book] = WeakKeyDictionary()
+_BOOKS: WeakKeyDictionary[Trainer, ResultSet] = WeakKeyDictionary()
 
 
 class Scoring(Callback):
@@ -33,7 +32,7 @@ class Scoring(Callback):
         """Enters results, and all that the model has logged under `test/`."""
         from vdsm_glass.generate.protocols import generations
 
-        book = _BOOKS.setdefault(trainer, Book())
+        book = _BOOKS.setdefault(trainer, ResultSet())
         values = {name: value for name, value in measured(trainer).items() if name not in book.results}
         how = generations(getattr(trainer.lightning_module, "net", None)).get("reconstruction")
         rebuilt = {name: values.pop(name) for name in REBUILT if how and name in values}

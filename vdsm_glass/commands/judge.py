@@ -14,11 +14,11 @@ from rich.table import Table
 from data_modules.base import VideoDataModule
 from vdsm_glass.allocator import keep_freed_memory
 from vdsm_glass.commands.arguments import parse
-from vdsm_glass.judge.file import Judge, save_judge
+from vdsm_glass.judge.judge import Judge, save_judge
 from vdsm_glass.judge.labels import split_labels
 from vdsm_glass.judge.network import JudgeSizes
 from vdsm_glass.judge.training import train_judge
-from vdsm_glass.metrics.probes import chance
+from vdsm_glass.metrics.disentanglement import chance
 
 log = logging.getLogger(__name__)
 

@@ -13,19 +13,19 @@ from data_modules.common.errors import UserError
 from vdsm_glass.metrics.features import Extractor
 
 FEWEST_FRAMES = 10
-"""I3D halves time four times, and gives no features of fewer frames."""
+"""I3D gives no features of clips with fewer frames."""
 SVD_UP_TO = 1024
-"""Side of a matrix up to which its singular values are had in about a second on one core."""
+"""Side of a matrix up to which its singular values take about a second on one core."""
 
 
 def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> Tensor:
     """|μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½), squared Wasserstein distance of two Gaussians.  [Heusel et al. 2017]
 
-    With Σᵢ = Lᵢ Lᵢᵀ the last trace is the sum of the singular values of L₁ᵀ L₂, so that it is real whatever the rank,
-    and symmetric. Lᵢ is the pivoted Cholesky factor, which has as many columns as Σᵢ has rank.
+    With Σᵢ = Lᵢ Lᵢᵀ the last trace is the sum of the singular values of L₁ᵀ L₂, which is real for any rank, and
+    symmetric. Lᵢ is the pivoted Cholesky factor, which has as many columns as Σᵢ has rank.
 
-    Args: mean1, mean2 (f,); cov1, cov2 (f, f), symmetric and positive semidefinite.   Returns: float64 scalar, >= 0 but
-    for rounding.
+    Args: mean1, mean2 (f,); cov1, cov2 (f, f), symmetric and positive semidefinite.
+    Returns: float64 scalar, >= 0 except for rounding.
     """
     factor1, factor2 = factor(cov1), factor(cov2)
     difference = (mean1 - mean2).double().cpu()
@@ -34,7 +34,7 @@ def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -
 
 
 def factor(covariance: Tensor) -> Tensor:
-    """L with L Lᵀ = Σ, by Cholesky with pivots, which ends where only rounding is left.
+    """L with L Lᵀ = Σ, by pivoted Cholesky, which stops when only rounding is left.
 
     Args: covariance (f, f).   Returns: (f, rank), float64, on the CPU.
     """
@@ -50,7 +50,7 @@ def singular_value_sum(matrix: Tensor) -> Tensor:
     """The nuclear norm.  Args: (m, n), float64."""
     if min(matrix.shape) <= SVD_UP_TO:
         return torch.linalg.svdvals(matrix).sum()
-    # A third of the time; squaring loses half of the digits, and only of those values that hardly count in the sum.
+    # A third of the time. Squaring loses half of the digits, but only of values that hardly count in the sum.
     gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
     return torch.linalg.eigvalsh(gram).clamp(min=0).sqrt().sum()
 
@@ -58,11 +58,9 @@ def singular_value_sum(matrix: Tensor) -> Tensor:
 class FrechetDistance(Metric):
     """Fréchet distance of the Gaussians that fit the features of real and of generated samples.
 
-    What is kept is the number of samples, the sum of features and that of their outer products, each as float64.
+    The state is the number of samples, the sum of their features and that of the features' outer products, in float64.
 
-    Args:
-        extractor: the network, see `Extractor`.
-        chunk: how many samples it is given at once, which bounds its memory.
+    Args: extractor; chunk, how many samples it is given at once, which bounds its memory.
     """
 
     is_differentiable = False
@@ -80,6 +78,7 @@ class FrechetDistance(Metric):
     def __init__(self, extractor: Extractor, *, chunk: int) -> None:
         super().__init__()
         self.extractor = extractor
+        self.network_info = extractor.info
         self.chunk = chunk
         size = extractor.num_features
         for side in ("real", "generated"):
@@ -88,14 +87,9 @@ class FrechetDistance(Metric):
             outer = torch.zeros(size, size, dtype=torch.float64)
             self.add_state(f"{side}_outer", default=outer, dist_reduce_fx="sum")
 
-    @property
-    def protocol(self) -> dict[str, str]:
-        """Which network the number is from."""
-        return {"network": self.extractor.name, "checksum": self.extractor.checksum}
-
     @torch.no_grad()
     def add(self, inputs: Tensor, *, real: bool) -> None:
-        """Args: inputs, the samples as the extractor takes them, (n, ...)."""
+        """Adds samples.  Args: inputs (n, ...), as the extractor takes them."""
         side = "real" if real else "generated"
         for part in inputs.split(self.chunk):
             features = self.extractor(part.float()).double()
@@ -104,9 +98,9 @@ class FrechetDistance(Metric):
             getattr(self, f"{side}_outer").addmm_(features.T, features)
 
     def gaussian(self, side: str) -> tuple[Tensor, Tensor]:
-        """Mean (f,) and unbiased covariance (f, f) of what was seen.
+        """Mean (f,) and unbiased covariance (f, f) of the features of one side.
 
-        Raises: UserError, that was fewer than two, or had features that are not finite.
+        Raises: UserError, there are fewer than two samples, or features that are not finite.
         """
         n, total, outer = (getattr(self, f"{side}_{part}") for part in ("n", "sum", "outer"))
         if n < 2:
@@ -120,14 +114,12 @@ class FrechetDistance(Metric):
         return mean, (outer - n * torch.outer(mean, mean)) / (n - 1)
 
     def compute(self) -> Tensor:
-        """The distance, a float64 scalar.  Raises: UserError, as `gaussian`."""
+        """The distance, a float64 scalar.  Raises: as `gaussian`."""
         return frechet_distance(*self.gaussian("real"), *self.gaussian("generated")).to(self.real_sum.device)
 
 
 class FID(FrechetDistance):
     """Fréchet Inception distance, over all frames of all clips.  [Heusel et al. 2017]
-
-    Args: as `FrechetDistance`; chunk in frames.
 
     >>> from vdsm_glass.metrics.features import random_frame_features
     >>> metric = FID(random_frame_features(seed=0))
@@ -149,10 +141,7 @@ class FID(FrechetDistance):
 
 
 class FVD(FrechetDistance):
-    """Fréchet video distance; every clip counts once.  [Unterthiner et al. 2018]
-
-    Args: as `FrechetDistance`; chunk in clips.
-    """
+    """Fréchet video distance, in which every clip is one sample.  [Unterthiner et al. 2018]"""
 
     samples = "clips"
 
