@@ -1,6 +1,6 @@
-"""Weights that others trained: which there are, where they are found, whether a file is what it should be.
+"""Weights that others trained and published: which ones are used, where they are found, and how they are read.
 
-Nothing is downloaded here; `vdsm-glass weights fetch` does that.
+`vdsm-glass weights fetch` downloads them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class PublishedWeights:
     """A file of weights.
 
     Args:
-        name: of the file, in our cache as at its address.
+        name: of the file in our cache.
         size: in bytes.
-        sha256: torchvision and torch-fidelity publish its first eight digits, in the name; the others are as several
-            independent projects publish them.
-        used_by: what needs it.
+        sha256: torchvision and torch-fidelity publish its first eight digits in the file's name; that of I3D is the one
+            which several independent projects publish.
+        used_by: the metric or loss that needs it.
     """
 
     name: str
@@ -39,7 +39,7 @@ class PublishedWeights:
 
     @property
     def file(self) -> RemoteFile:
-        """What a download must be."""
+        """The size and checksum that a download must have."""
         return RemoteFile(bytes=self.size, sha256=self.sha256)
 
 
@@ -106,63 +106,50 @@ WEIGHTS = {
 
 
 def cache_folder() -> Path:
-    """Where weights of others are kept: the folder that `VDSM_GLASS_CACHE` names, else the user's cache."""
-    named = os.environ.get(CACHE)
-    if named:
+    """The folder of published weights: that which `VDSM_GLASS_CACHE` names, or one in the user's cache."""
+    if named := os.environ.get(CACHE):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vdsm_glass"
 
 
 def places(name: str) -> list[Path]:
-    """Where a file of that name is looked for: in our cache, then in PyTorch Hub's."""
+    """The paths at which a file of that name may lie: in our cache, then in PyTorch Hub's."""
     import torch
 
     return [cache_folder() / name, Path(torch.hub.get_dir()) / "checkpoints" / name]
 
 
-def find(name: str, *, given: Path | None, wanted_by: str, address: str, otherwise: str) -> Path:
-    """The file of pretrained weights `name`: the one given, or of that name in our cache or in PyTorch Hub's.
+def find(key: str, *, given: Path | None, wanted_by: str, otherwise: str) -> Path:
+    """The file of `WEIGHTS[key]`: `given`, or the one in our cache, or the one in PyTorch Hub's.
 
-    Args:
-        wanted_by: what needs it, for the message.
-        address: where it can be had.
-        otherwise: what to do without it.
-
-    Raises: UserError, it is not there.
+    Args: wanted_by, what needs it, and otherwise, what to do without it, for the message.
+    Raises: UserError, there is no such file.
     """
-    tried = [given] if given else places(name)
+    weights = WEIGHTS[key]
+    tried = [given] if given else places(weights.name)
     for place in tried:
         if place.is_file():
             return place
     raise UserError(
-        f"{wanted_by} needs the weights {name}, which are not there: looked for {' and '.join(map(str, tried))}. "
-        f"Download {address} to {tried[0]}, or {otherwise}"
+        f"{wanted_by} needs the weights {weights.name}, which are not there: looked for "
+        f"{' and '.join(map(str, tried))}. Run `vdsm-glass weights fetch {key}`, or download {weights.address} to "
+        f"{tried[0]}, or {otherwise}"
     )
 
 
 def find_for_metric(key: str, *, given: Path | None, metric: str) -> Path:
-    """The file of `WEIGHTS[key]`, as `find` looks for it.  Raises: UserError, it is not there."""
-    weights = WEIGHTS[key]
-    return find(
-        weights.name,
-        given=given,
-        wanted_by=f"the metric {metric}",
-        address=weights.address,
-        otherwise=f"run `vdsm-glass weights fetch {key}`, or leave {metric} out",
-    )
+    """As `find`, for a metric.  Raises: as `find`."""
+    return find(key, given=given, wanted_by=f"the metric {metric}", otherwise=f"leave {metric} out")
 
 
 def read_state(path: Path, *, of: str) -> dict[str, Any]:
-    """The tensors of a file by name, read without unpickling anything else.
-
-    Raises: UserError, it holds none, or is no such file.
-    """
+    """The tensors of a file by name; nothing else is unpickled.  Raises: UserError, it holds no tensors."""
     import torch
 
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
         tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
-    except Exception as error:  # whatever a file that is none may bring about; all of it means the same
+    except Exception as error:  # a foreign file may raise anything; all of it means the same
         raise UserError(
             f"{path} holds no weights of {of} ({type(error).__name__}: {error}); download it again"
         ) from error
@@ -172,6 +159,6 @@ def read_state(path: Path, *, of: str) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """The hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,14 +13,13 @@ from torch import Tensor
 class LossWeights:
     """λ of every term.  [GLASS Table 6, in its order]
 
-    A term whose weight is 0 is not computed: that is how an ablation leaves it out.
+    A term whose weight is 0 is not computed, which is how ablations leave it out.
 
     Args:
-        bin, size, recf, recb, vgg, recj: of GMA, Eqs. (1)-(5); `vgg` stands within Eq. (4), so that `recb` multiplies
-            it, too.
-        vq: on the codebook term of Eq. (6). The text puts it there, and not on the commitment term as others do.
+        bin, size, recf, recb, vgg, recj: of GMA, Eqs. (1)-(5); `vgg` is part of Eq. (4), so `recb` multiplies it, too.
+        vq: on the codebook term of Eq. (6), as in the text; others put it on the commitment term.
         recu, recs, msk, cyc, lma_vgg: of LMA, Eqs. (7)-(11).
-        vq_extra: on the whole of Eq. (6); the authors' implementation has 0.1, the paper nothing.
+        vq_extra: on the whole of Eq. (6); the authors' implementation has 0.1, the paper none.
         steady: of GMA; ours, not the paper's, see `losses.steadiness_loss`.
         decorrelate: of LMA; ours, not the paper's, see `losses.decorrelation_loss`.
     """
@@ -43,7 +42,7 @@ class LossWeights:
 
     @property
     def of_terms(self) -> dict[str, float]:
-        """What each raw term is multiplied by in the loss."""
+        """The factor of each raw term in the loss."""
         return {
             "bin": self.bin,
             "size": self.size,
@@ -63,6 +62,6 @@ class LossWeights:
         }
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Σ λ · term, over the terms that were computed."""
+        """Σ λ · term over the given terms."""
         of_terms = self.of_terms
         return torch.stack([of_terms[name] * term for name, term in terms.items()]).sum()
