@@ -19,7 +19,7 @@ from callbacks.results import Scoring, protocol
 from data_modules.base import VideoDataModule
 from data_modules.common.errors import UserError
 from data_modules.loading.clips import ClipDataset
-from vdsm_glass.metrics import DEFAULT_METRICS
+from vdsm_glass.metrics.registry import DEFAULT_METRICS, check_names
 from vdsm_glass.metrics.results import NotComputed, Result
 
 if TYPE_CHECKING:
@@ -79,8 +79,6 @@ class Evaluation(Scoring):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Names are wrong before the test, not after it."""
         if stage == "test" or self.in_validation:
-            from vdsm_glass.metrics.suite import check_names
-
             check_names([*self.metrics, *self.weights])
             self.ways(pl_module)
 

@@ -15,7 +15,6 @@ from data_modules.common.download import RemoteFile
 from data_modules.common.errors import UserError
 
 CACHE = "VDSM_GLASS_CACHE"
-TORCHVISION = "https://download.pytorch.org/models/"
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,16 @@ class PublishedWeights:
         return RemoteFile(bytes=self.size, sha256=self.sha256)
 
 
+def _torchvision(name: str, size: int, sha256: str, used_by: str) -> PublishedWeights:
+    address = f"https://download.pytorch.org/models/{name}"
+    return PublishedWeights(name, address, size, sha256, "BSD-3-Clause (torchvision)", used_by)
+
+
 WEIGHTS = {
-    "vgg19": PublishedWeights(
-        name="vgg19-dcbb9e9d.pth",
-        address=f"{TORCHVISION}vgg19-dcbb9e9d.pth",
+    "vgg19": _torchvision(
+        "vgg19-dcbb9e9d.pth",
         size=574673361,
         sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
-        licence="BSD-3-Clause (torchvision)",
         used_by="GLASS's perceptual loss",
     ),
     "inception": PublishedWeights(
@@ -70,39 +72,36 @@ WEIGHTS = {
         licence="Apache-2.0 (DeepMind's kinetics-i3d)",
         used_by="fvd",
     ),
-    "vgg16": PublishedWeights(
-        name="vgg16-397923af.pth",
-        address=f"{TORCHVISION}vgg16-397923af.pth",
+    "vgg16": _torchvision(
+        "vgg16-397923af.pth",
         size=553433881,
         sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-        licence="BSD-3-Clause (torchvision)",
         used_by="lpips_vgg",
     ),
-    "alexnet": PublishedWeights(
-        name="alexnet-owt-7be5be79.pth",
-        address=f"{TORCHVISION}alexnet-owt-7be5be79.pth",
+    "alexnet": _torchvision(
+        "alexnet-owt-7be5be79.pth",
         size=244408911,
         sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-        licence="BSD-3-Clause (torchvision)",
         used_by="lpips_alex",
     ),
-    "squeezenet1_1": PublishedWeights(
-        name="squeezenet1_1-b8a52dc0.pth",
-        address=f"{TORCHVISION}squeezenet1_1-b8a52dc0.pth",
+    "squeezenet1_1": _torchvision(
+        "squeezenet1_1-b8a52dc0.pth",
         size=4958839,
         sha256="b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
-        licence="BSD-3-Clause (torchvision)",
         used_by="lpips_squeeze",
     ),
-    "fasterrcnn": PublishedWeights(
-        name="fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
-        address=f"{TORCHVISION}fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+    "fasterrcnn": _torchvision(
+        "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
         size=167502836,
         sha256="258fb6c638b15964ddcdd1ae0748c5eef1be9e732750120cc857feed3faac384",
-        licence="BSD-3-Clause (torchvision)",
         used_by="add_mdr",
     ),
 }
+
+LPIPS_BACKBONES = {"vgg": "vgg16", "alex": "alexnet", "squeeze": "squeezenet1_1"}
+"""The key in `WEIGHTS` of each LPIPS net's backbone; the package `lpips` ships the linear layers."""
+I3D_FEWEST_FRAMES = 10
+"""I3D gives no features of clips with fewer frames."""
 
 
 def cache_folder() -> Path:

@@ -11,11 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from data_modules.common.errors import UserError
 from data_modules.store.columns import SPLITS
 from data_modules.tools.video_sets import open_side
-from vdsm_glass.metrics import DEFAULT_METRICS
-from vdsm_glass.metrics.registry import METRICS
+from vdsm_glass.metrics.registry import DEFAULT_METRICS, METRICS, check_names
 from vdsm_glass.metrics.results import MARKDOWN, RESULTS, ResultSet
 from vdsm_glass.metrics.score import score
-from vdsm_glass.metrics.suite import check_names
 
 EPILOG = f"""
 REAL and GENERATED are folders of videos (mp4, webm, gif, avi), of folders of pictures (png, jpg), or clip stores. Clips

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -43,23 +43,8 @@ class LossWeights:
     @property
     def of_terms(self) -> dict[str, float]:
         """The factor of each raw term in the loss."""
-        return {
-            "bin": self.bin,
-            "size": self.size,
-            "recf": self.recf,
-            "recb": self.recb,
-            "vgg": self.recb * self.vgg,
-            "recj": self.recj,
-            "steady": self.steady,
-            "decorrelate": self.decorrelate,
-            "commitment": self.vq_extra,
-            "codebook": self.vq_extra * self.vq,
-            "recu": self.recu,
-            "recs": self.recs,
-            "msk": self.msk,
-            "cyc": self.cyc,
-            "lma_vgg": self.lma_vgg,
-        }
+        composed = {"vgg": self.recb * self.vgg, "commitment": self.vq_extra, "codebook": self.vq_extra * self.vq}
+        return asdict(self) | composed
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Σ λ · term over the given terms."""

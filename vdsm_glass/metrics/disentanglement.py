@@ -17,6 +17,8 @@ from vdsm_glass.vdsm.sequences import SequenceVDSM
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+ACTION = "action"
+
 
 @dataclass(frozen=True)
 class LinearProbe:
@@ -83,11 +85,11 @@ class LeakMatrix:
     def of(cls, results: Mapping[str, float]) -> LeakMatrix | None:
         """The matrix of `score`'s results; None if they have no static factor, or no action."""
         asked = [name.removesuffix("_from_s") for name in results if name.endswith("_from_s")]
-        factors = tuple(name for name in asked if name != "action")
-        if not factors or "action" not in asked:
+        factors = tuple(name for name in asked if name != ACTION)
+        if not factors or ACTION not in asked:
             return None
         columns = tuple(source for source in ("s", "d") if f"action_from_{source}" in results)
-        rows = (factors, ("action",))
+        rows = (factors, (ACTION,))
         accuracy = [[np.mean([results[f"{name}_from_{source}"] for name in row]) for source in columns] for row in rows]
         chance = [np.mean([results[f"chance_{name}"] for name in row]) for row in rows]
         return cls(accuracy=np.array(accuracy), chance=np.array(chance), factors=factors, columns=columns)
@@ -116,23 +118,19 @@ def score(net: FrameVDSM | SequenceVDSM, train: Labelled, test: Labelled, *, see
     results: dict[str, float] = {}
     redrawn, partner = _swapped(net, test.latents, seed=seed)
     fitted, read, drawn = (_columns(latents) for latents in (train.latents, test.latents, redrawn))
-    for name, labels in train.factors.items():
+    wanted_by_name = test.factors | {ACTION: test.action}
+    for name, labels in (train.factors | {ACTION: train.action}).items():
         if len(np.unique(labels)) < 2:
             continue
-        wanted = test.factors[name]
+        wanted = wanted_by_name[name]
         probes = {source: LinearProbe.fit(fitted[source], labels) for source in fitted}
         results |= {f"{name}_from_{source}": probe.accuracy(read[source], wanted) for source, probe in probes.items()}
         changed = wanted[partner] != wanted
-        if changed.any():
+        if name == ACTION and "d" in probes:
+            results["swapped_action"] = probes["d"].accuracy(drawn["d"], wanted)
+        elif name != ACTION and changed.any():
             results[f"swapped_{name}"] = probes["s"].accuracy(drawn["s"][changed], wanted[partner][changed])
         results[f"chance_{name}"] = chance(wanted)
-    if len(np.unique(train.action)) < 2:
-        return results
-    probes = {source: LinearProbe.fit(fitted[source], train.action) for source in fitted}
-    results |= {f"action_from_{source}": probe.accuracy(read[source], test.action) for source, probe in probes.items()}
-    if "d" in probes:
-        results["swapped_action"] = probes["d"].accuracy(drawn["d"], test.action)
-    results["chance_action"] = chance(test.action)
     return results
 
 

@@ -11,9 +11,9 @@ from torchmetrics import Metric
 
 from data_modules.common.errors import UserError
 from vdsm_glass.metrics.features import Extractor
+from vdsm_glass.published_weights import I3D_FEWEST_FRAMES
 
-FEWEST_FRAMES = 10
-"""I3D gives no features of clips with fewer frames."""
+SIDES = ("real", "generated")
 SVD_UP_TO = 1024
 """Side of a matrix up to which its singular values take about a second on one core."""
 
@@ -58,7 +58,8 @@ def singular_value_sum(matrix: Tensor) -> Tensor:
 class FrechetDistance(Metric):
     """Fréchet distance of the Gaussians that fit the features of real and of generated samples.
 
-    The state is the number of samples, the sum of their features and that of the features' outer products, in float64.
+    The state is, for the real and the generated side, the number of samples, the sum of their features and that of the
+    features' outer products, in float64.
 
     Args: extractor; chunk, how many samples it is given at once, which bounds its memory.
     """
@@ -68,41 +69,36 @@ class FrechetDistance(Metric):
     full_state_update = False
 
     samples = "samples"
-    real_n: Tensor
-    real_sum: Tensor
-    real_outer: Tensor
-    generated_n: Tensor
-    generated_sum: Tensor
-    generated_outer: Tensor
+    n: Tensor
+    total: Tensor
+    outer: Tensor
 
     def __init__(self, extractor: Extractor, *, chunk: int) -> None:
         super().__init__()
         self.extractor = extractor
         self.network_info = extractor.info
         self.chunk = chunk
-        size = extractor.num_features
-        for side in ("real", "generated"):
-            self.add_state(f"{side}_n", default=torch.tensor(0), dist_reduce_fx="sum")
-            self.add_state(f"{side}_sum", default=torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
-            outer = torch.zeros(size, size, dtype=torch.float64)
-            self.add_state(f"{side}_outer", default=outer, dist_reduce_fx="sum")
+        f = extractor.num_features
+        self.add_state("n", default=torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("total", default=torch.zeros(2, f, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("outer", default=torch.zeros(2, f, f, dtype=torch.float64), dist_reduce_fx="sum")
 
     @torch.no_grad()
     def add(self, inputs: Tensor, *, real: bool) -> None:
         """Adds samples.  Args: inputs (n, ...), as the extractor takes them."""
-        side = "real" if real else "generated"
+        side = SIDES.index("real" if real else "generated")
         for part in inputs.split(self.chunk):
             features = self.extractor(part.float()).double()
-            setattr(self, f"{side}_n", getattr(self, f"{side}_n") + len(features))
-            getattr(self, f"{side}_sum").add_(features.sum(dim=0))
-            getattr(self, f"{side}_outer").addmm_(features.T, features)
+            self.n[side] += len(features)
+            self.total[side] += features.sum(dim=0)
+            self.outer[side].addmm_(features.T, features)
 
     def gaussian(self, side: str) -> tuple[Tensor, Tensor]:
         """Mean (f,) and unbiased covariance (f, f) of the features of one side.
 
         Raises: UserError, there are fewer than two samples, or features that are not finite.
         """
-        n, total, outer = (getattr(self, f"{side}_{part}") for part in ("n", "sum", "outer"))
+        n, total, outer = (state[SIDES.index(side)] for state in (self.n, self.total, self.outer))
         if n < 2:
             raise UserError(
                 f"{type(self).__name__} needs at least 2 {self.samples} on each side and has seen {int(n)} {side}; "
@@ -115,7 +111,7 @@ class FrechetDistance(Metric):
 
     def compute(self) -> Tensor:
         """The distance, a float64 scalar.  Raises: as `gaussian`."""
-        return frechet_distance(*self.gaussian("real"), *self.gaussian("generated")).to(self.real_sum.device)
+        return frechet_distance(*self.gaussian("real"), *self.gaussian("generated")).to(self.total.device)
 
 
 class FID(FrechetDistance):
@@ -150,9 +146,9 @@ class FVD(FrechetDistance):
 
     def update(self, video: Tensor, *, real: bool) -> None:
         """Args: video (b, t, 3, h, w) in [0, 1].   Raises: UserError, t < 10."""
-        if video.shape[1] < FEWEST_FRAMES:
+        if video.shape[1] < I3D_FEWEST_FRAMES:
             raise UserError(
-                f"FVD needs clips of at least {FEWEST_FRAMES} frames, and these have {video.shape[1]}; set "
-                f"--data.clip_length {FEWEST_FRAMES} or more, or leave fvd out"
+                f"FVD needs clips of at least {I3D_FEWEST_FRAMES} frames, and these have {video.shape[1]}; set "
+                f"--data.clip_length {I3D_FEWEST_FRAMES} or more, or leave fvd out"
             )
         self.add(video, real=real)

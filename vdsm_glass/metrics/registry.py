@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from torchmetrics import Metric
-
-from data_modules.common.errors import UserError
-from vdsm_glass.metrics import features
-from vdsm_glass.metrics.detection import ADDMDR, person_detector
-from vdsm_glass.metrics.frechet import FEWEST_FRAMES, FID, FVD
+from data_modules.common.errors import UserError, did_you_mean
 from vdsm_glass.metrics.results import Protocol
-from vdsm_glass.metrics.similarity import BACKBONES, LPIPS, MSE, PSNR, SSIM, Net, lpips_network, random_lpips_network
+from vdsm_glass.published_weights import I3D_FEWEST_FRAMES, LPIPS_BACKBONES
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
+
+    from vdsm_glass.metrics.similarity import Net
 
 Kind = Literal["pair", "distribution", "detection"]
 
@@ -67,48 +68,62 @@ class MetricKind:
         return f"{self.name}/{self.random_name}" if stand_in and self.weights is not None else self.name
 
 
+def _of(module: str) -> Any:
+    """A module of this package, imported when a metric is made, so that names are known without PyTorch."""
+    return import_module(f"vdsm_glass.metrics.{module}")
+
+
 def _lpips(net: Net) -> MetricKind:
     return MetricKind(
         name=f"lpips_{net}",
         kind="pair",
-        published=lambda weights: LPIPS(lpips_network(net, weights)),
-        weights=BACKBONES[net],
-        random=lambda: LPIPS(random_lpips_network(net)),
+        published=lambda weights: _of("similarity").LPIPS(_of("similarity").lpips_network(net, weights)),
+        weights=LPIPS_BACKBONES[net],
+        random=lambda: _of("similarity").LPIPS(_of("similarity").random_lpips_network(net)),
     )
 
 
-def _add_mdr(weights: Path | None) -> ADDMDR:
-    detector, checksum = person_detector(weights)
-    return ADDMDR(detector, name="fasterrcnn-resnet50-fpn-coco", checksum=checksum)
+def _add_mdr(weights: Path | None) -> Metric:
+    detector, checksum = _of("detection").person_detector(weights)
+    return _of("detection").ADDMDR(detector, name="fasterrcnn-resnet50-fpn-coco", checksum=checksum)
 
 
 METRICS = {
     metric.name: metric
     for metric in (
-        MetricKind(name="mse", kind="pair", published=lambda _: MSE()),
-        MetricKind(name="psnr", kind="pair", published=lambda _: PSNR()),
-        MetricKind(name="ssim", kind="pair", published=lambda _: SSIM()),
+        MetricKind(name="mse", kind="pair", published=lambda _: _of("similarity").MSE()),
+        MetricKind(name="psnr", kind="pair", published=lambda _: _of("similarity").PSNR()),
+        MetricKind(name="ssim", kind="pair", published=lambda _: _of("similarity").SSIM()),
         _lpips("vgg"),
         _lpips("alex"),
         _lpips("squeeze"),
         MetricKind(
             name="fid",
             kind="distribution",
-            published=lambda weights: FID(features.inception(weights)),
+            published=lambda weights: _of("frechet").FID(_of("features").inception(weights)),
             weights="inception",
-            random=lambda: FID(features.random_frame_features()),
+            random=lambda: _of("frechet").FID(_of("features").random_frame_features()),
             random_name="random_features",
         ),
         MetricKind(
             name="fvd",
             kind="distribution",
-            published=lambda weights: FVD(features.i3d(weights)),
-            fewest_frames=FEWEST_FRAMES,
+            published=lambda weights: _of("frechet").FVD(_of("features").i3d(weights)),
+            fewest_frames=I3D_FEWEST_FRAMES,
             weights="i3d",
-            random=lambda: FVD(features.random_video_features()),
+            random=lambda: _of("frechet").FVD(_of("features").random_video_features()),
             random_name="random_features",
             depends_on_length=True,
         ),
         MetricKind(name="add_mdr", kind="detection", published=_add_mdr, weights="fasterrcnn"),
     )
 }
+DEFAULT_METRICS = ("mse", "psnr", "ssim", "lpips_vgg", "fid", "fvd")
+"""The metrics that `test` and `score` compute if none are named."""
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises: UserError, one is not a metric."""
+    for name in names:
+        if name not in METRICS:
+            raise UserError(f"{name!r} is not a metric{did_you_mean(name, METRICS)}; there are {', '.join(METRICS)}")

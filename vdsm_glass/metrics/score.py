@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from data_modules.tools.video_sets import Form, Side, pair
-from vdsm_glass.metrics import DEFAULT_METRICS
-from vdsm_glass.metrics.registry import METRICS
+from vdsm_glass.metrics.registry import DEFAULT_METRICS, METRICS
 from vdsm_glass.metrics.results import NotComputed, Protocol, Result
 from vdsm_glass.metrics.suite import Suite
 

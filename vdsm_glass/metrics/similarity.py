@@ -23,9 +23,6 @@ SSIM_WINDOW = 11
 
 Net = Literal["vgg", "alex", "squeeze"]
 
-BACKBONES: dict[Net, str] = {"vgg": "vgg16", "alex": "alexnet", "squeeze": "squeezenet1_1"}
-"""The backbone's key in `published_weights.WEIGHTS` for each net of LPIPS; `lpips` ships the linear layers."""
-
 
 class PairMetric(Metric):
     """A score of every generated frame against its reference frame, and its mean over all clips.
@@ -153,7 +150,7 @@ def lpips_network(net: Net, weights: Path | None = None) -> LPIPSNetwork:
     Args: weights, a file of torchvision's network or of its `features` alone; by default that in the cache.
     Raises: UserError, the file is missing or another one.
     """
-    key = BACKBONES[net]
+    key = published_weights.LPIPS_BACKBONES[net]
     path = published_weights.find_for_metric(key, given=weights, metric=f"lpips_{net}")
     state = published_weights.read_state(path, of=key)
     state = {name.removeprefix("features."): value for name, value in state.items()}

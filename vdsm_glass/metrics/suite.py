@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, distributed
 from torchmetrics import Metric
 
-from data_modules.common.errors import UserError, did_you_mean
-from vdsm_glass.metrics.registry import METRICS, MetricKind
+from data_modules.common.errors import UserError
+from vdsm_glass.metrics.registry import METRICS, MetricKind, check_names
 from vdsm_glass.metrics.results import NotComputed, Protocol, Result
 
 
@@ -131,13 +131,6 @@ def why_not_finite(value: float) -> str:
     """The reason to report in place of a value that is not finite."""
     known = {inf: "some generated frames equal the real ones"}
     return f"is {value}: {known.get(value, 'the generated frames, or their features, are not finite')}"
-
-
-def check_names(names: Iterable[str]) -> None:
-    """Raises: UserError, one is not a metric."""
-    for name in names:
-        if name not in METRICS:
-            raise UserError(f"{name!r} is not a metric{did_you_mean(name, METRICS)}; there are {', '.join(METRICS)}")
 
 
 def feed(running: Running, generated: Tensor | None, reference: Tensor | None) -> None:

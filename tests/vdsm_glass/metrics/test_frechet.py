@@ -110,7 +110,7 @@ def test_torchmetrics_agrees_on_the_same_features(kind: Callable[[Extractor], Fr
         for batch in video.split(5):
             ours.update(batch, real=side == "real")
     assert float(ours.compute()) == pytest.approx(float(oracle.compute()), rel=1e-4)
-    assert int(ours.real_n) == (120 if kind is FID else 12)
+    assert int(ours.n[0]) == (120 if kind is FID else 12)
 
 
 def test_torch_fidelity_agrees_on_the_same_features():
