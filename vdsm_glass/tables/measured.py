@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from vdsm_glass.metrics.book import RESULTS, Book
-from vdsm_glass.metrics.protocol import Result
+from vdsm_glass.metrics.results import RESULTS, Result, ResultSet
 from vdsm_glass.runs import versions
 from vdsm_glass.tables.plan import stages
 from vdsm_glass.tables.published import BUDGETS, Row, Table
@@ -20,7 +19,7 @@ class Found:
 
     budget: str
     file: Path
-    book: Book = field(default_factory=Book)
+    book: ResultSet = field(default_factory=ResultSet)
 
 
 def find(table: Table, row: Row, *, runs: Path, budget: str | None = None) -> Found | None:
@@ -33,7 +32,7 @@ def find(table: Table, row: Row, *, runs: Path, budget: str | None = None) -> Fo
         for version in versions(folder):
             for tested in versions(version / TEST):
                 if (tested / RESULTS).is_file():
-                    return Found(budget=name, file=tested / RESULTS, book=Book.read(tested / RESULTS))
+                    return Found(budget=name, file=tested / RESULTS, book=ResultSet.read(tested / RESULTS))
     return None
 
 
