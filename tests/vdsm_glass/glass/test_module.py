@@ -173,6 +173,7 @@ def test_speed_and_memory_options_do_not_change_the_loss(option: str, batch: Vid
 
 
 @pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor", "ignore::DeprecationWarning:torch")  # torch's own
 def test_compiled_equals_eager(batch: VideoBatch):
     assert_alike(loss_and_gradient(module(compile=True), batch), loss_and_gradient(module(), batch))
 
