@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from data_modules.batch import VideoBatch
     from data_modules.common.errors import DataError, UserError
     from data_modules.folder import VideoFolder
-    from data_modules.loading.clips import Clip
     from data_modules.moving_mnist import MovingMNIST
     from data_modules.mug import MUG
     from data_modules.pendulum import Pendulum
     from data_modules.sprites import Sprites
+    from data_modules.store.clip_source import Clip
     from data_modules.tennis import Tennis
     from data_modules.w_sprites import WSprites
 
@@ -51,7 +51,7 @@ DATASETS: dict[str, str] = {
 _HOMES = {path.rpartition(".")[2]: path.rpartition(".")[0] for path in DATASETS.values()} | {
     "VideoDataModule": "data_modules.base",
     "VideoBatch": "data_modules.batch",
-    "Clip": "data_modules.loading.clips",
+    "Clip": "data_modules.store.clip_source",
     "DataError": "data_modules.common.errors",
     "UserError": "data_modules.common.errors",
 }

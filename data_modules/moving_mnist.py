@@ -12,16 +12,14 @@ from typing import Any, Literal
 import numpy as np
 from einops import rearrange, repeat
 
-from data_modules.base import Split, VideoDataModule
+from data_modules.base import VideoDataModule
 from data_modules.common.errors import DataError, MissingSourceError, UserError
-from data_modules.common.remote_files import MNIST
 from data_modules.drawings import tiny
-from data_modules.loading.clips import Clip
 from data_modules.sources.frames import resize
 from data_modules.sources.idx import FILES, mnist_files, read_mnist
-from data_modules.store.labels import Labels
-from data_modules.store.reader import SPLITS
-from data_modules.store.source import StandIn
+from data_modules.sources.remote_files import MNIST
+from data_modules.store.clip_source import Clip, Labels, StandIn
+from data_modules.store.format import SPLITS, Split
 
 CANVAS, DIGIT = 64, 28
 ROOM = CANVAS - DIGIT

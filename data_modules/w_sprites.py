@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from einops import reduce
 
-from data_modules.base import Split
 from data_modules.common.errors import UserError
 from data_modules.drawings import tiny
 from data_modules.drawings.landscapes import draw_valley
-from data_modules.loading.clips import Clip
 from data_modules.shared.characters import ACTIONS, CharacterModule, character_name
 from data_modules.shared.walks import MOVES, random_walk
 from data_modules.sources.frames import fit, read_picture
 from data_modules.sources.lpc import CELL, FRAMES
+from data_modules.store.clip_source import Clip
+from data_modules.store.format import Split
 
 VERSION = 1
 """Of how clips are made: raise it when the same options give other clips."""

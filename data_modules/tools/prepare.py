@@ -13,7 +13,8 @@ from rich.table import Table
 
 from data_modules.base import VideoDataModule
 from data_modules.store.build import open_or_build
-from data_modules.store.reader import SPLITS, Split, StoreSplit
+from data_modules.store.format import SPLITS, Split
+from data_modules.store.reader import StoreSplit
 
 ALWAYS_THERE = ("video", "length", "identity", "action", "name")
 

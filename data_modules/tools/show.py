@@ -14,7 +14,8 @@ from data_modules.base import VideoDataModule
 from data_modules.batch import VideoBatch
 from data_modules.common.files import replacing
 from data_modules.loading.clips import ClipDataset
-from data_modules.store.reader import Split, StoreSplit
+from data_modules.store.format import Split
+from data_modules.store.reader import StoreSplit
 
 CELL = 96  # pixels that a frame's shorter side is enlarged to, at least
 GAP, TEXT, LABEL_WIDTH, LABEL_LETTERS = 4, 13, 190, 28

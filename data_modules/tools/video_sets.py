@@ -19,8 +19,8 @@ from data_modules.common.errors import DataError, MissingSourceError, UserError
 from data_modules.sources.collection import Video, find_videos
 from data_modules.sources.frames import fit, frame_paths, read_picture
 from data_modules.sources.video import SUFFIXES, open_film
-from data_modules.store.columns import Split
-from data_modules.store.reader import MANIFEST, Store
+from data_modules.store.format import MANIFEST, Split
+from data_modules.store.reader import Store
 
 MOST_FRAMES = 1024
 """Of a clip that are read where nobody says how many; a film of hours would not fit into memory."""

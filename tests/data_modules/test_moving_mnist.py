@@ -13,7 +13,7 @@ from scipy.stats import chi2_contingency
 from data_modules.common.errors import DataError, UserError
 from data_modules.drawings.tiny import write_mnist
 from data_modules.moving_mnist import ROOM, Digits, MovingMNIST, bounced
-from data_modules.store.reader import SPLITS
+from data_modules.store.format import SPLITS
 
 
 def clips_of(module: MovingMNIST, pool: Digits, number: int) -> list:

@@ -15,7 +15,7 @@ from data_modules.drawings.faces import draw_sequence
 from data_modules.drawings.tiny import write_mug_npz, write_mug_tree
 from data_modules.mug import MUG
 from data_modules.sources.mug import EMOTIONS, MugArchive, MugTree
-from data_modules.store.reader import SPLITS
+from data_modules.store.format import SPLITS
 
 
 def write_sequences(folder: Path, actions: list[int], *, labels: np.ndarray | None = None, dtype: str = "u1") -> None:

@@ -15,11 +15,11 @@ from einops import reduce
 from scipy.stats import chisquare
 
 from data_modules.common.errors import UserError
-from data_modules.loading.clips import Clip
 from data_modules.shared.characters import ACTIONS
 from data_modules.sources.lpc import CELL
 from data_modules.sprites import Sprites
-from data_modules.store.reader import SPLITS
+from data_modules.store.clip_source import Clip
+from data_modules.store.format import SPLITS
 from data_modules.w_sprites import IN_PLACE, STAY, WALKS, WSprites, animate
 from vdsm_glass.commands import prepare, show
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data_modules.common.errors import UserError
-from data_modules.store.columns import SPLITS
+from data_modules.store.format import SPLITS
 from data_modules.tools.video_sets import open_side
 from vdsm_glass.metrics.book import MARKDOWN, RESULTS, Book
 from vdsm_glass.metrics.registry import METRICS

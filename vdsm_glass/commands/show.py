@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from data_modules.store.reader import SPLITS
+from data_modules.store.format import SPLITS
 from data_modules.tools.show import show
 from vdsm_glass.commands.arguments import parse
 

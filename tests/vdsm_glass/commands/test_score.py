@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_modules.drawings.tiny_video import write_film, write_pictures
-from data_modules.store.reader import SPLITS
+from data_modules.store.format import SPLITS
 from data_modules.tools.video_sets import MOST_FRAMES, Files, Side, pair
 from tests.data_modules.toy import HEIGHT, WIDTH, Toy
 from vdsm_glass.cli import main
