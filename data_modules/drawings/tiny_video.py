@@ -12,9 +12,9 @@ from PIL import Image
 
 from data_modules.drawings.court import draw_rally
 from data_modules.drawings.robot import draw_push
-from data_modules.sources.crc32c import masked_crc32c
 from data_modules.sources.matches import COLUMNS
 from data_modules.sources.softmotion import ACTION, FRAMES, IMAGE, POSITION, SIDE
+from data_modules.sources.tfrecord import masked_crc32c
 
 if TYPE_CHECKING:
     from av import VideoStream

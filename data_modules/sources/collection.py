@@ -20,7 +20,7 @@ from data_modules.sources.frames import Shape, fit, frame_paths, natural_key, re
 from data_modules.sources.video import open_film
 
 
-def read_frames(path: Path, *, first: int = 0, stop: int | None = None, every: int = 1) -> Iterator[Image.Image]:
+def decode_frames(path: Path, *, first: int = 0, stop: int | None = None, every: int = 1) -> Iterator[Image.Image]:
     """Frames `first`, `first + every`, ... before `stop` of a film, GIF, WebP, picture or folder of pictures, in RGB.
 
     Raises: DataError naming the file where it is missing, damaged or of another kind.
@@ -38,7 +38,7 @@ def read_frames(path: Path, *, first: int = 0, stop: int | None = None, every: i
     else:
         known = ", ".join(sorted(video.SUFFIXES | frames.SUFFIXES | {frames.ANIMATION}))
         raise DataError(
-            f"{path}: is neither a video nor a picture by its name; expected one of {known}, or a folder of pictures"
+            f"{path}: is neither a picture nor a video by its name; expected one of {known}, or a folder of pictures"
         )
 
 
@@ -81,10 +81,9 @@ class Video:
 
         Raises: DataError naming the file that is missing or damaged; pieces before it have been yielded.
         """
+        read = self._from_pictures if self.path.is_dir() else self._from_film
         start = self.first
-        for part in (self._from_pictures if self.path.is_dir() else self._from_film)(
-            height, width, shape, every, longest
-        ):
+        for part in read(height, width, shape, every, longest):
             stop = start + len(part) * every
             yield f"{self.name}[{start}:{stop}]", part
             start = stop

@@ -16,9 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 from data_modules.common.errors import DataError, MissingSourceError, UserError
-from data_modules.sources.collection import Video, find_videos
-from data_modules.sources.frames import fit, frame_paths, read_picture
-from data_modules.sources.video import SUFFIXES, open_film
+from data_modules.sources.collection import Video, decode_frames, find_videos
+from data_modules.sources.frames import fit
+from data_modules.sources.video import SUFFIXES
 from data_modules.store.format import MANIFEST, Split
 from data_modules.store.reader import Store
 
@@ -127,12 +127,7 @@ class Files(Side):
         return str(self.videos[number].path)
 
     def pictures(self, number: int, most: int) -> Iterator[Image.Image]:
-        path = self.videos[number].path
-        if path.is_dir():
-            yield from map(read_picture, frame_paths(path)[:most])
-        else:
-            with open_film(path) as film:
-                yield from film.frames(stop=most)
+        return decode_frames(self.videos[number].path, stop=most)
 
 
 class Stored(Side):

@@ -83,7 +83,7 @@ def test_the_sprite_is_where_the_shifts_lead_doing_what_the_labels_say(scene: WS
 
 def test_the_landscape_is_where_the_shifts_lead(scene: WSprites, clips: list[Clip]) -> None:
     """Drawn again: outside the mask, every frame is the landscape moved by the shifts so far, to the pixel."""
-    landscape, limit = scene.landscape(), scene.background_limit
+    landscape, limit = scene.landscape, scene.background_limit
     assert landscape.shape == (96 + 2 * limit, 128 + 2 * limit, 3)
     for clip in clips:
         mask, _, shift, _, _ = labelled(clip)
@@ -253,7 +253,7 @@ def test_a_small_frame_is_the_large_scene_averaged_with_its_labels(tiny: WSprite
 )
 def test_a_scene_leaves_room_to_walk(tiny: WSprites, size: Any, scene: tuple[int, int]) -> None:
     module = WSprites(root=str(tiny.root), tiny=True, size=size, background_limit=0)
-    assert module.landscape().shape == (*scene, 3)
+    assert module.landscape.shape == (*scene, 3)
     clip = next(module.read("test"))
     assert clip.video.shape[1:3] == (module.height, module.width)
 

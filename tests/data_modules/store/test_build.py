@@ -299,6 +299,9 @@ class Filed(ToyUnits):
             raise MissingSourceError(f"{self.path} is not there. Get it.")
         return {"file": self.path.read_text()}
 
+    def draw_tiny(self) -> None:
+        """Nothing: the toy needs no files."""
+
     def fetch(self) -> bool:
         if not (self.root / "internet").is_dir():
             raise DownloadError("No network.")
