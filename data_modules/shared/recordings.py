@@ -147,11 +147,17 @@ class SplitVideos(Recordings):
         numbers = [video.known_frames for video in self.units(split)]
         if None in numbers:
             return None
-        return sum(ceil(ceil(number / self.every) / self.longest) for number in numbers if number)
+        longest = [self.longest_clip(video) for video in self.units(split)]
+        return sum(ceil(ceil(n / self.every) / most) for n, most in zip(numbers, longest, strict=True) if n)
+
+    def longest_clip(self, video: Video) -> int:  # noqa: ARG002
+        """How many frames a stored clip of `video` has at most."""
+        return self.longest
 
     def read(self, unit: Video, *, height: int, width: int, skipped: Counter[str]) -> Iterator[tuple[str, np.ndarray]]:
+        longest = self.longest_clip(unit)
         try:
-            yield from unit.pieces(height=height, width=width, shape=self.shape, every=self.every, longest=self.longest)
+            yield from unit.pieces(height=height, width=width, shape=self.shape, every=self.every, longest=longest)
         except DataError as error:
             if not self.skip_damaged:
                 raise
@@ -162,7 +168,10 @@ class SplitVideos(Recordings):
 class VideosInTime(SplitVideos):
     """Films and folders of pictures, each cut in time: its beginning is for training, its end for the test.
 
-    Args: parts, gap: see `splits.in_time`; the gap counts frames that are taken, every `every`-th.
+    The parts for validation and test are stored as clips of `gap` frames, because an evaluation takes one window of
+    each clip, its first.
+
+    Args: parts, gap: see `splits.in_time`; the gap counts frames that are taken, every `every`-th, and is not 0.
     """
 
     def __init__(
@@ -171,10 +180,11 @@ class VideosInTime(SplitVideos):
         self.videos = videos
         self.parts = parts
         self.gap = gap
+        ratio = ":".join(f"{part:g}" for part in parts)
         remark = (
-            f"split in time, each of {len(videos)} videos: its beginning is for training, what follows for validation,"
-            f" its end for the test, in the ratio of {':'.join(f'{part:g}' for part in parts)}. {gap} frames between"
-            " two parts are left out, so that no frame is nearly in two splits."
+            "every video is split in time: its beginning is for training, then comes validation, its end is for the"
+            f" test, in the ratio of {ratio}. {gap} frames between two parts, at least one clip's length, are left out,"
+            " so that no frame is nearly in two splits."
         )
         super().__init__(dict.fromkeys(SPLITS, videos), remarks=[*remarks, remark], **options)
 
@@ -200,6 +210,10 @@ class VideosInTime(SplitVideos):
                 stop = min(total, part.stop * self.every)
                 found[split].append(replace(video, first=part.start * self.every, stop=stop))
         return found
+
+    def longest_clip(self, video: Video) -> int:
+        is_training = video.first == 0
+        return self.longest if is_training else min(self.longest, self.gap)
 
     def fingerprint(self) -> str:
         return f"{fingerprint(self.videos)} in time, {self.gap} apart"

@@ -195,8 +195,8 @@ def test_one_recording_is_split_in_time(tmp_path: Path, place: str, caplog: pyte
     names = stored(prepared)
     assert names == {
         "train": [f"{place}[{start}:{min(start + 40, 90)}]" for start in (0, 40, 80)],
-        "val": [f"{place}[100:120]"],
-        "test": [f"{place}[130:150]"],
+        "val": [f"{place}[100:110]", f"{place}[110:120]"],
+        "test": [f"{place}[130:140]", f"{place}[140:150]"],
     }
     expected = {"train": range(90), "val": range(100, 120), "test": range(130, 150)}
     for split, frames in expected.items():
@@ -205,8 +205,8 @@ def test_one_recording_is_split_in_time(tmp_path: Path, place: str, caplog: pyte
         # Codecs change a shade a little; that of the gap's neighbour would be ten away.
         assert max(abs(one - other) for one, other in zip(found, frames, strict=True)) <= 3
         assert prepared.count(split) == len(names[split])
-    assert "split in time, each of 1 videos" in caplog.text
-    assert "10 frames between two parts are left out" in caplog.text
+    assert "every video is split in time" in caplog.text
+    assert "10 frames between two parts, at least one clip's length, are left out" in caplog.text
     assert len(prepared.training_dataset()) == 3
 
 
@@ -216,8 +216,8 @@ def test_every_and_two_recordings_split_in_time(tmp_path: Path) -> None:
     prepared = module(tmp_path, size=16, gap=4, every=3, parts=(2, 1, 1))
     assert stored(prepared) == {  # 34 frames are taken, of which 14 are shared out 2:1:1
         "train": ["a[0:36]", "b[0:36]"],
-        "val": ["a[48:69]", "b[48:69]"],
-        "test": ["a[81:102]", "b[81:102]"],
+        "val": ["a[48:60]", "a[60:69]", "b[48:60]", "b[60:69]"],
+        "test": ["a[81:93]", "a[93:102]", "b[81:93]", "b[93:102]"],
     }
     assert frames_in(prepared, "train") == 2 * list(range(0, 36, 3))
     assert frames_in(prepared, "test") == 2 * list(range(81, 100, 3))
@@ -228,7 +228,7 @@ def test_three_recordings_are_split_by_file_unless_time_is_asked_for(tmp_path: P
         write_pictures(tmp_path / "videos" / name, counting(60))
     by_file, in_time = module(tmp_path, size=16), module(tmp_path, size=16, split_by="time", gap=4)
     assert [len(part) for part in stored(by_file).values()] == [1, 1, 1]
-    assert [len(part) for part in stored(in_time).values()] == [3, 3, 3]
+    assert [len(part) for part in stored(in_time).values()] == [3, 6, 6]
 
 
 def test_the_gap_is_at_least_the_longest_clip(tmp_path: Path) -> None:

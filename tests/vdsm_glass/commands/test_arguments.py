@@ -104,11 +104,7 @@ def test_fit(option: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_third_number_and_a_negative_count_are_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for more, said in (
-        (["--size", "1", "2", "3"], "3"),
-        (["--clips", "-1"], "clips"),
-        (["--shown_frames", "0"], "shown"),
-    ):
+    for more, said in (("--size 1 2 3", "3"), ("--clips -1", "clips"), ("--shown_frames 0", "shown_frames")):
         with pytest.raises(SystemExit) as end:
             main(["show", "pendulum", "--root", str(tmp_path), "--tiny", *more.split()])
         assert end.value.code == 2
