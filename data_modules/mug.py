@@ -12,7 +12,8 @@ import numpy as np
 
 from data_modules.base import VideoDataModule
 from data_modules.common.errors import DataError, MissingSourceError
-from data_modules.drawings import tiny
+from data_modules.drawings import tiny_video
+from data_modules.drawings.tiny import write_once
 from data_modules.sources.mug import EMOTIONS, MugSequences, find_sequences
 from data_modules.store.clip_source import Clip, Labels
 from data_modules.store.format import Split
@@ -69,7 +70,7 @@ class MUG(VideoDataModule):
         """Where MUG, or its tiny copy, is looked for."""
         if self.tiny:
             layout = "npz" if self.layout == "npz" else "tree"
-            return self.root / "drawn" / f"mug-{layout}-{self._tiny_frames}-{tiny.VERSION}"
+            return self.root / "drawn" / f"mug-{layout}-{self._tiny_frames}-{tiny_video.VERSION}"
         return self.root / self.location
 
     @property
@@ -77,9 +78,9 @@ class MUG(VideoDataModule):
         return "mug"
 
     def draw_tiny(self) -> None:
-        write = tiny.write_mug_npz if self.layout == "npz" else tiny.write_mug_tree
+        write = tiny_video.write_mug_npz if self.layout == "npz" else tiny_video.write_mug_tree
         frames = self._tiny_frames
-        tiny.write_once(self.folder, lambda folder: write(folder, subjects=2, takes=2, frames=frames))
+        write_once(self.folder, lambda folder: write(folder, subjects=2, takes=2, frames=frames))
 
     def obtain(self) -> None:
         super().obtain()
@@ -119,7 +120,7 @@ class MUG(VideoDataModule):
 
     def fingerprint(self) -> dict[str, Any]:
         if self.tiny:
-            return {"recordings": f"drawn, version {tiny.VERSION}, {self.layout}, {self._tiny_frames} frames"}
+            return {"recordings": f"drawn, version {tiny_video.VERSION}, {self.layout}, {self._tiny_frames} frames"}
         return {"recordings": self.recordings.fingerprint()}
 
     def sequences(self, split: Split) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 
 from data_modules.bair import BAIR
 from data_modules.common.errors import DataError, UserError
-from data_modules.drawings.robot import draw_push
+from data_modules.drawings.scenes import draw_push
 from data_modules.drawings.tiny_video import write_pushes, write_softmotion
 from data_modules.store.format import SPLITS
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from data_modules.common.errors import DataError, UserError
-from data_modules.drawings.faces import draw_sequence
-from data_modules.drawings.tiny import write_mug_npz, write_mug_tree
+from data_modules.drawings.scenes import draw_sequence
+from data_modules.drawings.tiny_video import write_mug_npz, write_mug_tree
 from data_modules.mug import MUG
 from data_modules.sources.mug import EMOTIONS, MugArchive, MugTree
 from data_modules.store.format import SPLITS

@@ -215,7 +215,7 @@ def test_lengths_that_lie_cost_no_memory(tmp_path: Path) -> None:
 
 
 def test_trajectories_are_what_was_drawn(tmp_path: Path) -> None:
-    from data_modules.drawings.robot import draw_push
+    from data_modules.drawings.scenes import draw_push
 
     write_softmotion(tmp_path)
     records = find_records(tmp_path / "train")

@@ -207,7 +207,7 @@ def test_bad_folders_and_options_are_named_before_anything_is_scored(tmp_path: P
     file.write_text("text")
     assert f"{empty} holds no videos" in complaint(capsys, real, empty)
     assert f"{tmp_path / 'none'} is not there" in complaint(capsys, tmp_path / "none", real)
-    assert f"{file} is no folder" in complaint(capsys, real, file)
+    assert f"{file} is not a folder" in complaint(capsys, real, file)
     assert f"--out {file}" in complaint(capsys, real, real, "--out", file)
     assert "did you mean 'psnr'" in complaint(capsys, real, real, "--metrics", "pnsr")
     assert "did you mean 'fvd'" in complaint(capsys, real, real, "--weights", f"fdv={file}")
