@@ -163,7 +163,8 @@ def _table(gripper: np.ndarray, toys: np.ndarray, *, closed: bool, size: int) ->
     canvas.polygon([(0.08, 0.3), (0.92, 0.3), (1, 1), (0, 1)], (196, 170, 138))
     for index, (toy, colour) in enumerate(zip(toys, TOYS, strict=True)):
         draw = canvas.ellipse if index % 2 else canvas.box
-        draw(tuple(toy), (0.05 + 0.01 * index,) * 2, colour)
+        radius = 0.05 + 0.01 * index
+        draw((toy[0], toy[1]), (radius, radius), colour)
     x, y = gripper
     canvas.line(((0.5, -0.1), ((0.5 + x) / 2, 0.02), (x, y - 0.1)), (60, 60, 66), 0.09)
     canvas.box((x, y - 0.105), (0.06, 0.035), (170, 30, 35))

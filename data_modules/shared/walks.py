@@ -47,8 +47,8 @@ def random_walk(
     """p(g_i | g_{i-1}) and p(x_i, y_i | x_{i-1}, y_{i-1}, g_i).  [GLASS appendix C, Eqs. (13)-(19)]
 
     (x_0, y_0) is uniform in the box. With probability `p_inertia` the last move is repeated, otherwise a new one is
-    drawn from all moves that do not leave the box, including the last. A new one is also drawn where the last move would
-    leave the box.
+    drawn from all moves that do not leave the box, including the last. One is also drawn where the last would leave the
+    box.
 
     Args:
         frames: of the walk, at least 1.

@@ -1,4 +1,4 @@
-"""What kind of video a file is, and whether it is complete: decoders stop at the end of a cut-off file without an error.
+"""What kind of video a file is, and whether it is complete: decoders report no error at the end of a cut-off file.
 
 Every container says near its start how long it is; a GIF says where each block ends.
 """

@@ -16,6 +16,8 @@ from data_modules.sources.frames import frame_paths, read_clip, resize, subfolde
 from data_modules.sources.npz import npz_headers, read_array
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
+Read = tuple[int, str, np.ndarray]
+"""Index and name of a sequence, and its frames (t, height, width, 3) uint8."""
 
 
 class MugSequences(ABC):
@@ -40,10 +42,8 @@ class MugSequences(ABC):
         """Changes when the files do: it is made of their names and sizes, because reading them would take minutes."""
 
     @abstractmethod
-    def read(
-        self, chosen: Sequence[int], *, every: int, height: int, width: int
-    ) -> Iterator[tuple[int, str, np.ndarray]]:
-        """Index, name and every `every`-th frame, (t, height, width, 3) uint8, of each of the `chosen` sequences."""
+    def read(self, chosen: Sequence[int], *, every: int, height: int, width: int) -> Iterator[Read]:
+        """Each of the `chosen` sequences, with every `every`-th of its frames."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,7 @@ class MugTree(MugSequences):
         pictures = (path for take in self._found for path in take.frames)
         return _digest(f"{path.relative_to(self.folder).as_posix()} {path.stat().st_size}" for path in pictures)
 
-    def read(
-        self, chosen: Sequence[int], *, every: int, height: int, width: int
-    ) -> Iterator[tuple[int, str, np.ndarray]]:
+    def read(self, chosen: Sequence[int], *, every: int, height: int, width: int) -> Iterator[Read]:
         for index in chosen:
             take = self._found[index]
             name = take.folder.relative_to(self.folder).as_posix()
@@ -140,9 +138,7 @@ class MugArchive(MugSequences):
     def fingerprint(self) -> str:
         return _digest(f"{path.name} {path.stat().st_size}" for path in sorted(self.folder.glob("*.npz")))
 
-    def read(
-        self, chosen: Sequence[int], *, every: int, height: int, width: int
-    ) -> Iterator[tuple[int, str, np.ndarray]]:
+    def read(self, chosen: Sequence[int], *, every: int, height: int, width: int) -> Iterator[Read]:
         path, name = self._sequences
         sequences = read_array(path, name)
         for index in chosen:

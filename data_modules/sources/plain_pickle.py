@@ -2,8 +2,8 @@
 
 A pickle is a program for a small machine. It is read twice. First as text: every operation must be one that plain data
 need, and their number is limited, which bounds the memory. Then it runs on a machine that knows four functions, all of
-them in this file: they make arrays and numbers out of bytes that they count first. NumPy's own functions are not called,
-because they trust the state that they are given: a forged dtype makes them read memory that they do not own.
+them in this file: they make arrays and numbers out of bytes that they count first. NumPy's own functions are not
+called, because they trust the state that they are given: a forged dtype makes them read memory that they do not own.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class SplitFiles:
 
     def finish(self, layout: Layout) -> dict[str, Any]:
         """Flush everything to the disk; returns the split's entry in the manifest."""
-        fields: Layout = layout | {NAMES: ("clip", ())}
+        fields: Layout = {**layout, NAMES: ("clip", ())}
         columns = {
             field: {"per": per, "dtype": DTYPES.get(field, "json"), "shape": shape} | self._file(field).finish()
             for field, (per, shape) in fields.items()

@@ -86,7 +86,7 @@ def test_films_that_do_not_fit_the_annotations_are_named(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
-        ("0,../a.mp4,1,2,0,0,8,8", r"line 2: '\.\./a\.mp4' is no file name"),
+        ("0,../a.mp4,1,2,0,0,8,8", r"line 2: '\.\./a\.mp4' is not a file name"),
         ("0,/etc/passwd,1,2,0,0,8,8", "no file name"),
         ("0,,1,2,0,0,8,8", "no file name"),
         ("0,..,1,2,0,0,8,8", "no file name"),
