@@ -45,7 +45,7 @@ class VideoFolder(RecordedVideos):
     """
 
     name = "folder"
-    rights = "The videos of the person who trained it; state their rights before you pass it on."
+    rights = "Videos that the person who trained the model chose: state whose they are before you pass the model on."
 
     def __init__(
         self,

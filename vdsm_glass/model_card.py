@@ -121,5 +121,5 @@ def rights_of(path: str) -> str:
     module, _, name = path.rpartition(".")
     try:
         return str(getattr(getattr(import_module(module or "data_modules"), name), "rights", ""))
-    except (ImportError, AttributeError):
+    except (ImportError, AttributeError, TypeError, ValueError):  # the last two for a malformed path
         return ""

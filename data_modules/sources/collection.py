@@ -110,7 +110,7 @@ def find_videos(folder: Path, left_out: Counter[str] | None = None) -> list[Vide
     """All videos below `folder`, in natural order of their names.
 
     A folder that holds pictures and no films is one video. Links are followed, wherever they lead; what is reached
-    twice counts once, so that no video is in two splits. Hidden files and folders are not looked at.
+    twice counts once, so that no video is in two splits. Hidden files and folders are left out.
 
     Args: left_out: counts by reason what is not a video.
     Raises: DataError where a folder cannot be listed.

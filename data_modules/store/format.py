@@ -119,7 +119,7 @@ def source_hash(source: dict[str, Any]) -> str:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of the store in `folder`.
 
-    Raises: DamagedStoreError where it is no JSON; DataError where there is none, or one of another format or version.
+    Raises: DamagedStoreError where it is not JSON; DataError where there is none, or one of another format or version.
     """
     path = folder / MANIFEST
     if not path.is_file():

@@ -46,7 +46,7 @@ class Form:
     given_size: bool
 
 
-class Side:
+class VideoSet:
     """Clips in the order of their names. A clip is read at every request and not kept.
 
     Args: folder, where they are; names, of the clips; split, of a store; remarks, for the user.
@@ -105,7 +105,7 @@ class Side:
         return Form(shown, height, width, given_frames=frames is not None, given_size=size is not None)
 
 
-class Files(Side):
+class VideoFiles(VideoSet):
     """Videos below a folder, as `find_videos` finds them.  Raises: UserError where it is missing or holds none."""
 
     def __init__(self, folder: Path) -> None:
@@ -131,7 +131,7 @@ class Files(Side):
         return decode_frames(self.videos[number].path, stop=most)
 
 
-class Stored(Side):
+class StoredVideos(VideoSet):
     """A split of a clip store.  Raises: DataError where it is damaged or not ours, or the split is empty."""
 
     def __init__(self, folder: Path, split: Split) -> None:
@@ -149,9 +149,9 @@ class Stored(Side):
             yield Image.fromarray(rearrange(frame, "c h w -> h w c").copy())
 
 
-def open_side(folder: Path, split: Split) -> Side:
+def open_set(folder: Path, split: Split) -> VideoSet:
     """The clips in a folder, or those in `split` of a clip store.  Raises: UserError where there are none."""
-    return Stored(folder, split) if (folder / MANIFEST).is_file() else Files(folder)
+    return StoredVideos(folder, split) if (folder / MANIFEST).is_file() else VideoFiles(folder)
 
 
 def stem(name: str) -> str:
@@ -165,7 +165,7 @@ def stem(name: str) -> str:
     return path.with_suffix("").as_posix() if path.suffix.lower() in SUFFIXES else name
 
 
-def pair(real: Side, generated: Side) -> tuple[list[int], str]:
+def pair(real: VideoSet, generated: VideoSet) -> tuple[list[int], str]:
     """For every real clip, the number of the generated one of the same name; or an empty list, and the reason.
 
     Names are compared as they are, or if these differ, without suffixes and ranges of frames (`stem`).

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from data_modules.common.errors import UserError
 from data_modules.store.format import SPLITS
-from data_modules.tools.video_sets import open_side
+from data_modules.tools.video_sets import open_set
 from vdsm_glass.commands.arguments import frame_size, join_sizes, whole_number
 from vdsm_glass.metrics.book import MARKDOWN, RESULTS, Book
 from vdsm_glass.metrics.registry import METRICS
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     check_names([*options.metrics, *weights])
     if options.out:
         _make(options.out)
-    real, generated = (open_side(folder, options.split) for folder in (options.real, options.generated))
+    real, generated = (open_set(folder, options.split) for folder in (options.real, options.generated))
     form = real.form(options.frames, options.size)
     book = Book()
     with _progress() as progress:
@@ -97,7 +97,7 @@ def _named_file(text: str) -> tuple[str, Path]:
     if not name or not file:
         raise UserError(f"--weights {text} names no metric and file; write it as NAME=PATH")
     if not Path(file).is_file():
-        raise UserError(f"--weights {text}: {file} is no file; expected the weights of {name}")
+        raise UserError(f"--weights {text}: {file} is not a file; expected the weights of {name}")
     return name, Path(file)
 
 
