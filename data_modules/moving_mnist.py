@@ -39,6 +39,9 @@ class Digits:
     images: np.ndarray
     labels: np.ndarray
 
+    def __getitem__(self, chosen: slice | np.ndarray) -> Digits:
+        return Digits(self.images[chosen], self.labels[chosen])
+
 
 class MovingMNIST(VideoDataModule):
     """Digits bounce with constant speed; identity is the digit, action its motion.
@@ -167,7 +170,7 @@ class MovingMNIST(VideoDataModule):
 
     def read_unit(self, unit: tuple[Split, range]) -> Iterator[Clip]:
         split, indices = unit
-        pool = self.pool(split)
+        pool = self.pools[split]
         for index in indices:
             yield self.clip(pool, np.random.default_rng([self.simulation_seed, SPLITS.index(split), index]), index)
 
@@ -176,18 +179,15 @@ class MovingMNIST(VideoDataModule):
         chosen = generator.integers(len(pool.images), size=self.digits)
         drawn = [self._motion(generator) for _ in chosen]
         order = np.argsort(pool.labels[chosen], kind="stable")
-        chosen, motions, paths = (
-            chosen[order],
-            [drawn[place][0] for place in order],
-            [drawn[place][1] for place in order],
-        )
+        shown = pool[chosen[order]]
+        motions, paths = zip(*(drawn[place] for place in order), strict=True)
 
         canvas = np.zeros((self.frames, CANVAS, CANVAS), dtype=np.uint8)
-        for image, corners in zip(pool.images[chosen], paths, strict=True):
+        for image, corners in zip(shown.images, paths, strict=True):
             for frame, (x, y) in zip(canvas, np.rint(corners).astype(int), strict=True):
                 place = frame[y : y + DIGIT, x : x + DIGIT]
                 np.maximum(place, image, out=place)
-        identity = int(np.ravel_multi_index(tuple(pool.labels[chosen]), (10,) * self.digits))
+        identity = int(np.ravel_multi_index(tuple(shown.labels), (10,) * self.digits))
         action = int(np.ravel_multi_index(motions, (self.slopes * len(self.speeds),) * self.digits))
         labels = self.describe_labels()
         return Clip(
@@ -198,18 +198,15 @@ class MovingMNIST(VideoDataModule):
             position=self._centre(paths[0]) if self.digits == 1 else None,
         )
 
-    def pool(self, split: Split) -> Digits:
-        """The digits that clips of `split` are made of; two splits never share one."""
-        return self._pools[split]
-
     @cached_property
-    def _pools(self) -> dict[Split, Digits]:
+    def pools(self) -> dict[Split, Digits]:
+        """The digits that clips are made of, by split; two splits never share one."""
         files = mnist_files(self.folder)
         if files is None:
             images, labels = tiny.small_digits()
-            order = np.random.default_rng(0).permutation(len(labels))
-            images, labels, test = images[order], labels[order], round(FALLBACK_TEST * len(labels))
-            training, testing = Digits(images[test:], labels[test:]), Digits(images[:test], labels[:test])
+            digits = Digits(images, labels)[np.random.default_rng(0).permutation(len(labels))]
+            test = round(FALLBACK_TEST * len(labels))
+            training, testing = digits[test:], digits[:test]
         else:
             training, testing = (Digits(*read_mnist(*files[part])) for part in ("train", "test"))
         shapes = training.images.shape[1:], testing.images.shape[1:]
@@ -218,11 +215,7 @@ class MovingMNIST(VideoDataModule):
                 f"{self.folder}: its images are {shapes[0]} and {shapes[1]} pixels; expected {DIGIT}x{DIGIT}."
             )
         held = max(1, round(HELD_OUT * len(training.labels)))
-        return {
-            "train": Digits(training.images[:-held], training.labels[:-held]),
-            "val": Digits(training.images[-held:], training.labels[-held:]),
-            "test": testing,
-        }
+        return {"train": training[:-held], "val": training[-held:], "test": testing}
 
     def describe_labels(self) -> Labels:
         """The digit, or both; the motion as "22° at 2 px", or two of them."""
