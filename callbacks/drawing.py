@@ -14,7 +14,7 @@ from torch import Tensor
 
 from data_modules.base import VideoDataModule
 from data_modules.loading.clips import ClipDataset
-from data_modules.store.reader import Split
+from data_modules.store.format import Split
 from vdsm_glass.pictures import enlarge
 from vdsm_glass.registry import model_of
 

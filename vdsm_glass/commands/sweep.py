@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from data_modules.common.errors import UserError
+from vdsm_glass.commands.arguments import whole_number
 from vdsm_glass.sweeps.definition import Sweep, Trial, interpreter_line, read
 from vdsm_glass.sweeps.state import State, locked
 
@@ -50,8 +51,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs")
     side = parser.add_mutually_exclusive_group()
     side.add_argument("--gpus", type=gpus, default=[], metavar="0,1", help="one trial at a time on each of these")
-    side.add_argument("--jobs", type=at_least_one, default=1, metavar="N", help="so many trials at a time")
-    parser.add_argument("--count", type=at_least_one, help="at most so many trials; random search needs it")
+    side.add_argument("--jobs", type=whole_number(), default=1, metavar="N", help="so many trials at a time")
+    parser.add_argument("--count", type=whole_number(), help="at most so many trials; random search needs it")
     parser.add_argument("--seed", type=int, default=0, help="of random trials")
     parser.add_argument("--dry_run", action="store_true", help="print the command lines and train nothing")
     parser.epilog = "OPTIONS are further ones for every `vdsm-glass fit`: -- --trainer.max_epochs 8"
@@ -64,13 +65,6 @@ def gpus(text: str) -> list[str]:
     if not all(names) or len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text!r} names no GPUs; write 0,1")
     return names
-
-
-def at_least_one(text: str) -> int:
-    """A whole number, 1 or more."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number, 1 or more")
-    return int(text)
 
 
 def say_what_differs(sweep: Sweep) -> None:

@@ -34,6 +34,7 @@ from data_modules.common.errors import UserError
 from vdsm_glass import recipes, runs
 from vdsm_glass.allocator import keep_freed_memory
 from vdsm_glass.checkpoints import steps_in
+from vdsm_glass.commands.arguments import join_sizes
 from vdsm_glass.commands.config_errors import ConfigChecker
 
 UNNAMED = "unnamed"
@@ -68,7 +69,7 @@ class RecipeCLI(LightningCLI):
     def __init__(self, command: str, options: list[str]) -> None:
         self.command = command
         self.recipe = next(iter(recipes.configs_in(options)), None)
-        options = recipes.expand(options)
+        options = recipes.expand(join_sizes(options))
         self.files = recipes.configs_in(options)
         # Abbreviations would accept `--trainer.max_epoch`, which may be a misspelling of another option.
         strict = {"exit_on_error": False, "allow_abbrev": False}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_modules.common.errors import UserError
+from vdsm_glass.commands.arguments import whole_number
 from vdsm_glass.metrics.results import RESULTS, ResultSet
 from vdsm_glass.report.curves import draw_run
 from vdsm_glass.report.html import Section, write_report
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--dir", type=Path, default=Path("runs"), help="folder of all runs (default: runs)")
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of all data (default: data)")
-    parser.add_argument("--epochs", type=positive, default=None, help="shorten both stages, to try the command")
+    parser.add_argument("--epochs", type=whole_number(), default=None, help="shorten both stages, to try the command")
     options = parser.parse_args(argv)
     missing = [stage for stage in STAGES if not recipe(stage).is_file()]
     if missing:
@@ -59,13 +60,6 @@ def main(argv: list[str]) -> int:
         print("  ".join(row(goal, results(home)[goal.name])))
     print(f"pictures: {pictures}\nreport:   {report}")
     return 0
-
-
-def positive(text: str) -> int:
-    """A whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
 
 
 def recipe(stage: str) -> Path:
