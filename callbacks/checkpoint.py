@@ -16,6 +16,7 @@ from callbacks.graceful_stop import any_process, step_ended, stop_agreed
 from callbacks.rng_state import KEY as RNG
 from data_modules.common.errors import UserError, did_you_mean
 
+LAST, BEST = "last.ckpt", "best.ckpt"
 SECONDS_PER_MINUTE = 60.0
 OF_TRAINING = ("callbacks", "optimizer_states", "lr_schedulers", "current_model_state", "averaging_state", RNG)
 """What a checkpoint that is only to be used can do without; two are `WeightAverage`'s."""
@@ -24,10 +25,11 @@ OF_TRAINING = ("callbacks", "optimizer_states", "lr_schedulers", "current_model_
 class RunCheckpoint(Checkpoint):
     """Keeps `<run>/checkpoints/last.ckpt` and, if a metric is watched, `best.ckpt`.
 
-    last.ckpt holds everything and is written every few minutes, when training ends and when Ctrl-C or SIGTERM ends it
-    (a checkpoint of Sprites' full width is 1.6 GB, and an epoch may last half a second). It is only written where
-    Lightning resumes exactly: never between the last step of an epoch and the end of its validation, which a resumed
-    run would skip. Other exceptions leave it alone: their state may be the error.
+    last.ckpt holds everything. It is written before the first step, so that every run can be resumed, then every few
+    minutes (a checkpoint of Sprites' full width is 1.6 GB, and an epoch may last half a second), and when training ends
+    or is ended by Ctrl-C or SIGTERM. It is only written where Lightning resumes exactly: never between the last step of
+    an epoch and the end of its validation, which a resumed run would skip. Other exceptions leave it alone, because the
+    state that they leave may be wrong.
 
     Args:
         monitor: the logged metric that says what is best; none, no best.ckpt.
@@ -65,8 +67,11 @@ class RunCheckpoint(Checkpoint):
             rank_zero_only(remove_leftovers)(self.folder)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._saved_at = time.monotonic()
-        self._saved_step = trainer.global_step
+        # The first process decides: others may not see its disk, and all save together.
+        if trainer.strategy.broadcast((self.folder / LAST).is_file()):
+            self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+        else:
+            self.save_last(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -101,7 +106,7 @@ class RunCheckpoint(Checkpoint):
         self._postponed, self._between_epochs = False, between_epochs
         if is_trial(trainer) or self._saved_step == trainer.global_step:
             return
-        self.last_model_path = str(self.folder / "last.ckpt")
+        self.last_model_path = str(self.folder / LAST)
         trainer.save_checkpoint(self.last_model_path, weights_only=False)
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
 
@@ -114,7 +119,7 @@ class RunCheckpoint(Checkpoint):
         better = score == score and (before is None or (score < before if self.mode == "min" else score > before))
         if any_process(trainer, better):
             self.best_score = score
-            self.best_model_path = str(self.folder / "best.ckpt")
+            self.best_model_path = str(self.folder / BEST)
             self._only_weights = self.best_weights_only
             try:
                 # Told to save weights only, Lightning would ask no callback: not for the mean of the weights either.

@@ -29,9 +29,14 @@ class RNGState(Callback):
         self._stream: dict[str, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self._stream:
+        device = trainer.strategy.root_device
+        if self._stream:
+            # A loader that draws its order when it is first iterated draws the same as in the uninterrupted run.
+            write_generators(self._stream, device)
+        else:
             # Lightning seeds all processes alike: they would draw the same noise for different clips.
             torch.manual_seed(torch.initial_seed() + trainer.global_rank)
+            self._stream = read_torch(device)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         write_generators(self._stream, trainer.strategy.root_device)

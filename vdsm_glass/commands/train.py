@@ -123,15 +123,15 @@ class RecipeCLI(LightningCLI):
         if config.trainer.default_root_dir is not None:
             raise UserError("trainer.default_root_dir is the run's folder here; choose it by --run.dir and --run.name")
         config.run.name = config.run.name or (recipes.name_of(self.recipe) if self.recipe else UNNAMED)
-        self.start = runs.Start(command=self.command, options=config.run, ckpt_path=config.ckpt_path)
-        config.ckpt_path = str(self.start.checkpoint) if self.start.checkpoint else None
+        self.paths = runs.RunPaths(command=self.command, options=config.run, ckpt_path=config.ckpt_path)
+        config.ckpt_path = str(self.paths.checkpoint) if self.paths.checkpoint else None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, writing into the run's folder whatever its loggers are."""
         chosen = self._get(self.config_init, "trainer")
         if chosen.enable_checkpointing is False:
             self._parser(self.command).callback_keys.remove("checkpoint")
-        checkpoint = self.start.checkpoint
+        checkpoint = self.paths.checkpoint
         steps = steps_in(checkpoint, self.model, to_resume=self.command == "fit") if checkpoint else 0
         plugins = chosen.plugins or []
         several = str(chosen.devices) != "1" or chosen.num_nodes != 1  # the command line gives a word
@@ -141,7 +141,7 @@ class RecipeCLI(LightningCLI):
             plugins=[*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()], **kwargs
         )
         config = self.saved_config()
-        self.folder = self.start.make_folder() if trainer.is_global_zero else None
+        self.folder = self.paths.make_folder() if trainer.is_global_zero else None
         trainer.callbacks.insert(0, RunFolder(self.folder, config))  # pyright: ignore[reportAttributeAccessIssue]
         if self.folder is not None:
             self.send_loggers(trainer.loggers, self.folder, steps=steps, config=config)
@@ -151,9 +151,9 @@ class RecipeCLI(LightningCLI):
         """Lets our loggers write to the run's folder; others write where their options say."""
         for logger in loggers:
             if isinstance(logger, RunCSVLogger):
-                logger.enter(folder, steps_done=steps if self.start.resumes else 0)
+                logger.enter(folder, steps_done=steps if self.paths.resumes else 0)
             elif isinstance(logger, RunWandbLogger):
-                logger.enter(folder, run=self.start.home, config=yaml.safe_load(config))
+                logger.enter(folder, run=self.paths.run_folder, config=yaml.safe_load(config))
 
     def saved_config(self) -> str:
         """The whole config as YAML, runnable alone: it names its run, and neither a version nor a checkpoint."""
