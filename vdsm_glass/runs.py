@@ -83,7 +83,8 @@ class RunPaths:
         elif resumes and (older := found.parent.parent) != folders[0]:
             raise UserError(
                 f"{folders[0]}: this is the newest run, and it has no checkpoint to resume; to resume {older.name} "
-                f"instead, add --run.version {older.name.removeprefix(VERSION)}; to start a new run, leave --ckpt_path out"
+                f"instead, add --run.version {older.name.removeprefix(VERSION)}; to start a new one, leave --ckpt_path "
+                "out"
             )
         return found
 
