@@ -25,9 +25,11 @@ import yaml
 from benchmarks import common
 from tests.vdsm_glass.play.browser import Program, chromium, until
 from tests.vdsm_glass.play.small import write_run
+from vdsm_glass.api import load
+from vdsm_glass.commands.clips import data_of_run
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.glass.sizes import GMASizes, LMASizes
-from vdsm_glass.play.loading import clips_to_play, data_of_run, load_network
+from vdsm_glass.play.clips import clips_to_play
 from vdsm_glass.play.session_glass import GlassSession, Move
 from vdsm_glass.play.session_vdsm import Board, VDSMSession
 from vdsm_glass.vdsm.sequences import SequenceVDSM
@@ -68,18 +70,18 @@ def vdsm_run(folder: Path) -> Path:
 def network_cpu_ms(checkpoint: Path, presses: int) -> tuple[str, float]:
     """The model's name, and the median milliseconds of processor time that its network takes for one press."""
     torch.set_num_threads(1)
-    network, module = load_network(checkpoint), data_of_run(checkpoint)
-    people = clips_to_play(module, by="identity", most=2)
-    if isinstance(network, GLASS):
-        session = GlassSession(network, people[0].video[0])
+    model = load(checkpoint)
+    people = clips_to_play(model, data_of_run(checkpoint.parent.parent), by="identity", most=2)
+    if "animate" in model.can:
+        session = GlassSession(model.network, people[0].video[0])
 
         def press() -> torch.Tensor:
             session.play(Move(foreground=(7.0, 0.0), action=1))
             return session.picture()
     else:
         clips = torch.stack([clip.video for clip in people])
-        press = VDSMSession(Board(network, identities=clips, actions=clips)).video
-    return type(network).__name__, 1000 * common.median_timings({"press": press}, device=CPU, repeats=presses)[
+        press = VDSMSession(Board(model, identities=clips, actions=clips)).video  # pyright: ignore[reportArgumentType]
+    return type(model.network).__name__, 1000 * common.median_timings({"press": press}, device=CPU, repeats=presses)[
         "press"
     ].cpu
 

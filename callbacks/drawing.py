@@ -16,6 +16,7 @@ from data_modules.base import VideoDataModule
 from data_modules.loading.clips import ClipDataset
 from data_modules.store.reader import Split
 from vdsm_glass.pictures import enlarge
+from vdsm_glass.registry import model_of
 
 SMALLEST_CELL = 64
 
@@ -37,8 +38,8 @@ class Drawing(Callback, ABC):
         self._drawn_at = 0
 
     @abstractmethod
-    def draw(self, net: Any, dataset: ClipDataset, folder: Path) -> list[Path]:
-        """Writes all pictures of a network, in evaluation mode and without gradients, and tells their files."""
+    def draw(self, model: Any, dataset: ClipDataset, folder: Path) -> list[Path]:
+        """Writes all pictures of a `vdsm_glass.generate.vocabulary.Model`, and returns their files."""
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         due = self.every_n_epochs and trainer.current_epoch + 1 - self._drawn_at >= self.every_n_epochs
@@ -59,7 +60,9 @@ class Drawing(Callback, ABC):
         if not trainer.is_global_zero:
             return
         data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        written = self.draw(pl_module.net, data.evaluation_dataset(split), Path(trainer.default_root_dir) / "pictures")
+        written = self.draw(
+            model_of(pl_module), data.evaluation_dataset(split), Path(trainer.default_root_dir) / "pictures"
+        )
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 upload(logger, written, prefix=split)

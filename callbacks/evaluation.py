@@ -20,9 +20,10 @@ from data_modules.base import VideoDataModule
 from data_modules.common.errors import UserError
 from data_modules.loading.clips import ClipDataset
 from vdsm_glass.metrics.protocol import NotComputed, Result
+from vdsm_glass.registry import model_of
 
 if TYPE_CHECKING:
-    from vdsm_glass.generate.protocols import Generation
+    from vdsm_glass.generate.vocabulary import GenerationProtocol
     from vdsm_glass.metrics.suite import Suite
 
 COUNTED = "/first_frame_counted"
@@ -37,11 +38,11 @@ class Evaluation(Scoring):
     `.../first_frame_counted` have them in, as papers do. All processes share the clips, each clip once.
 
     Pictures: `pictures/evaluation_<protocol>.png` and `.gif`, real clips above generated ones, and `per_position.png`.
-    A model that `vdsm_glass.generate.protocols` does not know is left alone.
+    A model that has not registered (`vdsm_glass.registry`) is left alone.
 
     Args:
         metrics: names of `vdsm_glass.metrics.registry.METRICS`; none: nothing is generated.
-        protocols: names that `vdsm_glass.generate.protocols` knows for the model.
+        protocols: names of the model's protocols (`vdsm_glass/generate/`).
         weights: files of others' weights by metric; the cache has them by default.
         stand_ins: random weights instead, whose numbers have names of their own.
         max_clips: so many of the split, evenly spread; all by default.
@@ -94,12 +95,12 @@ class Evaluation(Scoring):
         if self.ways(pl_module):
             self.record(trainer, *self._found)
 
-    def ways(self, pl_module: LightningModule) -> dict[str, Generation]:
+    def ways(self, pl_module: LightningModule) -> dict[str, GenerationProtocol]:
         """What is asked of a model.  Raises: UserError, it is one of ours and cannot do that."""
-        from vdsm_glass.generate.protocols import generation, generations
-
-        net = getattr(pl_module, "net", None)
-        return {name: generation(net, name) for name in self.protocols} if self.metrics and generations(net) else {}
+        model = model_of(pl_module)
+        if model is None or not model.protocols or not self.metrics:
+            return {}
+        return {name: model.protocol(name) for name in self.protocols}
 
     @torch.no_grad()
     def evaluate(self, trainer: Trainer, pl_module: LightningModule, split: Split) -> None:
@@ -130,10 +131,11 @@ class Evaluation(Scoring):
         dataset: ClipDataset,
         chosen: np.ndarray,
         name: str,
-        way: Generation,
+        way: GenerationProtocol,
         advance: Callable[[int], object],
     ) -> tuple[list[Result], list[NotComputed]]:
         """The numbers of one protocol, of this process's clips and all others'."""
+        model = model_of(pl_module)
         generator = torch.Generator(device=pl_module.device).manual_seed(self.seed + trainer.global_rank)
         # The other clip of each is the one chosen before it: the same in any number of processes, and never itself.
         mine, others = (of[trainer.global_rank :: trainer.world_size].tolist() for of in (chosen, np.roll(chosen, 1)))
@@ -143,7 +145,7 @@ class Evaluation(Scoring):
             video = dataset[mine[part]].to(pl_module.device).decoded().video
             other = dataset[others[part]].to(pl_module.device).decoded().video if way.needs_others else video
             # What goes on for longer than a real clip is scored by its end, where errors have added up.
-            drawn = way.make(pl_module.net, video, other, generator)[:, -video.shape[1] :].clamp(0, 1)
+            drawn = way.make(model, video, other, generator)[:, -video.shape[1] :].clamp(0, 1)
             if not suites:
                 suites = self.suites(name, way, frames=video.shape[1], device=pl_module.device)
                 self.draw_examples(trainer, name, video, drawn)
@@ -159,7 +161,7 @@ class Evaluation(Scoring):
             gaps += missing if given == way.given else []
         return results, gaps
 
-    def suites(self, name: str, way: Generation, *, frames: int, device: torch.device) -> dict[int, Suite]:
+    def suites(self, name: str, way: GenerationProtocol, *, frames: int, device: torch.device) -> dict[int, Suite]:
         """The metrics by how many leading frames are left out: those given, and none as papers have it."""
         from vdsm_glass.metrics.suite import Suite
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from einops import rearrange, repeat
@@ -11,9 +12,7 @@ from torch import Tensor
 from callbacks.drawing import Drawing, cast, scaled
 from data_modules.batch import VideoBatch
 from data_modules.loading.clips import ClipDataset
-from vdsm_glass.generate.action_matrices import global_actions, local_actions, overlay
-from vdsm_glass.generate.reconstruct import reconstruct
-from vdsm_glass.generate.transfer import transfer
+from vdsm_glass.generate.glass import GLASSModel
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.pictures import grid, strip, with_margins, write_gif, write_png
 
@@ -48,46 +47,46 @@ class GLASSPictures(Drawing):
         self.shift = shift
         self.local_action = local_action
 
-    def draw(self, net: GLASS, dataset: ClipDataset, folder: Path) -> list[Path]:
-        device = next(net.parameters()).device
-        batch = dataset[cast(dataset, "identity", self.clips)].to(device).decoded()
+    def draw(self, model: GLASSModel, dataset: ClipDataset, folder: Path) -> list[Path]:
+        batch = dataset[cast(dataset, "identity", self.clips)].to(model.device).decoded()
         return [
-            write_png(scaled(layers_panel(net, batch)), folder / "layers.png"),
-            *self.draw_reconstruction(net, batch.video, folder),
-            *self.draw_transfer(net, batch.video, folder),
-            *self.draw_matrices(net, batch.video[:, 0], folder),
+            write_png(scaled(layers_panel(model.network, batch)), folder / "layers.png"),
+            *self.draw_reconstruction(model, batch.video, folder),
+            *self.draw_transfer(model, batch.video, folder),
+            *self.draw_matrices(model, batch.video[:, :1], folder),
         ]
 
-    def draw_reconstruction(self, net: GLASS, video: Tensor, folder: Path) -> list[Path]:
-        pairs = scaled(torch.stack([video, reconstruct(net, video)]))
+    def draw_reconstruction(self, model: GLASSModel, video: Tensor, folder: Path) -> list[Path]:
+        pairs = scaled(torch.stack([video, model.reconstruct(video)]))
         rows = rearrange(pairs, "pair b t c h w -> (b pair) t c h w")
         return [
             write_png(strip(rows, frames=8), folder / "reconstruction.png"),
             write_gif(grid(pairs), folder / "reconstruction.gif", fps=self.fps),
         ]
 
-    def draw_transfer(self, net: GLASS, video: Tensor, folder: Path) -> list[Path]:
+    def draw_transfer(self, model: GLASSModel, video: Tensor, folder: Path) -> list[Path]:
         first = repeat(video[:, 0], "b c h w -> b t c h w", t=video.shape[1])
-        moving = grid(scaled(with_margins(transfer(net, video, video), rows=first, columns=video)))
+        moving = grid(scaled(with_margins(model.swap(video), rows=first, columns=video)))
         return [
             write_png(moving[-1], folder / "transfer.png"),
             write_gif(moving, folder / "transfer.gif", fps=self.fps),
         ]
 
-    def draw_matrices(self, net: GLASS, first: Tensor, folder: Path) -> list[Path]:
+    def draw_matrices(self, model: GLASSModel, first: Tensor, folder: Path) -> list[Path]:
+        shifts: dict[str, Any] = {"pixels": self.shift, "local_action": self.local_action}
         matrices = {
-            "local_actions": local_actions(net, first),
-            "global_actions": global_actions(net, first, pixels=self.shift, local_action=self.local_action),
+            "local_actions": model.action_matrix(first),
+            "global_actions": model.action_matrix(first, of="global", **shifts),
         }
         written = []
         for name, cells in matrices.items():
-            last = torch.cat([first.unsqueeze(dim=1), cells[:, :, -1]], dim=1)
+            last = torch.cat([first, cells[:, :, -1]], dim=1)
             written += [
                 write_png(grid(scaled(last)), folder / f"{name}.png"),
                 write_gif(grid(scaled(cells)), folder / f"{name}.gif", fps=self.fps),
             ]
-        before_and_after = overlay(net, first, pixels=self.shift, local_action=self.local_action)
-        return [*written, write_png(grid(scaled(before_and_after)), folder / "shifted_foregrounds.png")]
+        overlay = model.overlay(first, **shifts)
+        return [*written, write_png(grid(scaled(overlay)), folder / "shifted_foregrounds.png")]
 
 
 def layers_panel(net: GLASS, batch: VideoBatch) -> Tensor:

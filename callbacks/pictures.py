@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -10,13 +11,8 @@ from torch import Tensor
 
 from callbacks.drawing import Drawing, cast, scaled
 from data_modules.loading.clips import ClipDataset
-from vdsm_glass.generate.reconstruct import reconstruct
-from vdsm_glass.generate.sample import sample
-from vdsm_glass.generate.swap import swap_grid
-from vdsm_glass.generate.transfer import rollout, transfer
+from vdsm_glass.generate.vdsm import VDSMFramesModel, VDSMModel, decode_grid
 from vdsm_glass.pictures import grid, strip, with_margins, write_gif, write_png
-from vdsm_glass.vdsm.frames import FrameVDSM
-from vdsm_glass.vdsm.sequences import SequenceVDSM
 
 
 class VDSMPictures(Drawing):
@@ -50,47 +46,42 @@ class VDSMPictures(Drawing):
         self.actions = actions
         self.rollout_steps = rollout_steps
 
-    def draw(self, net: FrameVDSM | SequenceVDSM, dataset: ClipDataset, folder: Path) -> list[Path]:
-        device = next(net.parameters()).device
-        people = self.clips(dataset, "identity", self.identities, device)
-        motions = self.clips(dataset, "action", self.actions, device)
-        written = [*self.draw_reconstruction(net, people, folder), *self.draw_swap(net, people, motions, folder)]
-        if isinstance(net, SequenceVDSM):
-            written += self.draw_transfer(net, people, motions, folder)
-            written += self.draw_rollout(net, dataset, motions, folder)
-        return written + self.draw_samples(net, folder)
+    def draw(self, model: Any, dataset: ClipDataset, folder: Path) -> list[Path]:
+        people = self.clips(dataset, "identity", self.identities, model.device)
+        motions = self.clips(dataset, "action", self.actions, model.device)
+        written = [*self.draw_reconstruction(model, people, folder), *self.draw_swap(model, people, motions, folder)]
+        if "rollout" in model.can:
+            written += self.draw_transfer(model, people, motions, folder)
+            written += self.draw_rollout(model, dataset, motions, folder)
+        return written + self.draw_samples(model, folder)
 
     def clips(self, dataset: ClipDataset, label: str, count: int, device: torch.device) -> Tensor:
         """(count, t, 3, h, w): clips whose labels differ as far as the split has different ones."""
         return dataset[cast(dataset, label, count)].to(device).decoded().video
 
-    def draw_reconstruction(self, net: FrameVDSM | SequenceVDSM, video: Tensor, folder: Path) -> list[Path]:
-        pairs = torch.stack([video, reconstruct(net, video)], dim=1).flatten(end_dim=1)
+    def draw_reconstruction(self, model: VDSMFramesModel, video: Tensor, folder: Path) -> list[Path]:
+        pairs = torch.stack([video, model.reconstruct(video)], dim=1).flatten(end_dim=1)
         return [write_png(strip(scaled(pairs), frames=8), folder / "reconstruction.png")]
 
-    def draw_swap(self, net: FrameVDSM | SequenceVDSM, people: Tensor, motions: Tensor, folder: Path) -> list[Path]:
-        cells = swap_grid(net, motion=net.encode(motions), identity=net.encode(people))
-        video = grid(scaled(with_margins(cells, rows=people, columns=motions)))
+    def draw_swap(self, model: VDSMFramesModel, people: Tensor, motions: Tensor, folder: Path) -> list[Path]:
+        video = grid(scaled(with_margins(model.swap(motions, people), rows=people, columns=motions)))
         middle = video[len(video) // 2]
         return [write_png(middle, folder / "swap.png"), write_gif(video, folder / "swap.gif", fps=self.fps)]
 
-    def draw_transfer(self, net: SequenceVDSM, people: Tensor, motions: Tensor, folder: Path) -> list[Path]:
-        cells = transfer(net, actions=motions, identities=people, steps=self.rollout_steps)
+    def draw_transfer(self, model: VDSMModel, people: Tensor, motions: Tensor, folder: Path) -> list[Path]:
+        z = model.network.rollout(model.network.dynamics(motions), steps=self.rollout_steps)
+        cells = decode_grid(model.network, z, model.encode(people).s)
         return [write_gif(grid(scaled(cells)), folder / "transfer.gif", fps=self.fps)]
 
-    def draw_samples(self, net: FrameVDSM | SequenceVDSM, folder: Path) -> list[Path]:
-        generator = torch.Generator(device=next(net.parameters()).device).manual_seed(0)
-        clips = sample(net, count=self.identities * self.actions, steps=16, generator=generator)
+    def draw_samples(self, model: VDSMFramesModel, folder: Path) -> list[Path]:
+        clips = model.sample(self.identities * self.actions, steps=16, seed=0)
         cells = rearrange(clips, "(n m) t c h w -> n m t c h w", n=self.identities)
         return [write_gif(grid(scaled(cells)), folder / "samples.gif", fps=self.fps)]
 
-    def draw_rollout(self, net: SequenceVDSM, dataset: ClipDataset, motions: Tensor, folder: Path) -> list[Path]:
-        latents = net.encode(motions)
-        truth = self.whole(dataset, cast(dataset, "action", self.actions), like=motions)
-        kinds = [truth] + [
-            rollout(net, latents.d, latents.s, steps=self.rollout_steps, dynamics=kind)  # pyright: ignore[reportArgumentType]
-            for kind in ("posterior", "prior")
-        ]
+    def draw_rollout(self, model: VDSMModel, dataset: ClipDataset, motions: Tensor, folder: Path) -> list[Path]:
+        kinds = [self.whole(dataset, cast(dataset, "action", self.actions), like=motions)]
+        kinds.append(model.rollout(motions, steps=self.rollout_steps))
+        kinds.append(model.rollout(motions, steps=self.rollout_steps, dynamics="prior"))
         video = grid(scaled(torch.stack(kinds)))
         rows = torch.stack(kinds, dim=1).flatten(end_dim=1)
         return [

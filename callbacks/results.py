@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from data_modules.base import VideoDataModule
 from vdsm_glass.metrics.book import Book
 from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
+from vdsm_glass.registry import model_of
 
 REBUILT = ("psnr", "miou_re", "miou_re_thresholded")
 """Of what models log under `test/`: measured on clips that they have rebuilt; the rest looks at real clips only."""
@@ -31,11 +32,10 @@ class Scoring(Callback):
 
     def record(self, trainer: Trainer, results: Iterable[Result], not_computed: Iterable[NotComputed] = ()) -> None:
         """Enters results, and all that the model has logged under `test/`."""
-        from vdsm_glass.generate.protocols import generations
-
         book = _BOOKS.setdefault(trainer, Book())
         values = {name: value for name, value in measured(trainer).items() if name not in book.results}
-        how = generations(getattr(trainer.lightning_module, "net", None)).get("reconstruction")
+        model = model_of(trainer.lightning_module)
+        how = model.protocols.get("reconstruction") if model else None
         rebuilt = {name: values.pop(name) for name in REBUILT if how and name in values}
         book.add(named(values, protocol(trainer, clips=tested(trainer))))
         if how:

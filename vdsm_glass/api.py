@@ -12,18 +12,10 @@ from pathlib import Path
 import torch
 
 from vdsm_glass.export import read
-from vdsm_glass.generate.glass import GLASSModel
-from vdsm_glass.generate.vdsm import VDSMFramesModel, VDSMModel
 from vdsm_glass.generate.vocabulary import Model
-from vdsm_glass.glass.animation import ActionSequence
-from vdsm_glass.glass.net import GLASS
 from vdsm_glass.media import save
-from vdsm_glass.vdsm.frames import FrameVDSM
-from vdsm_glass.vdsm.sequences import SequenceVDSM
 
-__all__ = ["ActionSequence", "GLASSModel", "Model", "VDSMFramesModel", "VDSMModel", "load", "save"]
-
-KINDS: dict[type, type[Model]] = {GLASS: GLASSModel, SequenceVDSM: VDSMModel, FrameVDSM: VDSMFramesModel}
+__all__ = ["Model", "load", "save"]
 
 
 def load(path: Path | str, *, device: torch.device | str | None = None) -> Model:
@@ -32,6 +24,4 @@ def load(path: Path | str, *, device: torch.device | str | None = None) -> Model
     Args: device, the GPU by default where there is one.
     Raises: CheckpointError, a file is missing, cut short, foreign or does not fit; no code from a file is run.
     """
-    trained = read(path)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return KINDS[type(trained.network)](trained, torch.device(device))
+    return read(path, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))

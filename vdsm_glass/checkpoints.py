@@ -5,14 +5,12 @@ from __future__ import annotations
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from data_modules.common.errors import UserError
-
-T = TypeVar("T")
 
 
 class CheckpointError(UserError):
@@ -96,11 +94,6 @@ def steps_in(path: Path | str, module: nn.Module, *, to_resume: bool) -> int:
             f"take last.ckpt. Checkpoints beside it: {beside(path)}"
         )
     return int(checkpoint["global_step"])
-
-
-def as_dataclass(value: T | dict[str, Any], kind: type[T]) -> T:
-    """An argument of a model as the config gives it, or as a checkpoint's hyper-parameters do, which are plain."""
-    return value if isinstance(value, kind) else kind(**value)  # pyright: ignore[reportCallIssue]
 
 
 def misfits(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> list[str]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
+from torch import nn
 
 from data_modules.common.errors import UserError
-from vdsm_glass.architecture import MALFORMED, Architecture, Network, load_checkpoint
+from vdsm_glass.architecture import MALFORMED, Architecture, load_checkpoint
 from vdsm_glass.checkpoints import CheckpointError
-from vdsm_glass.glass.net import GLASS
-from vdsm_glass.glass.sizes import LMASizes
+from vdsm_glass.generate.vocabulary import Model
 from vdsm_glass.model_card import card
+from vdsm_glass.registry import kind_named
 from vdsm_glass.runs import CONFIG as RUN_CONFIG
 from vdsm_glass.runs import run_of
 
@@ -31,32 +32,22 @@ LARGEST_CONFIG = 1 << 20
 LARGEST_SIDE = 4096
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A network and what it takes.
-
-    Args: size, height and width of its frames; None where neither network nor run says.
-    """
-
-    architecture: Architecture
-    network: Network
-    size: tuple[int, int] | None
-
-
-def read(path: Path | str) -> Trained:
+def read(path: Path | str, *, device: torch.device | str = "cpu") -> Model:
     """The model of a checkpoint, or of a folder that `export` wrote.
 
     Raises: CheckpointError, a file is missing, cut short, foreign, or does not fit; no code from a file is run.
     """
     path = Path(path)
     if path.is_dir():
-        return read_exported(path)
-    architecture, network = load_checkpoint(path)
-    return Trained(architecture, network, size_of(network, trained_on(path)))
+        architecture, network, size = _read_exported(path)
+    else:
+        (architecture, network), size = load_checkpoint(path), trained_on(path)
+    made = kind_named(architecture.kind).model_class
+    return made(network, architecture=architecture, trained_on=size, device=device)
 
 
-def read_exported(folder: Path) -> Trained:
-    """The model of a folder that `export` wrote.  Raises: CheckpointError."""
+def _read_exported(folder: Path) -> tuple[Architecture, nn.Module, tuple[int, int] | None]:
+    """What a folder that `export` wrote holds, and the frame size it names.  Raises: CheckpointError."""
     if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
         runs = sorted(str(file.relative_to(folder)) for file in folder.glob("**/checkpoints/last.ckpt"))[:3]
         hint = f"give a checkpoint in it, {', '.join(runs)}" if runs else "write one with `vdsm-glass export CKPT DIR`"
@@ -76,12 +67,11 @@ def read_exported(folder: Path) -> Trained:
             f"{weights}: is not the file that {CONFIG} beside it was written for (its SHA-256 differs); copy both again"
         )
     try:
-        network = architecture.filled(state)
+        return architecture, architecture.filled(state), size
     except MALFORMED as error:
         raise CheckpointError(
             f"{folder / CONFIG}: does not describe {WEIGHTS} beside it ({error}); copy both again, or export again"
         ) from error
-    return Trained(architecture, network, size_of(network, size))
 
 
 def read_config(file: Path) -> tuple[Architecture, tuple[int, int] | None, str]:
@@ -96,7 +86,7 @@ def read_config(file: Path) -> tuple[Architecture, tuple[int, int] | None, str]:
         return architecture, _checked_size(content["frame_size"]), str(content["weights_sha256"])
     except (OSError, RecursionError, *MALFORMED) as error:
         raise CheckpointError(
-            f"{file}: is no description of a model of ours ({type(error).__name__}: {error}); export it again, or "
+            f"{file}: is not the description of a model ({type(error).__name__}: {error}); export it again, or "
             "install the version of vdsm-glass that wrote it"
         ) from error
 
@@ -104,39 +94,40 @@ def read_config(file: Path) -> tuple[Architecture, tuple[int, int] | None, str]:
 def export(checkpoint: Path, folder: Path) -> Path:
     """Writes weights, sizes and a page about a trained model; the folder is there in whole, or not at all.
 
-    Raises: CheckpointError, the checkpoint is none; UserError, the folder is there and not empty, or cannot be written.
+    Raises: CheckpointError, the checkpoint cannot be read; UserError, the folder is there and not empty, or cannot be
+        written.
     """
-    trained = read(checkpoint)
+    model = read(checkpoint)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there already; give the name of a folder that is not, or remove it")
     try:
-        return _write(trained, folder, run=run_of(checkpoint))
+        return _write(model, folder, run=run_of(checkpoint))
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error}. Name another folder.") from error
 
 
-def _write(trained: Trained, folder: Path, *, run: Path | None) -> Path:
+def _write(model: Model, folder: Path, *, run: Path | None) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        made = Path(temporary) / "model"
+        made = Path(temporary) / "made"
         made.mkdir(mode=0o755)
-        state = {name: value.contiguous() for name, value in trained.network.state_dict().items()}
+        state = {name: value.contiguous() for name, value in model.network.state_dict().items()}
         save_file(state, made / WEIGHTS)
         (made / WEIGHTS).chmod(0o644)
-        description = describe(trained, digest=hashlib.sha256((made / WEIGHTS).read_bytes()).hexdigest())
+        description = describe(model, digest=hashlib.sha256((made / WEIGHTS).read_bytes()).hexdigest())
         (made / CONFIG).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        (made / CARD).write_text(card(trained.network, trained.size, run=run), encoding="utf-8")
+        (made / CARD).write_text(card(model, run=run), encoding="utf-8")
         made.replace(folder)
     return folder
 
 
-def describe(trained: Trained, *, digest: str) -> dict[str, Any]:
+def describe(model: Model, *, digest: str) -> dict[str, Any]:
     """What config.json says."""
+    assert model.architecture
     return {
         "format": FORMAT,
-        "kind": trained.architecture.kind,
-        "arguments": trained.architecture.arguments,
-        "frame_size": trained.size,
+        **asdict(model.architecture),
+        "frame_size": model.size,
         "weights_sha256": digest,
         "versions": {
             "vdsm-glass": version("vdsm-glass"),
@@ -144,14 +135,6 @@ def describe(trained: Trained, *, digest: str) -> dict[str, Any]:
             "python": platform.python_version(),
         },
     }
-
-
-def size_of(network: Network, given: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Height and width of frames: VDSM's own, and for GLASS, which takes any, what it was trained on."""
-    if not isinstance(network, GLASS):
-        return network.sizes.frame_size, network.sizes.frame_size
-    fits = given is not None and not any(side % LMASizes.FRAME_MULTIPLE for side in given)
-    return given if fits else None
 
 
 def trained_on(checkpoint: Path) -> tuple[int, int] | None:

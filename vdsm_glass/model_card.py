@@ -8,18 +8,9 @@ from pathlib import Path
 import yaml
 
 from data_modules.common.errors import UserError
-from vdsm_glass.architecture import Network, count
-from vdsm_glass.glass.net import GLASS
+from vdsm_glass.generate.vocabulary import Model
 from vdsm_glass.metrics.book import RESULTS, Book
 from vdsm_glass.runs import CONFIG, versions
-from vdsm_glass.vdsm.sequences import SequenceVDSM
-
-GLASS_IS = """GLASS separates an agent from its background in videos without labels, and moves it by global shifts and
-by one of {actions} local actions a frame [Davtyan & Favaro, arXiv 2204.06558]."""
-VDSM_IS = """VDSM takes a clip apart, without labels, into who is in it (s, {s} numbers){d} and how they stand in every
-frame (z, {z} numbers) [Vowels et al., arXiv 2103.07292]. {stage}"""
-FIRST = "This is its first stage, of frames that are independent given who is in them: it cannot roll out."
-SECOND = "This is its second stage, with dynamics."
 
 OF_DATA = {
     "Pendulum": "Damped pendula, simulated by vdsm-glass: no rights of others.",
@@ -71,31 +62,23 @@ and state the weights' licence here before you pass them on.
 """
 
 
-def card(network: Network, size: tuple[int, int] | None, *, run: Path | None) -> str:
+def card(model: Model, *, run: Path | None) -> str:
     """The page, in Markdown.  Args: run, the folder that the checkpoint lay in, if it lay in one."""
-    transfers = isinstance(network, GLASS | SequenceVDSM)
-    example = 'save(model.transfer("who_moves.mp4", "who_is_moved.mp4"), "transferred.gif")'
-    other = 'save(model.swap(["one.mp4", "other.mp4"]), "swapped.gif")'
-    what = "transfer DIR SOURCE TARGET" if transfers else "swap DIR ONE OTHER"
+    if "transfer" in model.can:
+        example = 'save(model.transfer("who_moves.mp4", "who_is_moved.mp4"), "transferred.gif")'
+        command = "transfer DIR SOURCE TARGET"
+    else:
+        example, command = 'save(model.reconstruct("video.mp4"), "reconstructed.gif")', "reconstruct DIR VIDEO"
     return PAGE.format(
-        title="GLASS" if isinstance(network, GLASS) else f"VDSM, stage {2 if transfers else 1}",
-        about=about(network),
-        parameters=f"{count(network):,}".replace(",", " "),
-        frames=f"frames of {size[0]} x {size[1]} pixels" if size else "frames whose sides are multiples of 16",
-        example=example if transfers else other,
-        verb=f"{what} --out made.gif",
+        title=model.title,
+        about=model.about,
+        parameters=f"{sum(each.numel() for each in model.network.parameters()):,}".replace(",", " "),
+        frames="frames of {} x {} pixels".format(*model.size) if model.size else "frames of any size",
+        example=example,
+        verb=f"{command} --out made.gif",
         measured=measured(run),
         data=data_note(run),
     )
-
-
-def about(network: Network) -> str:
-    """What it is, in two sentences."""
-    if isinstance(network, GLASS):
-        return GLASS_IS.format(actions=len(network.lma.codes))
-    sizes, second = network.sizes, isinstance(network, SequenceVDSM)
-    d = f", what they do (d, {sizes.kappa_d} numbers)" if second else ""
-    return VDSM_IS.format(s=sizes.kappa_s, z=sizes.kappa_z, d=d, stage=SECOND if second else FIRST)
 
 
 def measured(run: Path | None) -> str:

@@ -17,6 +17,7 @@ from callbacks.glass_pictures import GLASSPictures, layers_panel
 from data_modules import WSprites
 from data_modules.batch import VideoBatch
 from tests.vdsm_glass.glass.small import small_glass
+from vdsm_glass.generate.glass import GLASSModel
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.pictures import GAP, to_uint8
 
@@ -90,7 +91,7 @@ def test_panel_shows_the_layers_of_first_and_last_frames(data: WSprites, net: GL
 
 def test_everything_is_drawn(data: WSprites, net: GLASS, tmp_path: Path):
     with torch.no_grad():
-        written = GLASSPictures(clips=2, shift=3.0).draw(net, data.evaluation_dataset("val"), tmp_path)
+        written = GLASSPictures(clips=2, shift=3.0).draw(GLASSModel(net), data.evaluation_dataset("val"), tmp_path)
     moving = {"reconstruction", "transfer", "local_actions", "global_actions"}
     still = moving | {"layers", "shifted_foregrounds"}
     assert {file.name for file in written} == {f"{name}.png" for name in still} | {f"{name}.gif" for name in moving}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -18,9 +18,10 @@ from data_modules.loading.clips import ClipDataset
 from tests.callbacks.test_glass_evaluation import model as small_glass_module
 from tests.runs import run_alone
 from tests.vdsm_glass.glass.small import small_glass
-from vdsm_glass.generate import protocols
-from vdsm_glass.generate.protocols import OF_SEQUENCES, Generation, generation, teacher_forced
-from vdsm_glass.generate.reconstruct import reconstruct
+from vdsm_glass import registry
+from vdsm_glass.generate.glass import GLASSModel
+from vdsm_glass.generate.vdsm import VDSMModel
+from vdsm_glass.generate.vocabulary import GenerationProtocol, Model
 from vdsm_glass.metrics.book import MARKDOWN, RESULTS, Book
 from vdsm_glass.vdsm import VDSMPretrain
 from vdsm_glass.vdsm.sequences import SequenceVDSM
@@ -57,7 +58,7 @@ def test_glass_is_scored_without_the_frame_it_was_given_and_with_it(tmp_path: Pa
     logged = scored(tmp_path, model, data, GLASSEvaluation(), evaluation)
     clips = data.evaluation_dataset("test")
     video = clips[list(range(len(clips)))].decoded().video
-    drawn = reconstruct(model.net.eval(), video)
+    drawn = GLASSModel(model.net.eval()).reconstruct(video)
     book = Book.read(tmp_path / RESULTS)
     honest, counted = (book.results[f"reconstruction/{name}mse"] for name in ("", "first_frame_counted/"))
     error = (drawn - video).square()
@@ -126,8 +127,26 @@ class Darker(torch.nn.Module):
         return torch.cat([video[:, :1] - 0.1, video[:, 1:] - 0.2, video], dim=1)[:, : video.shape[1]]
 
 
+class DarkerModel(Model):
+    """`Darker` with two protocols: `reconstruction` is compared frame by frame, and `swap` sees others."""
+
+    title = "Darker"
+    can = ()
+    protocols: ClassVar[dict[str, GenerationProtocol]] = {
+        name: GenerationProtocol(
+            lambda model, video, other, generator: model.network.generate(video, other, generator),
+            about="less light",
+            paired=name == "reconstruction",
+            needs_others=name == "swap",
+        )
+        for name in ("reconstruction", "swap")
+    }
+
+
 class Bright(VDSMPretrain):
     """A model whose scores are known: its clips are grey, and what it generates is darker."""
+
+    kind = "darker"
 
     def __init__(self) -> None:
         super().__init__(SIZES)
@@ -140,12 +159,8 @@ class Bright(VDSMPretrain):
 @pytest.fixture
 def darker(monkeypatch: pytest.MonkeyPatch) -> None:
     """`Darker` can be asked for `reconstruction`, which is compared frame by frame, and `swap`, which sees others."""
-    made = {
-        "reconstruction": Generation(Darker.generate, about="less light"),
-        "swap": Generation(Darker.generate, about="less light", paired=False, needs_others=True),
-    }
-    known = protocols.generations
-    monkeypatch.setattr(protocols, "generations", lambda net: made if isinstance(net, Darker) else known(net))
+    kind = registry.ModelKind(name="darker", model=f"{__name__}.DarkerModel", module=f"{__name__}.Bright")
+    monkeypatch.setattr(registry, "_KINDS", registry.kinds() | {"darker": kind})
 
 
 def grey(data: Pendulum, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +223,8 @@ def test_what_vdsm_generates_is_what_each_protocol_says():
     video, other = torch.rand(2, 3, 5, 3, 16, 16)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        drawn = {name: generation(net, name).make(net, video, other, generator) for name in OF_SEQUENCES}
+        model = VDSMModel(net)
+        drawn = {name: way.make(model, video, other, generator) for name, way in model.protocols.items()}
         latents, who = net.encode(video), net.encode(other)
         assert latents.d is not None
         torch.testing.assert_close(drawn["swap"], net.decode(latents.z, who.s))
@@ -224,9 +240,9 @@ def test_with_teacher_forcing_every_frame_comes_from_the_real_one_before():
     video = torch.rand(2, 4, 3, 32, 48, generator=torch.Generator().manual_seed(1))
     changed = video.clone()
     changed[:, 2] = 1 - video[:, 2]
-    with torch.no_grad():
-        drawn, other = teacher_forced(net, video), teacher_forced(net, changed)
-        alone = reconstruct(net, video)
+    model = GLASSModel(net)
+    drawn, other = model.teacher_forced(video), model.teacher_forced(changed)
+    alone = model.reconstruct(video)
     assert torch.equal(drawn[:, 0], video[:, 0])
     # Both protocols draw the first step from the same real frame; only then do they part.
     torch.testing.assert_close(2 * drawn[:, 1], 2 * alone[:, 1], rtol=0, atol=0.2)

@@ -1,20 +1,20 @@
-"""What a trained model is shown on the command line: files, or clips of a dataset."""
+"""Which clips `generate` and `play` show a trained model: files, or clips of a dataset."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
+from data_modules.base import VideoDataModule
 from data_modules.common.errors import UserError
 from data_modules.loading.clips import ClipDataset
 from vdsm_glass.generate.vocabulary import Model
-
-if TYPE_CHECKING:
-    from data_modules.base import VideoDataModule
+from vdsm_glass.runs import CONFIG, run_of
 
 
 def clips_for(model: Model, options: Namespace, data_options: list[str], *, count: int) -> list[Tensor]:
@@ -27,7 +27,7 @@ def clips_for(model: Model, options: Namespace, data_options: list[str], *, coun
         if options.data or options.clips:
             raise UserError("videos are given, and --data or --clips; give either")
         return [model.read(path, most=options.frames) for path in options.videos]
-    module = dataset(model, options, data_options)
+    module = dataset(model, options.model, options.data, data_options)
     module.prepare_data()
     part = module.store.split(options.split)
     length = options.frames or module.eval_clip_length
@@ -43,22 +43,35 @@ def clips_for(model: Model, options: Namespace, data_options: list[str], *, coun
     return [model.read(clip) for clip in video]
 
 
-def dataset(model: Model, options: Namespace, data_options: list[str]) -> VideoDataModule:
-    """The dataset of --data, by itself at the model's size, or else the one the model's run was trained on."""
-    if options.data is not None:
+def dataset(model: Model, path: Path, name: str | None, options: list[str]) -> VideoDataModule:
+    """The dataset of --data, by itself at the model's size, or else the one that the model's run was trained on.
+
+    Args: path, of the model; options, those behind --data NAME.
+    Raises: UserError, no dataset is named and the model lies in no run, or there is none of that name.
+    """
+    if name is not None:
         from vdsm_glass.commands.arguments import parse
 
-        sized = any(word.split("=")[0] == "--size" for word in data_options)
+        sized = any(word.split("=")[0] == "--size" for word in options)
         size = [] if sized or model.size is None else ["--size", str(list(model.size))]
-        return parse("generate ... --data", [options.data, *size, *data_options])[0]
-    path = Path(options.model)
-    from vdsm_glass.runs import run_of
-
-    if run_of(path) is None:
+        return parse("... --data", [name, *size, *options])[0]
+    run = run_of(path)
+    if run is None:
         raise UserError(
-            f"{path}: lies in no run, so its data is not known; give videos (files, or folders of pictures) behind it, "
-            "or name a dataset: --data NAME, its own options behind that"
+            f"{path}: lies in no run, so its data is not known; give videos (files, or folders of pictures) to "
+            "`generate`, or name a dataset: --data NAME, its own options behind that"
         )
-    from vdsm_glass.play.loading import data_of_run
+    return data_of_run(run)
 
-    return data_of_run(path)
+
+def data_of_run(run: Path) -> VideoDataModule:
+    """The dataset that a run was trained on, as its config.yaml sets it up.  Raises: UserError, it does not say."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(VideoDataModule, "data")
+    try:
+        data = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))["data"]
+        return parser.instantiate_classes(parser.parse_object({"data": data}))["data"]
+    except (ArgumentError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{run / CONFIG}: does not say which data to use ({' '.join(str(error).split())[:300]}); name it by --data"
+        ) from error

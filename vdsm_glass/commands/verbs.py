@@ -11,9 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vdsm_glass.generate.action_matrices import STEPS
-from vdsm_glass.generate.protocols import LONG
-from vdsm_glass.generate.vocabulary import Model
+from vdsm_glass.generate.vocabulary import LONG, STEPS, Model
 from vdsm_glass.pictures import with_margins
 
 Steps = Callable[[Sequence[Any]], Iterable[Any]]

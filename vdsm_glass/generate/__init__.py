@@ -1,1 +1,1 @@
-"""What a trained model can do, one verb a file: tensors in, tensors out, nothing random without a generator."""
+"""What trained models make: `vocabulary.py` has the verbs of all models, and every model has a file of its own."""

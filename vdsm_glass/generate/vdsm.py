@@ -1,73 +1,160 @@
-"""Both stages of VDSM."""
+"""The verbs and protocols of VDSM, after either stage."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor
 
-from vdsm_glass.generate.interpolate import interpolate_dynamics, interpolate_identity
-from vdsm_glass.generate.protocols import LONG
-from vdsm_glass.generate.sample import sample
-from vdsm_glass.generate.swap import swap, swap_grid
-from vdsm_glass.generate.transfer import rollout
-from vdsm_glass.generate.vocabulary import Model, at_least, unbatched
+from vdsm_glass.generate.vocabulary import LONG, GenerationProtocol, Model, at_least
 from vdsm_glass.media import Source
+from vdsm_glass.sizes import as_sizes
 from vdsm_glass.vdsm.frames import FrameVDSM
 from vdsm_glass.vdsm.latents import Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
+from vdsm_glass.vdsm.sizes import Sizes
+
+Net = FrameVDSM | SequenceVDSM
+
+
+def decode_grid(net: Net, z: Tensor, s: Tensor) -> Tensor:
+    """Every identity in every motion: row i has the identity i, column j the motion j.  [VDSM suppl. Fig. 5-9]
+
+    Args: z (m, t, z) poses of m motions; s (n, s).   Returns: (n, m, t, 3, h, w) in [0, 1].
+    """
+    n, m = len(s), len(z)
+    drawn = net.decode(repeat(z, "m t z -> (n m) t z", n=n), repeat(s, "n s -> (n m) s", m=m))
+    return rearrange(drawn, "(n m) t c h w -> n m t c h w", n=n)
+
+
+def between(a: Tensor, b: Tensor, *, count: int) -> Tensor:
+    """`count` points on the segment from a to b, both ends included.  Args: a, b (n,).   Returns: (count, n)."""
+    share = torch.linspace(0, 1, count, device=a.device).unsqueeze(dim=1)
+    return torch.lerp(a.unsqueeze(dim=0), b.unsqueeze(dim=0), share)
 
 
 class VDSMFramesModel(Model):
-    """VDSM's first stage: frames that are independent given who is in them."""
+    """VDSM after its first stage: frames that are independent given the identity."""
 
-    name = "VDSM after stage 1, which knows poses but no dynamics,"
+    title = "VDSM's first stage"
     can = ("reconstruct", "swap", "interpolate", "sample")
-    network: FrameVDSM | SequenceVDSM
+    network_arguments = ("sizes",)
+    page = "vdsm_glass.play.page_vdsm.add"
+    network: Net
+    protocols: ClassVar[dict[str, GenerationProtocol]] = {
+        "reconstruction": GenerationProtocol(lambda model, video, *_: model.reconstruct(video), about="its latents"),
+        "swap": GenerationProtocol(
+            lambda model, video, other, _: model.swap_pairs(video, other),
+            about="another clip's identity",
+            paired=False,
+            needs_others=True,
+        ),
+        "prior": GenerationProtocol(
+            lambda model, video, _, generator: model.sample(len(video), steps=video.shape[1], seed=generator),
+            about="the prior",
+            paired=False,
+        ),
+    }
+
+    @classmethod
+    def build(cls, arguments: Mapping[str, Any]) -> Net:
+        return FrameVDSM(as_sizes(arguments["sizes"], Sizes))
+
+    def frame_size(self, trained_on: tuple[int, int] | None) -> tuple[int, int]:  # noqa: ARG002
+        return self.network.sizes.frame_size, self.network.sizes.frame_size
+
+    @property
+    def about(self) -> str:
+        sizes = self.network.sizes
+        return (
+            f"VDSM takes a clip apart into an identity (s, {sizes.kappa_s} numbers) and a pose in every frame (z, "
+            f"{sizes.kappa_z} numbers) [Vowels et al., arXiv 2103.07292]. This is its first stage: frames are "
+            "independent given the identity, and it cannot roll out."
+        )
 
     @torch.no_grad()
     def encode(self, video: Source) -> Latents:
         """s, z and after stage 2 d of (b, t, ...) videos, on the model's device."""
         return self.network.encode(self.batch(video)[0])
 
+    @torch.no_grad()
+    def reconstruct(self, video: Source) -> Tensor:
+        clips, one = self.batch(video)
+        latents = self.network.encode(clips)
+        return self.result(self.network.decode(latents.z, latents.s), one)
+
+    @torch.no_grad()
     def swap(self, videos: Source, identities: Source | None = None) -> Tensor:
         motion = self.encode(videos)
-        return swap_grid(self.network, motion, motion if identities is None else self.encode(identities)).cpu()
+        who = motion if identities is None else self.encode(identities)
+        return self.result(decode_grid(self.network, motion.z, who.s))
 
+    @torch.no_grad()
+    def swap_pairs(self, motions: Source, identities: Source) -> Tensor:
+        """The poses of each video with the identity of the other of its pair: (b, t, 3, h, w)."""
+        return self.result(self.network.decode(self.encode(motions).z, self.encode(identities).s))
+
+    @torch.no_grad()
     def interpolate(
         self, source: Source, target: Source, *, count: int = 7, of: Literal["identity", "motion"] = "identity"
     ) -> Tensor:
         if of != "identity":
             raise self.cannot(f"interpolate {of}")
         a, b = self.encode(source), self.encode(target)
-        at_least(count, 2, "count")
-        return interpolate_identity(self.network, a[:1], a.s[0], b.s[0], count=count).cpu()
+        s = between(a.s[0], b.s[0], count=at_least(count, 2, "count"))
+        return self.result(self.network.decode(repeat(a.z[:1], "1 t z -> n t z", n=count), s))
 
-    def sample(self, count: int = 4, *, steps: int = 16, seed: int = 0) -> Tensor:
+    @torch.no_grad()
+    def sample(self, count: int = 4, *, steps: int = 16, seed: int | torch.Generator = 0) -> Tensor:
         at_least(count, 1, "count")
         at_least(steps, 1, "steps")
-        return sample(self.network, count=count, steps=steps, generator=self.generator(seed)).cpu()
-
-    def generator(self, seed: int) -> torch.Generator:
-        """Noise on the model's device."""
-        return torch.Generator(self.device).manual_seed(seed)
+        generator = self.generator(seed)
+        s = self.network.sample_identity(count, generator)
+        return self.result(self.network.decode(self.network.sample_poses(count, steps, generator), s))
 
 
 class VDSMModel(VDSMFramesModel):
     """VDSM after both stages."""
 
-    name = "VDSM"
+    title = "VDSM"
     can = ("reconstruct", "transfer", "swap", "rollout", "interpolate", "sample")
     network: SequenceVDSM
+    protocols: ClassVar[dict[str, GenerationProtocol]] = VDSMFramesModel.protocols | {
+        "transfer": GenerationProtocol(
+            lambda model, video, other, _: model.transfer(video, other),
+            about="its d on another clip's identity",
+            paired=False,
+            needs_others=True,
+        ),
+        "rollout": GenerationProtocol(
+            lambda model, video, *_: model.rollout(video, steps=max(LONG, video.shape[1])),
+            about=f"the last of {LONG} frames of its d and s",
+            paired=False,
+        ),
+    }
+
+    @classmethod
+    def build(cls, arguments: Mapping[str, Any]) -> SequenceVDSM:
+        return SequenceVDSM(as_sizes(arguments["sizes"], Sizes))
+
+    @property
+    def about(self) -> str:
+        sizes = self.network.sizes
+        return (
+            f"VDSM takes a clip apart into an identity (s, {sizes.kappa_s} numbers), dynamics (d, "
+            f"{sizes.kappa_d} numbers) and a pose in every frame (z, {sizes.kappa_z} numbers) [Vowels et al., arXiv "
+            "2103.07292]. This is its second stage, which has learned the dynamics."
+        )
 
     @torch.no_grad()
     def transfer(self, source: Source, target: Source, *, steps: int | None = None) -> Tensor:
         actions, identities, one = self.pairs(source, target)
         steps = actions.shape[1] if steps is None else at_least(steps, 1, "steps")
-        d = self.network.dynamics(actions)
-        who = self.network.frames.encode(identities)
-        return unbatched(swap(self.network, Latents(s=who.s, z=self.network.rollout(d, steps=steps), d=d), who), one)
+        z = self.network.rollout(self.network.dynamics(actions), steps=steps)
+        return self.result(self.network.decode(z, self.network.frames.encode(identities).s), one)
 
     @torch.no_grad()
     def rollout(
@@ -78,21 +165,21 @@ class VDSMModel(VDSMFramesModel):
         dynamics: Literal["posterior", "prior"] = "posterior",
         seed: int | None = None,
     ) -> Tensor:
+        """`steps` frames of the video's d and s, far past the length seen in training.  [VDSM suppl. Fig. 4]"""
         clips, one = self.batch(video)
-        at_least(steps, 1, "steps")
         generator = None if seed is None else self.generator(seed)
         d, s = self.network.dynamics(clips), self.network.frames.encode(clips).s
-        drawn = rollout(self.network, d, s, steps=steps, dynamics=dynamics, generator=generator)
-        return unbatched(drawn, one)
+        z = self.network.rollout(d, steps=at_least(steps, 1, "steps"), dynamics=dynamics, generator=generator)
+        return self.result(self.network.decode(z, s), one)
 
+    @torch.no_grad()
     def interpolate(
         self, source: Source, target: Source, *, count: int = 7, of: Literal["identity", "motion"] = "identity"
     ) -> Tensor:
         if of == "identity":
             return super().interpolate(source, target, count=count)
-        a, b = self.encode(source), self.encode(target)
-        at_least(count, 2, "count")
-        assert a.d is not None
-        assert b.d is not None
-        steps = a.z.shape[1]
-        return interpolate_dynamics(self.network, a.s[0], a.d[0], b.d[0], count=count, steps=steps).cpu()
+        clips = self.batch(source)[0]
+        a, b = self.network.dynamics(clips[:1]), self.network.dynamics(self.batch(target)[0][:1])
+        d = between(a[0], b[0], count=at_least(count, 2, "count"))
+        s = self.network.frames.encode(clips[:1]).s.expand(count, -1)
+        return self.result(self.network.decode(self.network.rollout(d, steps=clips.shape[1]), s))

@@ -1,54 +1,119 @@
-"""What a trained model can be asked for, whichever it is."""
+"""What every trained model can be asked for: one vocabulary of verbs, and the protocols under which it is scored."""
 
-# ruff: noqa: ARG002  (the signatures are the vocabulary; who cannot do a thing looks at no argument)
+# ruff: noqa: ARG002  (the signatures are the vocabulary; a model that lacks a verb looks at no argument)
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from data_modules.common.errors import UserError
-from vdsm_glass.architecture import Network
-from vdsm_glass.export import Trained
-from vdsm_glass.generate.action_matrices import STEPS
-from vdsm_glass.generate.protocols import LONG
-from vdsm_glass.generate.reconstruct import reconstruct
-from vdsm_glass.glass.animation import ActionSequence
+from data_modules.common.errors import UserError, did_you_mean
 from vdsm_glass.media import Source, read_frames
+
+if TYPE_CHECKING:
+    from vdsm_glass.architecture import Architecture
+    from vdsm_glass.glass.animation import ActionSequence
+
+LONG = 60
+"""Frames of a rollout.  [VDSM suppl. Fig. 4]"""
+STEPS = 8
+"""Frames that an action matrix draws after the first.  [GLASS appendix D]"""
+
+
+@dataclass(frozen=True)
+class GenerationProtocol:
+    """A way to make clips out of real ones, so that they can be scored.  [METRICS, protocols]
+
+    Args:
+        make: (model, video, other, generator) -> clips (b, t', 3, h, w) in [0, 1], from video (b, t, 3, h, w) in
+            [0, 1]; other, as many other clips, or video itself if `needs_others` is not set; generator, on the model's
+            device.
+        about: in words, for the reported protocol.
+        paired: whether a clip should equal the one it was made of, so that both can be compared frame by frame.
+        needs_others: whether other clips are looked at.
+        given: leading frames that are shown to the renderer and copied into the clip.
+    """
+
+    make: Callable[[Any, Tensor, Tensor, torch.Generator], Tensor]
+    about: str
+    paired: bool = True
+    needs_others: bool = False
+    given: int = 0
 
 
 class Model:
-    """What all models have; what one of them cannot do raises a UserError that says what it can.
+    """A trained network with its verbs. A verb that a model lacks raises a UserError that says what the model can do.
 
-    Args: size, (height, width) of frames; None where a GLASS takes them as they come, cropped to multiples of 16.
+    A subclass says in its class attributes what the rest of the program needs to know of its kind.
+
+    Args:
+        network: in evaluation mode, without gradients.
+        architecture: what the network is besides its weights; needed for `export` alone.
+        trained_on: (height, width) of the frames it was trained on, if that is known.
+        device: where it computes.
+        output_device: where the videos that it makes end up.
     """
 
-    name: ClassVar[str]
+    title: ClassVar[str]
     can: ClassVar[tuple[str, ...]]
+    protocols: ClassVar[dict[str, GenerationProtocol]] = {}
+    network_arguments: ClassVar[tuple[str, ...]]
+    """Hyper-parameters of its LightningModule that `build` takes."""
+    page: ClassVar[str] = "vdsm_glass.play.page_clips.add"
+    """The import path of the function that adds its page, `(model, data, about)`; see `vdsm_glass.commands.play`."""
 
-    def __init__(self, trained: Trained, device: torch.device) -> None:
-        self.network: Network = trained.network.to(device)
-        self.size = trained.size
-        self.device = device
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        architecture: Architecture | None = None,
+        trained_on: tuple[int, int] | None = None,
+        device: torch.device | str = "cpu",
+        output_device: torch.device | str = "cpu",
+    ) -> None:
+        self.network: Any = network.to(device)
+        self.architecture = architecture
+        self.device, self.output_device = torch.device(device), torch.device(output_device)
+        self.size = self.frame_size(trained_on)
+        """(height, width) of the frames it takes; None if it takes any that `fit` returns."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.size}, device={self.device}): {', '.join(self.can)}"
 
+    @classmethod
+    def build(cls, arguments: Mapping[str, Any]) -> nn.Module:
+        """An untrained network from plain values.  Raises: KeyError, TypeError or ValueError, values that make none."""
+        raise NotImplementedError
+
+    @property
+    def about(self) -> str:
+        """What the model is, in two sentences, for the page about an export."""
+        raise NotImplementedError
+
+    def frame_size(self, trained_on: tuple[int, int] | None) -> tuple[int, int] | None:
+        """(height, width) of the frames it takes, given that of the frames it was trained on."""
+        return trained_on
+
+    def fit(self, height: int, width: int) -> tuple[int, int]:
+        """The size at which the model takes frames of `height` and `width`."""
+        return self.size or (height, width)
+
     def reconstruct(self, video: Source) -> Tensor:
         """A video taken apart and put together again: ([b,] t, 3, h, w)."""
-        clips, one = self.batch(video)
-        return unbatched(reconstruct(self.network, clips), one)
+        raise self.cannot("reconstruct")
 
     def transfer(self, source: Source, target: Source, *, steps: int | None = None) -> Tensor:
-        """What happens in `source`, happening to who is in `target`: ([b,] steps, 3, h, w), pair by pair.
+        """What happens in `source`, happening to the identity in `target`: ([b,] steps, 3, h, w), pair by pair.
 
         One source serves many targets, and one target many sources. Args: steps, frames, the source's by default.
         """
         raise self.cannot("transfer")
 
     def swap(self, videos: Source, identities: Source | None = None) -> Tensor:
-        """Everybody doing everything: (n, m, t, 3, h, w), row i has the identity i, column j the motion j.
+        """Every identity in every motion: (n, m, t, 3, h, w), row i has the identity i, column j the motion j.
 
         Args: videos, m of them, whose motions are taken; identities, n others, by default the same.
         """
@@ -74,8 +139,8 @@ class Model:
         """From one video's identity, or motion, to another's, all else as in `source`: (count, t, 3, h, w)."""
         raise self.cannot("interpolate")
 
-    def sample(self, count: int = 4, *, steps: int = 16, seed: int = 0) -> Tensor:
-        """Videos that nobody filmed, from the prior: (count, steps, 3, h, w), the same for the same seed."""
+    def sample(self, count: int = 4, *, steps: int = 16, seed: int | torch.Generator = 0) -> Tensor:
+        """Videos from the prior: (count, steps, 3, h, w), the same for the same seed."""
         raise self.cannot("sample")
 
     def actions(self, video: Source) -> ActionSequence:
@@ -93,24 +158,29 @@ class Model:
         of: Literal["local", "global"] = "local",
         steps: int = STEPS,
         pixels: float | None = None,
+        local_action: int = 0,
     ) -> Tensor:
         """What each action does to the first frames of n videos: (n, K, steps + 1, 3, h, w).
 
-        Args: of, the K local actions, or shifts right, left, down, up and none; pixels a step, for these.
+        Args: of, the K local actions, or shifts right, left, down, up and none; pixels a step and local_action, for
+        these.
         """
         raise self.cannot("action_matrix")
 
     def cannot(self, verb: str) -> UserError:
         """The error for what this model cannot do."""
-        return UserError(f"{self.name} cannot do {verb!r}; it can do {', '.join(self.can)}")
+        return UserError(f"{self.title} cannot do {verb!r}; it can do {', '.join(self.can)}")
+
+    def protocol(self, name: str) -> GenerationProtocol:
+        """The protocol of that name.  Raises: UserError, this model has none."""
+        if name not in self.protocols:
+            what = f"{self.title} cannot be asked for {name!r}"
+            raise UserError(f"{what}{did_you_mean(name, self.protocols)}; it knows {', '.join(self.protocols)}")
+        return self.protocols[name]
 
     def read(self, source: Source, *, most: int | None = None) -> Tensor:
-        """The frames of a video as the model sees them: ([b,] t, 3, h, w) in [0, 1] on the CPU."""
+        """The frames of a video as the model sees them: ([b,] t, 3, h, w) in [0, 1]."""
         return read_frames(source, self.fit, most=most)
-
-    def fit(self, height: int, width: int) -> tuple[int, int]:
-        """The size at which the model takes frames of `height` and `width`."""
-        return self.size or (height, width)
 
     def batch(self, source: Source) -> tuple[Tensor, bool]:
         """(b, t, 3, h, w) on the model's device, and whether the source is one video."""
@@ -119,17 +189,23 @@ class Model:
         return (video.unsqueeze(dim=0) if one else video).to(self.device), one
 
     def pairs(self, source: Source, target: Source) -> tuple[Tensor, Tensor, bool]:
-        """Two batches of one length b, and whether both sources are one video.  Raises: UserError, 3 and 5, say."""
+        """Two batches of one length b, and whether both sources are one video.
+
+        Raises: UserError, the numbers of videos differ and neither is 1.
+        """
         (a, one), (b, other) = self.batch(source), self.batch(target)
         if len(a) != len(b) and 1 not in (len(a), len(b)):
             raise UserError(f"{len(a)} videos and {len(b)} make no pairs; give as many of both, or one of either")
         n = max(len(a), len(b))
         return a.expand(n, *a.shape[1:]), b.expand(n, *b.shape[1:]), one and other
 
+    def result(self, value: Tensor, one: bool = False) -> Tensor:
+        """A batch on the output device, or its only element if `one`."""
+        return (value[0] if one else value).to(self.output_device)
 
-def unbatched(value: Tensor, one: bool) -> Tensor:
-    """On the CPU, without the batch where it was one video."""
-    return (value[0] if one else value).cpu()
+    def generator(self, seed: int | torch.Generator) -> torch.Generator:
+        """Noise on the model's device."""
+        return seed if isinstance(seed, torch.Generator) else torch.Generator(self.device).manual_seed(seed)
 
 
 def at_least(value: int, least: int, name: str) -> int:

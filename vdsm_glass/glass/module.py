@@ -14,7 +14,6 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from data_modules.batch import VideoBatch
 from data_modules.common.errors import UserError
-from vdsm_glass.checkpoints import as_dataclass
 from vdsm_glass.glass.animation import ActionSequence, animate, infer, inferred
 from vdsm_glass.glass.gma import Layers, Motion
 from vdsm_glass.glass.lma import Actions
@@ -23,6 +22,7 @@ from vdsm_glass.glass.losses import gma_terms, lma_terms
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.glass.sizes import GMASizes, LMASizes
 from vdsm_glass.layers import vgg
+from vdsm_glass.sizes import as_sizes
 
 SMALLEST_PERCEPTUAL = 64
 """Pixels of a frame's shorter side at least, where L_VGG compares frames of a quarter of that."""
@@ -51,6 +51,7 @@ class GLASSModule(LightningModule):
     Raises: UserError, θ is no share, or VGG-19 is asked for and its weights are not there.
     """
 
+    kind = "glass"
     needs_unused_parameters = True
     """At first LMA has no gradient; DDP has to be told that this may happen."""
 
@@ -77,9 +78,15 @@ class GLASSModule(LightningModule):
         super().__init__()
         if not 0 < theta < 1:
             raise UserError(f"model.theta is {theta}, expected the share of a frame that the foreground covers: 0.06")
-        gma, lma = as_dataclass(gma, GMASizes), as_dataclass(lma, LMASizes)
+        gma, lma = as_sizes(gma, GMASizes), as_sizes(lma, LMASizes)
         self.save_hyperparameters(
-            {"gma": asdict(gma), "lma": asdict(lma), "theta": theta, "shifts_from_inpainted": shifts_from_inpainted}
+            {
+                "kind": self.kind,
+                "gma": asdict(gma),
+                "lma": asdict(lma),
+                "theta": theta,
+                "shifts_from_inpainted": shifts_from_inpainted,
+            }
         )
         self.net = GLASS(
             gma=gma,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
+
+from vdsm_glass.sizes import check_widths, layers, width
 
 Directions = Literal["bilinear", "plain"]
 QuantizerName = Literal["vq", "gumbel"]
@@ -25,14 +27,15 @@ class GMASizes:
         ValueError: a width that is no positive number, or a wrong number of them.
     """
 
-    mask_channels: tuple[int, int] = (64, 256)
-    mask_blocks: int = 9
-    shift_channels: tuple[int, int, int, int, int] = (16, 32, 32, 64, 128)
-    shift_hidden: tuple[int, int] = (64, 32)
-    inpaint_channels: tuple[int, int, int] = (16, 32, 64)
+    mask_channels: tuple[int, int] = width((64, 256))
+    mask_blocks: int = layers(9, least=0)
+    shift_channels: tuple[int, int, int, int, int] = width((16, 32, 32, 64, 128))
+    shift_hidden: tuple[int, int] = width((64, 32))
+    inpaint_channels: tuple[int, int, int] = width((16, 32, 64))
 
     def __post_init__(self) -> None:
-        check_widths(self, may_be_zero={"mask_blocks"})
+        check_widths(self)
+        check_counts(self)
 
 
 @dataclass(frozen=True)
@@ -71,32 +74,31 @@ class LMASizes:
     # The encoder divides the resolution by 8, the middle of the RNN by another 2.
     FRAME_MULTIPLE: ClassVar[int] = 16
 
-    encoder_channels: tuple[int, int, int] = (16, 32, 64)
-    code_channels: int = 8
-    hidden: int = 32
-    hidden_middle: int = 64
-    decoder_channels: tuple[int, int, int] = (128, 64, 32)
-    action_channels: int = 128
-    bilinear_maps: int = 4
-    bilinear_width: int = 128
+    encoder_channels: tuple[int, int, int] = width((16, 32, 64))
+    code_channels: int = width(8)
+    hidden: int = width(32)
+    hidden_middle: int = width(64)
+    decoder_channels: tuple[int, int, int] = width((128, 64, 32))
+    action_channels: int = width(128)
+    bilinear_maps: int = layers(4)
+    bilinear_width: int = width(128)
     vector_norm: VectorNorm = "batch"
     spread_actions: bool = False
-    code_size: int = 16
-    actions: int = 6
+    code_size: int = width(16)
+    actions: int = width(6, least=2)
     directions: Directions = "bilinear"
     quantizer: QuantizerName = "vq"
     modulated: bool = True
     joint_input: bool = False
-    noise_channels: int = 0
-    revive_after: int = 0
+    noise_channels: int = width(0, least=0)
+    revive_after: int = width(0, least=0, most=1 << 40)
 
     def __post_init__(self) -> None:
-        check_widths(self, may_be_zero={"noise_channels", "revive_after"})
+        check_widths(self)
+        check_counts(self)
         check_option("directions", self.directions, get_args(Directions))
         check_option("vector_norm", self.vector_norm, get_args(VectorNorm))
         check_option("quantizer", self.quantizer, get_args(QuantizerName))
-        if self.actions < 2:
-            raise ValueError(f"actions is {self.actions}, expected K, the number of local actions, 2 or more")
 
     @property
     def features(self) -> int:
@@ -104,19 +106,13 @@ class LMASizes:
         return self.encoder_channels[-1]
 
 
-def check_widths(sizes: GMASizes | LMASizes, *, may_be_zero: set[str]) -> None:
-    """Raises: ValueError, a number below 1 (below 0 in `may_be_zero`), or as many widths as the class does not have."""
+def check_counts(sizes: GMASizes | LMASizes) -> None:
+    """Raises: ValueError, a tuple has another number of widths than its network has levels."""
     for field in fields(sizes):
-        value: Any = getattr(sizes, field.name)
-        if isinstance(value, str | bool):
-            continue
-        widths = value if isinstance(value, tuple | list) else (value,)
-        least = 0 if field.name in may_be_zero else 1
-        if any(not isinstance(width, int) or width < least for width in widths):
-            raise ValueError(f"{field.name} is {value!r}, expected whole numbers, {least} or more")
-        if isinstance(field.default, tuple) and len(widths) != len(field.default):
+        value = getattr(sizes, field.name)
+        if isinstance(field.default, tuple) and len(value) != len(field.default):
             raise ValueError(
-                f"{field.name} is {value!r}: {len(widths)} widths, expected {len(field.default)}, as in {field.default}"
+                f"{field.name} is {value!r}: {len(value)} widths, expected {len(field.default)}, as in {field.default}"
             )
 
 

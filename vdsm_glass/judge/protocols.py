@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from data_modules.base import VideoDataModule
-from vdsm_glass.generate.sample import sample_identity, sample_poses
 from vdsm_glass.judge.file import Judge
 from vdsm_glass.judge.labels import ACTION, split_labels
 from vdsm_glass.metrics.generation import JudgeScores, balanced
@@ -71,8 +70,8 @@ def judge_results(
 
     generator = torch.Generator(device=device).manual_seed(seed)
     count, steps = latents.z.shape[:2]
-    anyone = sample_identity(net, count=count, generator=generator)
-    anything = sample_poses(net, count=count, steps=steps, generator=generator)
+    anyone = net.sample_identity(count, generator)
+    anything = net.sample_poses(count, steps, generator)
     drawn = {
         RECONSTRUCTION: (latents.z, latents.s),
         SWAP: (latents.z, latents.s[partner]),

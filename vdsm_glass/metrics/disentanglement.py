@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vdsm_glass.generate.swap import swap
 from vdsm_glass.metrics.probes import LinearProbe, chance
 from vdsm_glass.vdsm.frames import FrameVDSM
 from vdsm_glass.vdsm.latents import Latents
@@ -115,6 +114,6 @@ def _swapped(
     parts = []
     for first in range(0, n, chunk):
         rows = slice(first, first + chunk)
-        drawn = swap(net, motion=latents[rows], identity=latents[torch.from_numpy(partner[rows])])
+        drawn = net.decode(latents.z[rows], latents.s[torch.from_numpy(partner[rows])])
         parts.append(net.encode(drawn))
     return Latents.concatenate(parts), partner

@@ -91,6 +91,18 @@ def button(
     return made.on("click", on_click, args=[]) if on_click else made
 
 
+def film(address: str, frames: int, height: int, width: int) -> str:
+    """The style of an element that plays a strip of frames, each of `height` and `width`."""
+    return f"background-image: url({address}); --t: {max(frames, 2)}; aspect-ratio: {width} / {height}"
+
+
+def show_film(screen: Element, content: str, video: Tensor) -> None:
+    """Plays a clip (t, 3, h, w).  Args: content, the address of its strip."""
+    screen.style(film("", len(video), *video.shape[-2:]))
+    screen.style["background-image"] = f"url({content})"  # its semicolon would end a style that is given as text
+    screen.update()
+
+
 def set_pressed(made: Element, pressed: bool) -> None:
     """Shows and says whether a button is on."""
     said = "true" if pressed else "false"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -11,10 +12,12 @@ from nicegui import ui
 from nicegui.element import Element
 from torch import Tensor
 
-from vdsm_glass.glass.net import GLASS
+from data_modules.base import VideoDataModule
+from data_modules.common.errors import DataError
+from vdsm_glass.generate.glass import GLASSModel
 from vdsm_glass.play import media
+from vdsm_glass.play.clips import NamedClip, clips_to_play
 from vdsm_glass.play.controls import GlassControls, Verb, described
-from vdsm_glass.play.loading import NamedClip
 from vdsm_glass.play.page import (
     Message,
     Words,
@@ -32,6 +35,9 @@ from vdsm_glass.play.session_glass import SHORT, GlassSession, Move, moves_in
 
 PICTURES, VIDEOS = ".jpg,.jpeg,.png,.webp,image/jpeg,image/png,image/webp", "video/*,.gif,.webp,.mkv,.avi"
 SHOWN_MOVES = 14
+CLIPS = 8
+UNKNOWN_SIZE = (96, 128)
+"""(height, width) that pictures are brought to if neither the model nor any data says."""
 KEYS = "Shift and an arrow move the background. Escape stops what is playing."
 MEMORY = f"""With a short memory every frame is drawn from the first by the last {SHORT} moves; without, from the one
 before, as in the paper: figures may then fade."""
@@ -43,9 +49,9 @@ class GlassTab:
     Args: clips of the test split, perhaps none; size (height, width) of a frame; about, what is played.
     """
 
-    def __init__(self, net: GLASS, clips: Sequence[NamedClip], *, size: tuple[int, int], about: str) -> None:
-        self.net, self.clips, self.size, self.about = net, clips, size, about
-        self.controls = GlassControls(actions=len(net.lma.codes))
+    def __init__(self, model: GLASSModel, clips: Sequence[NamedClip], *, size: tuple[int, int], about: str) -> None:
+        self.net, self.clips, self.size, self.about = model.network, clips, size, about
+        self.controls = GlassControls(actions=model.k)
         self.session: GlassSession | None = None
         self.turn = asyncio.Lock()
         self.player: asyncio.Task[None] | None = None
@@ -237,12 +243,19 @@ class GlassTab:
         return await asyncio.to_thread(media.read_upload, content, name, **size, most_frames=most_frames)
 
 
-def add(net: GLASS, clips: Sequence[NamedClip], *, size: tuple[int, int], about: str) -> None:
-    """The page at /."""
+def add(model: GLASSModel, data: VideoDataModule | None, *, about: str) -> None:
+    """The page at /. Without data, or without its files, people bring their own pictures."""
+    clips: list[NamedClip] = []
+    if data is not None:
+        try:
+            clips = clips_to_play(model, data, by="identity", most=CLIPS)
+        except DataError as error:
+            print(f"vdsm-glass: playing without test clips: {error}", file=sys.stderr)
+    height, width = clips[0].video.shape[-2:] if clips else model.size or UNKNOWN_SIZE
 
     @ui.page("/", title="Play with GLASS")
     async def page() -> None:
-        tab = GlassTab(net, clips, size=size, about=about)
+        tab = GlassTab(model, clips, size=(height, width), about=about)
         if clips:
             await tab.begin(clips[0].video[0])
         ui.context.client.on_disconnect(tab.stop)

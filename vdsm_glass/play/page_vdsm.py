@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+import torch
 from nicegui import app, ui
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 from starlette.responses import Response
 
+from data_modules.base import VideoDataModule
+from vdsm_glass.generate.vdsm import VDSMFramesModel
 from vdsm_glass.play import media
+from vdsm_glass.play.clips import clips_to_play
 from vdsm_glass.play.controls import ARROWS
 from vdsm_glass.play.page import (
     Message,
@@ -18,13 +22,17 @@ from vdsm_glass.play.page import (
     button,
     compute,
     dress,
+    film,
     heading,
     listen,
     recorders,
     set_pressed,
+    show_film,
     tag,
 )
 from vdsm_glass.play.session_vdsm import LONG, Board, Choice, VDSMSession
+
+ROWS, COLUMNS = 6, 6
 
 
 class VDSMTab:
@@ -90,7 +98,7 @@ class VDSMTab:
 
     def build_board(self) -> None:
         """A button a cell, each playing its clip."""
-        frames = self.session.board.frames
+        frames, size = self.session.board.frames, self.session.board.cells.shape[-2:]
         with tag("div", "board").style(f"--columns: {len(self.columns)}; --rows: {len(self.rows)}"):
             tag("span")
             for name in self.columns:
@@ -102,14 +110,9 @@ class VDSMTab:
                     with tag("button", type="button", aria_label=f"{who}, {what}") as cell:
                         mark = Words("span")
                         mark.classes("mark")
-                        tag("div", "film").style(self.film(f"/cells/{i}/{j}.png", frames))
+                        tag("div", "film").style(film(f"/cells/{i}/{j}.png", frames, *size))
                     cell.on("click", partial(self.choose, Choice(i, j)), args=[])
                     self.cells[Choice(i, j)] = (cell, mark)
-
-    def film(self, address: str, frames: int) -> str:
-        """The style of an element that plays a strip of frames."""
-        height, width = self.session.board.cells.shape[-2:]
-        return f"background-image: url({address}); --t: {max(frames, 2)}; aspect-ratio: {width} / {height}"
 
     async def press(self, key: str, *, shift: bool = False, repeat: bool = False) -> None:
         """A key went down."""
@@ -148,9 +151,7 @@ class VDSMTab:
         async with self.turn:
             video = await compute(session.video)
             content = media.data_url(await compute(lambda: media.png(media.strip(video))))
-        self.screen.style(self.film("", len(video)))
-        self.screen.style["background-image"] = f"url({content})"  # whose semicolon would end it
-        self.screen.update()
+        show_film(self.screen, content, video)
         self.screen.props["aria-label"] = f"{self.called(session.a)}, towards {self.called(session.b)}"
         self.counter.say(f"{len(video)} frames · {self.called(session.a)}")
         set_pressed(self.long, session.long)
@@ -172,8 +173,13 @@ class VDSMTab:
         return f"{self.rows[choice.row]}, {self.columns[choice.column]}"
 
 
-def add(board: Board, *, rows: list[str], columns: list[str], about: str) -> None:
+def add(model: VDSMFramesModel, data: VideoDataModule | None, *, about: str) -> None:
     """The page at /, and the pictures of its cells, which are the same for all tabs."""
+    rows = clips_to_play(model, data, by="identity", most=ROWS)
+    columns = clips_to_play(model, data, by="action", most=COLUMNS)
+    identities, actions = (torch.stack([clip.video for clip in clips]) for clips in (rows, columns))
+    board = Board(model, identities=identities, actions=actions)
+    names = {"rows": [clip.identity for clip in rows], "columns": [clip.action for clip in columns]}
     pictures = [[media.png(media.strip(cell)) for cell in row] for row in board.cells]
 
     @app.get("/cells/{row}/{column}.png")
@@ -184,4 +190,4 @@ def add(board: Board, *, rows: list[str], columns: list[str], about: str) -> Non
 
     @ui.page("/", title="Play with VDSM")
     async def page() -> None:
-        await VDSMTab(board, rows=rows, columns=columns, about=about).show()
+        await VDSMTab(board, **names, about=about).show()

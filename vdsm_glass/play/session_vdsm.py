@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from vdsm_glass.generate.swap import swap_grid
-from vdsm_glass.vdsm.frames import FrameVDSM
-from vdsm_glass.vdsm.sequences import SequenceVDSM
-
-LONG = 60
-"""Frames of a long rollout.  [VDSM suppl. Fig. 4]"""
+from vdsm_glass.generate.vdsm import VDSMFramesModel, decode_grid
+from vdsm_glass.generate.vocabulary import LONG
 
 
 class Choice(NamedTuple):
@@ -26,18 +22,18 @@ class Board:
     """Some clips' identities, others' actions, and everybody doing everything; the same for all who play.
 
     Args:
-        net: of either stage, in evaluation mode.
+        model: of either stage.
         identities: (n, t, 3, h, w) in [0, 1], the clips that give a row its identity.
         actions: (m, t, 3, h, w) in [0, 1], those that give a column its action.
     """
 
     @torch.no_grad()
-    def __init__(self, net: FrameVDSM | SequenceVDSM, *, identities: Tensor, actions: Tensor) -> None:
-        self.net = net
-        device = next(net.parameters()).device
-        self.who, self.what = net.encode(identities.to(device)), net.encode(actions.to(device))
+    def __init__(self, model: VDSMFramesModel, *, identities: Tensor, actions: Tensor) -> None:
+        self.net: Any = model.network
+        self.unfolds = "rollout" in model.can
+        self.who, self.what = model.encode(identities), model.encode(actions)
         self.frames = actions.shape[1]
-        self.cells = swap_grid(net, motion=self.what, identity=self.who).cpu()
+        self.cells = decode_grid(self.net, self.what.z, self.who.s).cpu()
 
     @property
     def rows(self) -> int:
@@ -52,7 +48,7 @@ class Board:
     @property
     def longest(self) -> int:
         """Frames that can be drawn: without dynamics, no more than were seen."""
-        return LONG if isinstance(self.net, SequenceVDSM) else self.frames
+        return LONG if self.unfolds else self.frames
 
 
 class VDSMSession:
@@ -92,7 +88,7 @@ class VDSMSession:
         """
         who, what, net = self.board.who, self.board.what, self.board.net
         s = torch.lerp(who.s[self.a.row], who.s[self.b.row], self.share_s)[None]
-        if what.d is None or isinstance(net, FrameVDSM):
+        if what.d is None:
             z = torch.lerp(what.z[self.a.column], what.z[self.b.column], self.share_d)[None]
         else:
             d = torch.lerp(what.d[self.a.column], what.d[self.b.column], self.share_d)[None]

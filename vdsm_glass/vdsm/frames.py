@@ -45,6 +45,20 @@ class FrameVDSM(nn.Module):
         """p(s) = N(0, std 1/κ_s).  Args: like (b, ...), for batch size and device.   Returns: each (b, s)."""
         return isotropic(like, size=self.sizes.kappa_s, scale=1 / self.sizes.kappa_s)
 
+    @property
+    def frames(self) -> FrameVDSM:
+        """This network. The second stage has the first as `frames`, so that both are asked alike."""
+        return self
+
+    def sample_identity(self, count: int, generator: torch.Generator) -> Tensor:
+        """s ~ p(s).  Args: generator, on the network's device.   Returns: (count, s)."""
+        return draw(self.prior_s(self.tau_s.new_empty(count, 0)), generator)
+
+    def sample_poses(self, count: int, steps: int, generator: torch.Generator) -> Tensor:
+        """z_t ~ N(0, I), independent.  Args: generator, on the network's device.   Returns: (count, steps, z)."""
+        like = self.tau_s.new_empty(count, 0)
+        return torch.stack([draw(isotropic(like, size=self.sizes.kappa_z), generator) for _ in range(steps)], dim=1)
+
     def observe(self, video: Tensor, z: Tensor, s: Tensor) -> None:
         """p(x_{1:T} | z_{1:T}, s), Bernoulli; for pixels within [0, 1] its log is the negative cross-entropy.
 
@@ -77,3 +91,9 @@ def isotropic(like: Tensor, *, size: int, scale: float = 1.0) -> NormalParameter
     """N(0, std `scale`) over `size` dimensions.  Args: like (b, ...).   Returns: each (b, size) float32."""
     loc = torch.zeros(like.shape[0], size, device=like.device)
     return NormalParameters(loc=loc, scale=torch.full_like(loc, scale))
+
+
+def draw(p: NormalParameters, generator: torch.Generator) -> Tensor:
+    """One sample of N(loc, scale²), repeatable by the generator (on the parameters' device)."""
+    noise = torch.randn(p.loc.shape, generator=generator, device=p.loc.device, dtype=p.loc.dtype)
+    return p.loc + p.scale * noise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pyro
 import torch
@@ -13,7 +14,8 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from data_modules.batch import VideoBatch
 from data_modules.common.errors import UserError
-from vdsm_glass.checkpoints import as_dataclass, load_part
+from vdsm_glass.checkpoints import load_part
+from vdsm_glass.sizes import as_sizes
 from vdsm_glass.vdsm.elbo import Elbo, ElboWeights, evaluate
 from vdsm_glass.vdsm.frames import FrameVDSM
 from vdsm_glass.vdsm.latents import Latents
@@ -30,8 +32,13 @@ class VDSMModule(LightningModule):
         compile: compile encoder and decoder with torch.compile; the ELBO around them cannot be.
     """
 
+    kind: ClassVar[str]
+
     def __init__(self, *, net: FrameVDSM | SequenceVDSM, learning_rate: float, compile: bool) -> None:
         super().__init__()
+        # Plain values, so that the checkpoint can be read without running code from it.
+        given = {"kind": self.kind, "sizes": asdict(net.sizes), "learning_rate": learning_rate, "compile": compile}
+        self.save_hyperparameters(given)
         self.net = net
         self.learning_rate = learning_rate
         self.weights = ElboWeights()
@@ -43,7 +50,7 @@ class VDSMModule(LightningModule):
     @property
     def frames(self) -> FrameVDSM:
         """The network of the first stage, wherever it stands."""
-        return self.net if isinstance(self.net, FrameVDSM) else self.net.frames
+        return self.net.frames
 
     def anneal(self, *, tau_s: float | None = None, **weights: float) -> None:
         """Sets τ_s and the weights given (`kl_z`, `kl_s`, `kl_d`); called by the annealing callback."""
@@ -128,11 +135,10 @@ class VDSMPretrain(VDSMModule):
         compile: compile encoder and decoder.
     """
 
+    kind = "vdsm_frames"
+
     def __init__(self, sizes: Sizes, learning_rate: float = 1e-3, compile: bool = False) -> None:
-        sizes = as_dataclass(sizes, Sizes)
-        super().__init__(net=FrameVDSM(sizes), learning_rate=learning_rate, compile=compile)
-        # Plain values, so that the checkpoint can be read without running code from it.
-        self.save_hyperparameters({"sizes": asdict(sizes), "learning_rate": learning_rate, "compile": compile})
+        super().__init__(net=FrameVDSM(as_sizes(sizes, Sizes)), learning_rate=learning_rate, compile=compile)
 
 
 class VDSMSequence(VDSMModule):
@@ -146,6 +152,8 @@ class VDSMSequence(VDSMModule):
         compile: compile encoder and decoder.
     """
 
+    kind = "vdsm"
+
     def __init__(
         self,
         sizes: Sizes,
@@ -153,14 +161,15 @@ class VDSMSequence(VDSMModule):
         learning_rate: float = 1e-3,
         compile: bool = False,
     ) -> None:
-        sizes = as_dataclass(sizes, Sizes)
-        super().__init__(net=SequenceVDSM(sizes), learning_rate=learning_rate, compile=compile)
+        super().__init__(net=SequenceVDSM(as_sizes(sizes, Sizes)), learning_rate=learning_rate, compile=compile)
         self.pretrained = pretrained
-        self.save_hyperparameters({"sizes": asdict(sizes), "learning_rate": learning_rate, "compile": compile})
 
-    def setup(self, stage: str) -> None:
-        """Takes stage 1's weights.  Raises: UserError, no checkpoint given; CheckpointError, one that does not fit."""
-        if stage != "fit" or self.trainer.ckpt_path is not None:
+    def on_fit_start(self) -> None:
+        """Takes stage 1's weights, unless training goes on from a checkpoint of this stage, which Lightning has read.
+
+        Raises: UserError, no checkpoint is given; CheckpointError, it does not fit.
+        """
+        if self.trainer.ckpt_path is not None:
             return
         if self.pretrained is None:
             raise UserError(

@@ -10,7 +10,7 @@ from einops import repeat
 from torch import Tensor, nn
 
 from vdsm_glass.vdsm.densities import Combiner, DynamicsDecoder, DynamicsEncoder, GatedTransition, NormalParameters
-from vdsm_glass.vdsm.frames import FrameVDSM, isotropic
+from vdsm_glass.vdsm.frames import FrameVDSM, draw, isotropic
 from vdsm_glass.vdsm.latents import Latents
 from vdsm_glass.vdsm.sizes import Sizes
 
@@ -121,6 +121,22 @@ class SequenceVDSM(nn.Module):
         rest = self.advance(first[:, 0], d, steps=steps - 1, generator=generator) if steps > 1 else first[:, :0]
         return torch.cat([first, rest], dim=1)
 
+    def sample_identity(self, count: int, generator: torch.Generator) -> Tensor:
+        """s ~ p(s).  Args: generator, on the network's device.   Returns: (count, s)."""
+        return self.frames.sample_identity(count, generator)
+
+    def sample_poses(self, count: int, steps: int, generator: torch.Generator) -> Tensor:
+        """d ~ p(d), z_1 ~ N(0, I), z_t ~ p(z_t | z_{t-1}, d).
+
+        Args: generator, on the network's device.   Returns: (count, steps, z).
+        """
+        like = self.frames.tau_s.new_empty(count, 0)
+        d = draw(self.prior_d(like), generator)
+        first = draw(isotropic(like, size=self.sizes.kappa_z), generator).unsqueeze(dim=1)
+        if steps == 1:
+            return first
+        return torch.cat([first, self.advance(first[:, 0], d, steps=steps - 1, generator=generator)], dim=1)
+
     def decode(self, z: Tensor, s: Tensor) -> Tensor:
         """E[x_t | z_t, s].  Args: z (b, t, z); s (b, s).   Returns: (b, t, 3, h, w) in [0, 1]."""
         return self.frames.decode(z, s)
@@ -129,9 +145,3 @@ class SequenceVDSM(nn.Module):
 def exact(like: Tensor) -> torch.autocast:
     """float32 whatever the precision around it: what feeds back through T steps adds its rounding up, and is small."""
     return torch.autocast(device_type=like.device.type, enabled=False)
-
-
-def draw(p: NormalParameters, generator: torch.Generator) -> Tensor:
-    """One sample of N(loc, scale²), repeatable by the generator (on the parameters' device)."""
-    noise = torch.randn(p.loc.shape, generator=generator, device=p.loc.device, dtype=p.loc.dtype)
-    return p.loc + p.scale * noise

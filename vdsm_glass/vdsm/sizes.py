@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vdsm_glass.sizes import check_widths, layers, width
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -19,22 +21,23 @@ class Sizes:
         single_decoder: ablation of section 6: one decoder, s̃ as an input only.
 
     Raises:
-        ValueError: encoder and decoder do not agree on the frame's size.
+        ValueError: a size is out of its bounds, or encoder and decoder do not agree on the frame's size.
     """
 
-    kappa_z: int = 30
-    kappa_s: int = 40
-    kappa_d: int = 50
-    rnn_layers: int = 3
-    rnn_dim: int = 512
-    combiner_dim: int = 512
-    transition_dim: int = 64
-    encoder_channels: tuple[int, ...] = (32, 32, 64, 64, 256)
-    identity_dim: int = 128
-    decoder_channels: tuple[int, ...] = (512, 256, 128, 64)
+    kappa_z: int = width(30)
+    kappa_s: int = width(40)
+    kappa_d: int = width(50)
+    rnn_layers: int = layers(3)
+    rnn_dim: int = width(512)
+    combiner_dim: int = width(512)
+    transition_dim: int = width(64)
+    encoder_channels: tuple[int, ...] = width((32, 32, 64, 64, 256))
+    identity_dim: int = width(128)
+    decoder_channels: tuple[int, ...] = width((512, 256, 128, 64))
     single_decoder: bool = False
 
     def __post_init__(self) -> None:
+        check_widths(self)
         encoded, decoded = 4 * 2 ** (len(self.encoder_channels) - 1), self.frame_size
         if encoded != decoded:
             raise ValueError(

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from data_modules.common.errors import UserError
 from tests.vdsm_glass.glass.small import small_glass, small_sizes
-from vdsm_glass.generate.action_matrices import SHIFTS, global_actions, local_actions, overlay
-from vdsm_glass.generate.reconstruct import reconstruct
-from vdsm_glass.generate.transfer import transfer
+from vdsm_glass.generate.glass import SHIFTS, GLASSModel
 from vdsm_glass.glass.animation import ActionSequence, Animation, animate, infer
 from vdsm_glass.glass.net import GLASS
 
@@ -37,44 +36,44 @@ def held(net: GLASS, first: Tensor, shift: tuple[float, float], action: int, ste
 
 
 def test_a_reconstruction_is_the_first_frame_animated_by_what_was_inferred(net: GLASS, video: Tensor):
-    drawn = reconstruct(net, video)
+    drawn = GLASSModel(net).reconstruct(video)
     torch.testing.assert_close(drawn, animate(net, video[:, 0], infer(net, video).actions).video)
     assert torch.equal(drawn[:, 0], video[:, 0])
     assert not torch.allclose(drawn[:, 1], drawn[:, 2])
 
 
 def test_transfer_has_identities_in_rows_and_actions_in_columns(net: GLASS, video: Tensor):
-    cells = transfer(net, actions=video, identities=video[:2, :1])
+    cells = GLASSModel(net).swap(video, identities=video[:2, :1])
     assert cells.shape == (2, 3, *video.shape[1:])
     for i in range(2):
         for j in range(3):
             one = animate(net, video[i : i + 1, 0], infer(net, video[j : j + 1]).actions)
             torch.testing.assert_close(cells[i, j], one.video[0])
-    torch.testing.assert_close(cells[1, 1], reconstruct(net, video)[1])
+    torch.testing.assert_close(cells[1, 1], GLASSModel(net).reconstruct(video)[1])
 
 
 def test_transfer_goes_on_for_as_long_as_there_are_actions(net: GLASS, video: Tensor):
-    short = transfer(net, actions=video[:1], identities=video, steps=2)
-    torch.testing.assert_close(short, transfer(net, actions=video[:1], identities=video)[:, :, :2])
-    with pytest.raises(ValueError, match="5 frames are asked for, but the clips with the actions have 4"):
-        transfer(net, actions=video[:1], identities=video, steps=5)
+    model = GLASSModel(net)
+    torch.testing.assert_close(model.transfer(video[:1], video, steps=2), model.transfer(video[:1], video)[:, :2])
+    with pytest.raises(UserError, match="5 frames are asked for, but the source has 4"):
+        model.transfer(video[:1], video, steps=5)
 
 
 def test_local_actions_are_held_without_a_shift(net: GLASS, video: Tensor):
     first = video[:2, 0]
-    cells = local_actions(net, first)
+    cells = GLASSModel(net).action_matrix(first[:, None])
     assert cells.shape == (2, K, 9, 3, 32, 48)
     assert torch.equal(cells[:, :, 0], first[:, None].expand_as(cells[:, :, 0]))
     for i in range(2):
         for k in range(K):
             torch.testing.assert_close(cells[i, k], held(net, first[i], (0, 0), k, 8).video[0])
     assert all(not torch.allclose(cells[0, 0, -1], cells[0, k, -1]) for k in range(1, K))
-    assert torch.equal(cells, local_actions(net, first))
+    assert torch.equal(cells, GLASSModel(net).action_matrix(first[:, None]))
 
 
 def test_global_actions_are_the_five_shifts_in_pixels(net: GLASS, video: Tensor):
     first = video[:2, 0]
-    cells = global_actions(net, first, pixels=7, local_action=1, steps=3)
+    cells = GLASSModel(net).action_matrix(first[:, None], of="global", pixels=7, local_action=1, steps=3)
     assert cells.shape == (2, 5, 4, 3, 32, 48)
     assert list(SHIFTS) == ["right", "left", "down", "up", "stay"]
     for j, shift in enumerate([(7, 0), (-7, 0), (0, 7), (0, -7), (0, 0)]):
@@ -84,7 +83,7 @@ def test_global_actions_are_the_five_shifts_in_pixels(net: GLASS, video: Tensor)
 
 def test_overlay_is_green_before_and_red_after(net: GLASS, video: Tensor):
     first = video[:2, 0]
-    red, green, blue = overlay(net, first, pixels=7).unbind(dim=2)
+    red, green, blue = GLASSModel(net).overlay(first[:, None], pixels=7).unbind(dim=2)
     assert bool((blue == 0).all())
     mask = net.gma.M(2 * first - 1)
     # On black, the first foreground is the frame where the mask is: I ⊙ m, masked once more as all foregrounds are.
@@ -97,5 +96,5 @@ def test_overlay_is_green_before_and_red_after(net: GLASS, video: Tensor):
 
 
 def test_a_local_action_that_does_not_exist_is_refused(net: GLASS, video: Tensor):
-    with pytest.raises(ValueError, match=f"local_action is {K}, expected 0 to {K - 1}"):
-        global_actions(net, video[:1, 0], pixels=7, local_action=K)
+    with pytest.raises(UserError, match=f"local_action is {K}, expected 0 to {K - 1}"):
+        GLASSModel(net).action_matrix(video[:1], of="global", pixels=7, local_action=K)

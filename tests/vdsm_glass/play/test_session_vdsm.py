@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.vdsm_glass.play.small import small_vdsm
-from vdsm_glass.generate.interpolate import interpolate_dynamics
-from vdsm_glass.generate.transfer import rollout, transfer
+from vdsm_glass.generate.vdsm import VDSMFramesModel, VDSMModel
 from vdsm_glass.play.session_vdsm import Board, Choice, VDSMSession
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
@@ -25,12 +24,12 @@ def video() -> Tensor:
 
 @pytest.fixture
 def session(net: SequenceVDSM, video: Tensor) -> VDSMSession:
-    return VDSMSession(Board(net, identities=video[:2], actions=video[2:]))
+    return VDSMSession(Board(VDSMModel(net), identities=video[:2], actions=video[2:]))
 
 
 def test_the_board_is_everybody_doing_everything(session: VDSMSession, net: SequenceVDSM, video: Tensor):
     assert (session.board.rows, session.board.columns) == (2, 3)
-    torch.testing.assert_close(session.board.cells, transfer(net, actions=video[2:], identities=video[:2]))
+    torch.testing.assert_close(session.board.cells, VDSMModel(net).swap(video[2:], video[:2]))
 
 
 def test_a_choice_shows_its_cell(session: VDSMSession):
@@ -48,11 +47,11 @@ def test_sliders_go_from_one_identity_or_action_to_the_other(session: VDSMSessio
     session.choose(Choice(0, 0))
     session.choose(Choice(1, 1), second=True)
     session.share_d = 0.5
-    between = interpolate_dynamics(net, s[0], d[0], d[1], count=3, steps=4)[1]
-    torch.testing.assert_close(session.video(), between)
+    halfway = (d[:1] + d[1:2]) / 2
+    torch.testing.assert_close(session.video(), net.decode(net.rollout(halfway, steps=4), s[:1])[0].detach())
     session.share_s = 0.25
     mixed = 0.75 * s[0] + 0.25 * s[1]
-    torch.testing.assert_close(session.video(), rollout(net, (d[:1] + d[1:2]) / 2, mixed[None], steps=4)[0])
+    torch.testing.assert_close(session.video(), net.decode(net.rollout(halfway, steps=4), mixed[None])[0].detach())
 
 
 def test_a_long_clip_begins_as_the_short_one(session: VDSMSession):
@@ -75,7 +74,7 @@ def test_stepping_goes_round_the_edges(session: VDSMSession):
 
 
 def test_stage_1_interpolates_poses_and_draws_no_further_than_it_saw(net: SequenceVDSM, video: Tensor):
-    board = Board(net.frames, identities=video[:2], actions=video[2:])
+    board = Board(VDSMFramesModel(net.frames), identities=video[:2], actions=video[2:])
     session = VDSMSession(board)
     session.choose(Choice(0, 1), second=True)
     session.share_d, session.long = 0.5, True

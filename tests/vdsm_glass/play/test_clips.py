@@ -9,10 +9,14 @@ import pytest
 import torch
 
 from data_modules.common.errors import UserError
+from tests.vdsm_glass.generate.small import KINDS, checkpoint
 from tests.vdsm_glass.play.small import glass_checkpoint, small_glass, small_vdsm, vdsm_checkpoint
+from vdsm_glass.api import load
 from vdsm_glass.checkpoints import CheckpointError
 from vdsm_glass.commands import play
-from vdsm_glass.play.loading import clips_to_play, data_of_run, different, load_network
+from vdsm_glass.commands.clips import data_of_run, dataset
+from vdsm_glass.export import export
+from vdsm_glass.play.clips import clips_to_play, different
 
 
 def test_a_checkpoint_gives_back_its_network(tmp_path: Path):
@@ -23,7 +27,7 @@ def test_a_checkpoint_gives_back_its_network(tmp_path: Path):
         "f": vdsm_checkpoint(tmp_path / "f", stage=1),
     }
     for name, path in paths.items():
-        found = load_network(path)
+        found = load(path).network
         assert type(found) is type(wanted[name])
         assert not found.training
         for key, value in wanted[name].state_dict().items():
@@ -31,9 +35,10 @@ def test_a_checkpoint_gives_back_its_network(tmp_path: Path):
 
 
 def test_clips_differ_in_what_they_are_chosen_by(tmp_path: Path):
-    module = data_of_run(vdsm_checkpoint(tmp_path))
-    people = clips_to_play(module, by="identity", most=2)
-    deeds = clips_to_play(module, by="action", most=9)
+    path = vdsm_checkpoint(tmp_path)
+    model, module = load(path), data_of_run(tmp_path)
+    people = clips_to_play(model, module, by="identity", most=2)
+    deeds = clips_to_play(model, module, by="action", most=9)
     assert len({clip.identity for clip in people}) == len(people) == 2
     assert len({clip.action for clip in deeds}) == len(deeds) > 2
     assert people[0].video.shape == (6, 3, 16, 16)
@@ -70,10 +75,10 @@ def bad_checkpoint(folder: Path, kind: str) -> Path:
     ("kind", "error"),
     [
         ("cut", "not a whole checkpoint"),
-        ("foreign", "holds no network of ours"),
-        ("no_parameters", "holds no network of ours"),
-        ("unknown_size", "holds no network of ours"),
-        ("sizes", r"holds no network of ours.*has shape"),
+        ("foreign", "does not hold a network"),
+        ("no_parameters", "does not hold a network"),
+        ("unknown_size", "does not hold a network"),
+        ("sizes", r"does not hold a network.*has shape"),
         ("no_weights", "holds no state_dict"),
     ],
 )
@@ -88,9 +93,21 @@ def test_a_missing_checkpoint_or_run_is_named(tmp_path: Path):
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         play.main([str(tmp_path / "none.ckpt")])
     alone = tmp_path / "alone.ckpt"
-    alone.write_bytes(glass_checkpoint(tmp_path / "run").read_bytes())
-    with pytest.raises(UserError, match=r"lies in no run.*--data NAME"):
+    alone.write_bytes(vdsm_checkpoint(tmp_path / "run").read_bytes())
+    with pytest.raises(UserError, match=r"VDSM is played with clips.*lies in no run.*--data NAME"):
         play.main([str(alone)])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exported_folder_is_played_with_the_data_that_is_named(tmp_path: Path, kind: str):
+    folder = export(checkpoint(kind, tmp_path / "run"), tmp_path / "out")
+    data = "w_sprites" if kind == "glass" else "pendulum"
+    play.add_page(folder, data, ["--root", str(tmp_path / "data"), "--tiny"])
+    if kind == "glass":
+        play.add_page(folder, None, [])  # people bring pictures
+    else:
+        with pytest.raises(UserError, match=r"lies in no run.*--data NAME"):
+            play.add_page(folder, None, [])
 
 
 @pytest.mark.parametrize(
@@ -103,12 +120,11 @@ def test_a_config_that_names_no_data_is_an_error(tmp_path: Path, data: str):
         play.main([str(path)])
 
 
-def test_data_of_another_size_is_refused(tmp_path: Path):
-    drawn = ["--root", str(tmp_path), "--tiny"]
-    with pytest.raises(UserError, match=r"frames of \(64, 64\), the network takes 16: add --size"):
-        play.main([str(vdsm_checkpoint(tmp_path / "v")), "--data", "pendulum", *drawn])
-    with pytest.raises(UserError, match=r"frames of \(40, 40\), expected multiples of 16"):
-        play.main([str(glass_checkpoint(tmp_path / "g")), "--data", "pendulum", *drawn, "--size", "40"])
+def test_clips_of_another_size_are_brought_to_the_models(tmp_path: Path):
+    for path, size in ((vdsm_checkpoint(tmp_path / "v"), (16, 16)), (glass_checkpoint(tmp_path / "g"), (32, 48))):
+        model = load(path)
+        module = dataset(model, path, "pendulum", ["--root", str(tmp_path), "--tiny", "--size", "40"])
+        assert clips_to_play(model, module, by="identity", most=2)[0].video.shape[-2:] == size
 
 
 def test_options_of_no_dataset_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

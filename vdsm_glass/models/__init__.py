@@ -1,1 +1,0 @@
-"""Trained models, each with what it can do, in one vocabulary."""
