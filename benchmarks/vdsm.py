@@ -2,7 +2,7 @@
 
     python -m benchmarks.vdsm [--batch 20 --frames 8 --experts 40 --width 1.0 --repeats 5]
 
-Sprites' sizes by default (Tables 1 and 2). A step is ELBO, backward pass and Adam. `loop` is the same model and the same
+Sprites' sizes by default (Tables 1 and 2). A step is ELBO, backward pass and Adam. `loop` is the same model and
 step, with the decoder that one would write with PyTorch's own layers (`benchmarks/loop.py`). On a CPU both are timed in
 turns under each setting of the C library's allocator, in a process of its own: `default` is as PyTorch ships, `kept` is
 what `vdsm-glass fit` sets (`vdsm_glass/allocator.py`). On a GPU fp32 and bf16 are timed, on an H200 beside the floor

@@ -20,6 +20,8 @@ def test_the_looped_decoder_equals_ours_in_values_and_gradients():
         experts = [layer.weight.grad for layer in decoder.layers]
         if decoder is ours:
             experts = [weight.permute(0, 4, 3, 1, 2) for weight in experts]
-        gradients.append([logits, *(tensor.grad for tensor in inputs), *experts, *(e.bias.grad for e in decoder.layers)])
+        gradients.append(
+            [logits, *(tensor.grad for tensor in inputs), *experts, *(e.bias.grad for e in decoder.layers)]
+        )
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

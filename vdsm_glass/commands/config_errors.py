@@ -14,11 +14,9 @@ from pkgutil import iter_modules
 from typing import Any, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser
-from lightning.pytorch import LightningModule
 
-import vdsm_glass
 from data_modules.common.errors import UserError, did_you_mean
-from vdsm_glass import recipes
+from vdsm_glass import recipes, registry
 
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 TOP_LEVEL = ("callbacks", "data_modules", "lightning", "vdsm_glass")
@@ -135,16 +133,10 @@ class ConfigChecker:
 
 
 def class_homes() -> dict[str, str]:
-    """Where every class that a recipe can name is found: its module, by the class's name."""
-    packages = [f"vdsm_glass.{each.name}" for each in iter_modules(vdsm_glass.__path__) if each.ispkg]
-    homes = [*LIGHTNING, *filter(_holds_a_model, packages), "data_modules", "callbacks"]
-    return {name: home for home in homes for name in import_module(home).__all__}
-
-
-def _holds_a_model(package: str) -> bool:
-    module = import_module(package)
-    offered = (getattr(module, name) for name in getattr(module, "__all__", []))
-    return any(isinstance(each, type) and issubclass(each, LightningModule) for each in offered)
+    """The module that offers each class that a recipe can name, by the class's name."""
+    homes = {name: home for home in (*LIGHTNING, "data_modules", "callbacks") for name in import_module(home).__all__}
+    models = (kind.module.rpartition(".") for kind in registry.kinds().values())
+    return homes | {name: home for home, _, name in models}
 
 
 def leaves(node: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

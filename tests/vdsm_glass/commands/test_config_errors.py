@@ -15,7 +15,12 @@ from vdsm_glass.commands.config_errors import ConfigError, class_homes, leaves
 from vdsm_glass.sweeps.check import CommandLines
 
 EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
-OPTIONS = {LightningModule: "model", LightningDataModule: "data", Callback: "trainer.callbacks", Logger: "trainer.logger"}
+OPTIONS = {
+    LightningModule: "model",
+    LightningDataModule: "data",
+    Callback: "trainer.callbacks",
+    Logger: "trainer.logger",
+}
 
 
 def annealing(**schedules: dict) -> dict:
