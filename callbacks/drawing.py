@@ -67,7 +67,7 @@ class Drawing(Callback, ABC):
                 upload(logger, written, prefix=split)
 
 
-def cast(dataset: ClipDataset, label: str, count: int) -> list[int]:
+def clips_of_each_label(dataset: ClipDataset, label: str, count: int) -> list[int]:
     """Positions of at most `count` clips, first of all one of each label."""
     values = np.asarray(dataset.split.array(label))
     values = values[dataset.usable] if len(values) == len(dataset.split) else np.zeros(len(dataset), np.int64)
