@@ -12,7 +12,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from vdsm_glass.layers.mixture_conv import MixtureConvTranspose2d
-from vdsm_glass.vdsm.decoder import SLOPE, MixtureDecoder
+from vdsm_glass.vdsm.densities import SLOPE, MixtureDecoder
 
 
 class LoopedConvTranspose2d(nn.Module):

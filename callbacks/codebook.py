@@ -10,9 +10,8 @@ from torch import Tensor
 
 from callbacks.graceful_stop import step_ended
 from data_modules.common.errors import UserError
-from vdsm_glass.glass.codebook import perplexity, usage
 from vdsm_glass.glass.module import GLASSModule
-from vdsm_glass.glass.quantizer import Quantizer
+from vdsm_glass.glass.quantizer import Quantizer, perplexity, usage
 
 KEY = "codebook_counts"
 

@@ -17,7 +17,7 @@ from data_modules.batch import VideoBatch
 from data_modules.store.reader import Split
 from vdsm_glass.metrics.disentanglement import Labelled, LeakMatrix, score
 from vdsm_glass.report.leaks import draw_leaks
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.frames import Latents
 from vdsm_glass.vdsm.module import VDSMModule
 
 

@@ -19,7 +19,8 @@ from callbacks.results import Scoring, protocol
 from data_modules.base import VideoDataModule
 from data_modules.common.errors import UserError
 from data_modules.loading.clips import ClipDataset
-from vdsm_glass.metrics.protocol import NotComputed, Result
+from vdsm_glass.metrics.registry import DEFAULT_METRICS, check_names
+from vdsm_glass.metrics.results import NotComputed, Result
 from vdsm_glass.registry import model_of
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Evaluation(Scoring):
 
     def __init__(
         self,
-        metrics: Sequence[str] = ("mse", "psnr", "ssim", "lpips_vgg", "fid", "fvd"),
+        metrics: Sequence[str] = DEFAULT_METRICS,
         protocols: Sequence[str] = ("reconstruction",),
         weights: dict[str, Path] | None = None,
         stand_ins: bool = False,
@@ -79,8 +80,6 @@ class Evaluation(Scoring):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Names are wrong before the test, not after it."""
         if stage == "test" or self.in_validation:
-            from vdsm_glass.metrics.suite import check_names
-
             check_names([*self.metrics, *self.weights])
             self.ways(pl_module)
 
@@ -135,10 +134,13 @@ class Evaluation(Scoring):
         advance: Callable[[int], object],
     ) -> tuple[list[Result], list[NotComputed]]:
         """The numbers of one protocol, of this process's clips and all others'."""
+        from vdsm_glass.metrics.clip_choice import partners
+
         model = model_of(pl_module)
         generator = torch.Generator(device=pl_module.device).manual_seed(self.seed + trainer.global_rank)
-        # The other clip of each is the one chosen before it: the same in any number of processes, and never itself.
-        mine, others = (of[trainer.global_rank :: trainer.world_size].tolist() for of in (chosen, np.roll(chosen, 1)))
+        # Partners do not depend on the number of processes.
+        sides = (chosen, chosen[partners(len(chosen))])
+        mine, others = (side[trainer.global_rank :: trainer.world_size].tolist() for side in sides)
         suites: dict[int, Suite] = {}
         for first in range(0, len(mine), self.batch_size):
             part = slice(first, first + self.batch_size)

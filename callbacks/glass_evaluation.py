@@ -75,7 +75,7 @@ class GLASSEvaluation(Scoring):
         """Logs the scores under `<stage>/`; called by every process."""
         assert self.scores is not None
         values = self.scores.compute()
-        values.pop("clips")  # the book counts them itself
+        values.pop("clips")  # every result's protocol has them
         # They are the same in every process already; Lightning wants to hear that it may average them.
         pl_module.log_dict({f"{stage}/{name}": value.float() for name, value in values.items()}, sync_dist=True)
         if not values and not self._said:

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, Trainer
 from vdsm_glass.vdsm.module import VDSMModule
 
 if TYPE_CHECKING:
-    from vdsm_glass.judge.file import Judge
+    from vdsm_glass.judge.judge import Judge
 
 
 class JudgeEvaluation(Callback):
@@ -34,14 +34,14 @@ class JudgeEvaluation(Callback):
         self._judge: Judge | None = None
 
     def setup(self, trainer: Trainer, pl_module: VDSMModule, stage: str) -> None:
-        from vdsm_glass.judge.file import load_judge
+        from vdsm_glass.judge.judge import load_judge
 
         if stage == "test":
             self._judge = load_judge(self.judge)
             self._judge.check(trainer.datamodule)  # pyright: ignore[reportAttributeAccessIssue]
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
-        from vdsm_glass.judge.protocols import judge_results
+        from vdsm_glass.judge.scores import judge_results
 
         assert self._judge is not None
         results = judge_results(

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, Trainer
 
 from data_modules.batch import VideoBatch
 from data_modules.common.files import replacing
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.frames import Latents
 from vdsm_glass.vdsm.module import VDSMModule
 
 LABELS = ("identity", "action", "clip")

@@ -1,4 +1,4 @@
-"""One book of results for a test, in which several callbacks write."""
+"""The results of a test, to which several callbacks add theirs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from weakref import WeakKeyDictionary
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from data_modules.base import VideoDataModule
-from vdsm_glass.metrics.book import Book
-from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
+from vdsm_glass.metrics.results import NotComputed, Protocol, Result, ResultSet
 from vdsm_glass.registry import model_of
 
 REBUILT = ("psnr", "miou_re", "miou_re_thresholded")
 """Of what models log under `test/`: measured on clips that they have rebuilt; the rest looks at real clips only."""
 
-_BOOKS: WeakKeyDictionary[Trainer, Book] = WeakKeyDictionary()
+_RESULTS: WeakKeyDictionary[Trainer, ResultSet] = WeakKeyDictionary()
 
 
 class Scoring(Callback):
@@ -28,31 +27,31 @@ class Scoring(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A test that broke off has left nothing behind."""
-        _BOOKS.pop(trainer, None)
+        _RESULTS.pop(trainer, None)
 
     def record(self, trainer: Trainer, results: Iterable[Result], not_computed: Iterable[NotComputed] = ()) -> None:
         """Enters results, and all that the model has logged under `test/`."""
-        book = _BOOKS.setdefault(trainer, Book())
-        values = {name: value for name, value in measured(trainer).items() if name not in book.results}
+        found = _RESULTS.setdefault(trainer, ResultSet())
+        values = {name: value for name, value in measured(trainer).items() if name not in found.results}
         model = model_of(trainer.lightning_module)
         how = model.protocols.get("reconstruction") if model else None
         rebuilt = {name: values.pop(name) for name in REBUILT if how and name in values}
-        book.add(named(values, protocol(trainer, clips=tested(trainer))))
+        found.add(named(values, protocol(trainer, clips=tested(trainer))))
         if how:
             on = protocol(trainer, clips=tested(trainer), generated_by=how.about, given_frames=how.given)
-            book.add(named(rebuilt, on))
-        book.add(results, not_computed)
+            found.add(named(rebuilt, on))
+        found.add(results, not_computed)
         if trainer.is_global_zero:
-            book.write(Path(trainer.default_root_dir))
+            found.write(Path(trainer.default_root_dir))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Shows the table, once."""
-        book = _BOOKS.pop(trainer, None)
-        if book is not None and trainer.is_global_zero:
+        found = _RESULTS.pop(trainer, None)
+        if found is not None and trainer.is_global_zero:
             from rich import get_console
 
             # The one that Lightning's progress bar is on, which may not have ended yet.
-            book.show(get_console(), title=f"test split, {trainer.default_root_dir}")
+            found.show(get_console(), title=f"test split, {trainer.default_root_dir}")
 
 
 def measured(trainer: Trainer) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Videos in and out: whatever holds one becomes frames that a model takes; what a model makes becomes a file."""
+"""Reads videos from files and arrays into frames for a model, and saves a model's videos to files."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from vdsm_glass.pictures import enlarge, grid, strip, to_uint8, write_gif, write
 log = logging.getLogger(__name__)
 
 Source = str | Path | np.ndarray | Tensor | Sequence[Any]
-"""A path of a film, GIF, picture or folder of pictures; (t, h, w, 3) uint8; ([b,] t, 3, h, w) in [0, 1]; a list."""
+"""A video: the path of a film, GIF, picture or folder of pictures; ([b,] t, h, w, 3) uint8; ([b,] t, 3, h, w) uint8 or
+floats in [0, 1]; or a list of such videos."""
 
 MOST_FRAMES = 256
-"""Of a film that are read."""
+"""The most frames that are read of a file by default."""
 SUFFIXES = (".gif", ".webp", ".mp4", ".png", ".npz")
 LEGIBLE = 128
-"""Pixels that the shorter side of a frame has at least in a file for people."""
+"""The fewest pixels of a frame's shorter side in a GIF, WebP or MP4; smaller frames are enlarged."""
 ROWS = 8
-"""A PNG of more videos than that shows pages instead of rows."""
-
+"""The most videos that a PNG shows as rows; more are shown as pages, each of one point in time."""
 
 Fit = Callable[[int, int], tuple[int, int]]
-"""From height and width as they are to those that are wanted."""
+"""From a video's height and width to those that the model takes."""
 
 
 def read_frames(source: Source, fit: Fit, *, most: int | None = None) -> Tensor:
-    """Frames of one video, or of several of one length, at the size that `fit` says; their middle is cut out.
+    """Frames of one video, or of several of one length, cropped to the middle and resized as `fit` says.
 
-    Args: most, frames to take; all by default, of a file at most `MOST_FRAMES`.
+    Args: most, frames to take; by default all of an array, and `MOST_FRAMES` of a file.
     Returns: (t, 3, h, w), or (b, t, 3, h, w) for a batch or list, float32 in [0, 1].
     Raises: DataError, a file is missing, damaged or of another kind; UserError, an array of another form.
     """
@@ -51,7 +51,7 @@ def read_frames(source: Source, fit: Fit, *, most: int | None = None) -> Tensor:
         video = _from_array(torch.as_tensor(source))[..., :most, :, :, :]
         return fitted(video, fit(*video.shape[-2:]))
     if not isinstance(source, Sequence) or not source:
-        raise UserError(f"{type(source).__name__} is no video; give a path, an array or tensor, or a list of them")
+        raise UserError(f"{type(source).__name__} is not a video; give a path, an array or tensor, or a list of them")
     videos = [read_frames(each, fit, most=most) for each in source]
     shapes = {tuple(each.shape) for each in videos}
     if len(shapes) > 1 or videos[0].ndim != 4:
@@ -61,7 +61,7 @@ def read_frames(source: Source, fit: Fit, *, most: int | None = None) -> Tensor:
 
 
 def fitted(video: Tensor, size: tuple[int, int]) -> Tensor:
-    """The video at `size`, (height, width): its middle, cut out to that shape and antialiased.
+    """The middle of the video in the shape of `size`, (height, width), resized to it with antialiasing.
 
     Args: video (..., 3, h, w) in [0, 1].
     """
@@ -78,12 +78,10 @@ def fitted(video: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def save(video: Tensor, path: Path | str, *, fps: float = 8.0, **arrays: Tensor) -> Path:
-    """Writes a video, or several side by side, by the suffix: .gif, .webp and .mp4 move, .png has time to the right.
+    """Writes a video, or several side by side, as .gif, .webp, .mp4, .png (time to the right), or .npz (the numbers).
 
-    .npz holds the numbers themselves, `video` as it is given.
-
-    Args: video ([[r,] k,] t, 3, h, w) in [0, 1], r rows of k videos; arrays, what else an .npz is to hold.
-    Raises: UserError, another suffix, a video of another form, or a place that cannot be written to.
+    Args: video ([[r,] k,] t, 3, h, w) in [0, 1], r rows of k videos; arrays, further contents of an .npz.
+    Raises: UserError, another suffix, a video of another form, or a path that cannot be written.
     """
     path = Path(path)
     check_place(path)
@@ -96,12 +94,12 @@ def save(video: Tensor, path: Path | str, *, fps: float = 8.0, **arrays: Tensor)
 
 
 def check_place(path: Path) -> None:
-    """Raises: UserError, no file of that suffix is written, or none there; to be asked before work is done."""
+    """Checks before a long computation that `save` can write to `path`.  Raises: UserError, it cannot."""
     if path.suffix not in SUFFIXES:
         raise UserError(f"{path}: cannot be written as {path.suffix or 'a file without suffix'}; {', '.join(SUFFIXES)}")
     folder = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        what = f"{path} is a folder" if path.is_dir() else f"{folder} is no folder that you may write to"
+        what = f"{path} is a folder" if path.is_dir() else f"{folder} is not a folder that you may write to"
         raise UserError(f"{path} cannot be written: {what}. Name another file.")
 
 
@@ -113,13 +111,12 @@ def _write_numbers(arrays: dict[str, Tensor], path: Path) -> Path:
 
 
 def _draw(video: Tensor, path: Path, *, fps: float) -> Path:
-    """([[r,] k,] t, 3, h, w) → a file for people."""
+    """Writes ([[r,] k,] t, 3, h, w) as pictures."""
     cells = video.detach().cpu().reshape(*(1,) * (6 - video.ndim), *video.shape)
     if path.suffix == ".png":
         return write_png(_still(cells), path)
-    page = (
-        grid(enlarge(cells, at_least=LEGIBLE)) if cells.shape[:2] != (1, 1) else enlarge(cells, at_least=LEGIBLE)[0, 0]
-    )
+    cells = enlarge(cells, at_least=LEGIBLE)
+    page = grid(cells) if cells.shape[:2] != (1, 1) else cells[0, 0]
     if path.suffix == ".gif":
         return write_gif(page, path, fps=fps)
     if path.suffix == ".mp4":
@@ -128,11 +125,11 @@ def _draw(video: Tensor, path: Path, *, fps: float) -> Path:
 
 
 def _still(cells: Tensor) -> Tensor:
-    """(r, k, t, 3, h, w) → (3, H, W): a row a video, column by column, or of many a few pages, of one time each."""
+    """(r, k, t, 3, h, w) → (3, H, W): a row for each video, column by column, or a few pages of one time each."""
     rows, columns, t = cells.shape[:3]
     if rows * columns <= ROWS:
         videos = rearrange(cells, "r k ... -> (k r) ...")
-        kept = videos[videos.flatten(1).amin(dim=1) < 1]  # a white one only keeps a place on a page
+        kept = videos[videos.flatten(1).amin(dim=1) < 1]  # white videos are empty corners of a grid
         return strip(enlarge(kept if len(kept) else videos, at_least=64), frames=12)
     shown = torch.linspace(0, t - 1, min(t, 4)).round().long()
     pages = grid(enlarge(cells, at_least=64))[shown]
@@ -152,13 +149,13 @@ def _from_array(given: Tensor) -> Tensor:
     shape = tuple(given.shape)
     expected = "([b,] t, h, w, 3) uint8, or ([b,] t, 3, h, w) of floats in [0, 1]"
     if given.ndim not in (4, 5) or not given.numel():
-        raise UserError(f"an array of shape {shape} is no video; expected {expected}")
+        raise UserError(f"an array of shape {shape} is not a video; expected {expected}")
     if given.dtype == torch.uint8 and shape[-1] == 3:
         return rearrange(given, "... h w c -> ... c h w").float() / 255
     if given.dtype == torch.uint8 and shape[-3] == 3:
         return given.float() / 255
     if not given.is_floating_point() or shape[-3] != 3:
-        raise UserError(f"an array {shape} of {given.dtype} is no video; expected {expected}")
+        raise UserError(f"an array {shape} of {given.dtype} is not a video; expected {expected}")
     low, high = (float(value) for value in given.detach().aminmax())
     if not (low >= 0 and high <= 1):
         raise UserError(f"a video has values from {low:.3g} to {high:.3g}; expected {expected}")
@@ -166,7 +163,7 @@ def _from_array(given: Tensor) -> Tensor:
 
 
 def _read_file(path: Path, fit: Fit, *, most: int) -> Tensor:
-    """(t, 3, h, w)"""
+    """The frames of a file, (t, 3, h, w)."""
     shown: list[np.ndarray] = []
     for picture in _pictures(path, most=most + 1):
         height, width = fit(picture.height, picture.width)
@@ -176,7 +173,7 @@ def _read_file(path: Path, fit: Fit, *, most: int) -> Tensor:
     if not shown:
         raise DataError(f"{path}: holds no pictures; expected a film, or a folder of JPG or PNG pictures")
     if len(shown) > most:
-        log.info("%s: its first %d frames are taken", path, most)
+        log.info("%s: only its first %d frames are read", path, most)
     return rearrange(torch.from_numpy(np.stack(shown[:most])), "t h w c -> t c h w").float() / 255
 
 
@@ -193,4 +190,4 @@ def _pictures(path: Path, *, most: int) -> Iterator[Image.Image]:
             yield from film.frames(stop=most)
     else:
         known = ", ".join(sorted(video.SUFFIXES | frames.SUFFIXES | {".webp"}))
-        raise DataError(f"{path}: is no video by its name; expected one of {known}, or a folder of pictures")
+        raise DataError(f"{path}: its suffix is not a video's; expected one of {known}, or a folder of pictures")

@@ -9,7 +9,7 @@ import yaml
 
 from data_modules.common.errors import UserError
 from vdsm_glass.generate.vocabulary import Model
-from vdsm_glass.metrics.book import RESULTS, Book
+from vdsm_glass.metrics.results import RESULTS, ResultSet
 from vdsm_glass.runs import CONFIG, versions
 
 OF_DATA = {
@@ -88,7 +88,7 @@ def measured(run: Path | None) -> str:
     if file is None:
         return "Nothing yet: `vdsm-glass test` measures."
     try:
-        book = Book.read(file)
+        book = ResultSet.read(file)
     except UserError:
         return f"The run's `{RESULTS}` is of another version: repeat `vdsm-glass test`, then export again."
     # Why others were not computed names files of this machine, which are nobody else's business.

@@ -1,4 +1,4 @@
-"""Tensors → grids, strips, GIF, MP4, curves. A picture is uint8 (h, w, 3), a moving one (t, h, w, 3)."""
+"""Grids and strips of frames, and files from them: PNG, GIF, MP4, curves, heat maps. All values are in [0, 1]."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ GAP = 2
 
 def to_uint8(frames: Tensor) -> np.ndarray:
     """(..., c, h, w) in [0, 1] → (..., h, w, c) uint8."""
-    return rearrange(
-        (frames.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu(), "... c h w -> ... h w c"
-    ).numpy()
+    pixels = (frames.detach().clamp(0, 1) * 255).round().to(torch.uint8)
+    return rearrange(pixels.cpu(), "... c h w -> ... h w c").numpy()
 
 
 def grid(cells: Tensor, *, gap: int = GAP) -> Tensor:
-    """Cells side by side on white.  Args: cells (r, k, ..., 3, h, w) in [0, 1].   Returns: (..., 3, H, W)."""
+    """Cells in r rows of k on white.  Args: cells (r, k, ..., 3, h, w) in [0, 1].   Returns: (..., 3, H, W)."""
     padded = F.pad(cells, (gap, gap, gap, gap), value=1.0)
     return rearrange(padded, "r k ... c h w -> ... c (r h) (k w)")
 
 
 def strip(video: Tensor, *, frames: int | None = None) -> Tensor:
-    """Time from left to right, one row a sequence.
+    """A row for each sequence, time from left to right.
 
-    Args: video (b, t, 3, h, w); frames, how many, evenly chosen, all by default.   Returns: (3, H, W).
+    Args: video (b, t, 3, h, w); frames, how many, evenly spread; all by default.   Returns: (3, H, W).
     """
     t = video.shape[1]
     chosen = torch.linspace(0, t - 1, min(frames or t, t)).round().long()
@@ -41,7 +40,7 @@ def strip(video: Tensor, *, frames: int | None = None) -> Tensor:
 
 
 def with_margins(cells: Tensor, *, rows: Tensor, columns: Tensor) -> Tensor:
-    """A grid's cells with what its rows and columns come from, at the left and on top; the corner stays white.
+    """A grid's cells with a column of `rows` at their left and a row of `columns` above them; the corner is white.
 
     Args: cells (n, m, t, 3, h, w); rows (n, t, ...), columns (m, t, ...).   Returns: (n+1, m+1, t, 3, h, w).
     """
@@ -51,23 +50,23 @@ def with_margins(cells: Tensor, *, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def enlarge(frames: Tensor, *, at_least: int) -> Tensor:
-    """Whole-numbered enlargement, pixels kept square, until the shorter side has `at_least` pixels."""
+    """Frames enlarged by a whole factor, so that the shorter side has `at_least` pixels."""
     factor = max(1, -(-at_least // min(frames.shape[-2:])))
     return frames.repeat_interleave(factor, dim=-1).repeat_interleave(factor, dim=-2)
 
 
 def write_png(image: Tensor, path: Path) -> Path:
-    """(3, h, w) in [0, 1] → a PNG."""
+    """Writes (3, h, w) as a PNG."""
     with replacing(path) as temporary:
         Image.fromarray(to_uint8(image)).save(temporary)
     return path
 
 
 def write_gif(video: Tensor, path: Path, *, fps: float = 8.0) -> Path:
-    """(t, 3, h, w) in [0, 1] → an animated GIF that runs for ever."""
+    """Writes (t, 3, h, w) as an animated GIF that repeats without end."""
     frames = to_uint8(video)
-    # One palette for all frames, chosen so that no colour is far from it: the usual median cut drops a small green bob
-    # from a grid of red ones. Colours are rounded to five bits first: k-means takes seconds over those of a photograph.
+    # One palette for all frames that is near every colour: median cut would drop a small green bob from a grid of red
+    # ones. Colours are rounded to five bits first, because k-means takes seconds for those of a photograph.
     sample = Image.fromarray(np.concatenate(frames[:: max(1, len(frames) // 4)]) & 0xF8 | 0x04)
     palette = sample.quantize(colors=255, method=Image.Quantize.MAXCOVERAGE, kmeans=1)
     first, *rest = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
@@ -77,7 +76,7 @@ def write_gif(video: Tensor, path: Path, *, fps: float = 8.0) -> Path:
 
 
 def write_mp4(video: Tensor, path: Path, *, fps: int = 8) -> Path:
-    """(t, 3, h, w) in [0, 1] → an H.264 MP4; odd sizes lose their last row or column, which H.264 cannot hold."""
+    """Writes (t, 3, h, w) as an H.264 MP4, which cannot hold the last row or column of odd sizes."""
     import av
 
     frames = to_uint8(video)
@@ -98,10 +97,10 @@ def draw_curves(
     across: str,
     positions: Mapping[str, Sequence[float]] | None = None,
 ) -> Path:
-    """One small panel a curve, three in a row.
+    """Draws a small panel for each curve, three in a row.
 
-    Args: curves, values by name; across, what runs along the axis; positions, by name, where the values stand: 0, 1, 2,
-    ... by default.
+    Args: curves, values by name; across, the label of the x axis; positions, the values' x by name; 0, 1, 2, ... by
+    default.
     """
     from matplotlib.figure import Figure
 
@@ -131,10 +130,10 @@ def draw_heat_map(
     meaning: str,
     title: str,
 ) -> Path:
-    """A matrix as shades from dark, 0, to bright, 1, that the colour blind and a grey printer tell apart as well.
+    """Draws a matrix in shades from dark, 0, to bright, 1, which are distinct in grey and to the colour-blind, too.
 
-    Args: values (r, k), clipped to [0, 1]; rows, columns, their names; notes, (r, k) texts in the cells; meaning, of
-    the shades.
+    Args: values (r, k), clipped to [0, 1]; rows, columns, their names; notes, (r, k) texts in the cells; meaning, the
+    label of the shades.
     """
     from matplotlib.figure import Figure
 

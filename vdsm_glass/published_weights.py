@@ -1,6 +1,6 @@
-"""Weights that others trained: which there are, where they are found, whether a file is what it should be.
+"""Weights that others trained and published: which ones are used, where they are found, and how they are read.
 
-Nothing is downloaded here; `vdsm-glass weights fetch` does that.
+`vdsm-glass weights fetch` downloads them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from data_modules.common.download import RemoteFile
 from data_modules.common.errors import UserError
 
 CACHE = "VDSM_GLASS_CACHE"
-TORCHVISION = "https://download.pytorch.org/models/"
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,11 @@ class PublishedWeights:
     """A file of weights.
 
     Args:
-        name: of the file, in our cache as at its address.
+        name: of the file in our cache.
         size: in bytes.
-        sha256: torchvision and torch-fidelity publish its first eight digits, in the name; the others are as several
-            independent projects publish them.
-        used_by: what needs it.
+        sha256: torchvision and torch-fidelity publish its first eight digits in the file's name; that of I3D is the one
+            which several independent projects publish.
+        used_by: the metric or loss that needs it.
     """
 
     name: str
@@ -39,17 +38,20 @@ class PublishedWeights:
 
     @property
     def file(self) -> RemoteFile:
-        """What a download must be."""
+        """The size and checksum that a download must have."""
         return RemoteFile(bytes=self.size, sha256=self.sha256)
 
 
+def _torchvision(name: str, size: int, sha256: str, used_by: str) -> PublishedWeights:
+    address = f"https://download.pytorch.org/models/{name}"
+    return PublishedWeights(name, address, size, sha256, "BSD-3-Clause (torchvision)", used_by)
+
+
 WEIGHTS = {
-    "vgg19": PublishedWeights(
-        name="vgg19-dcbb9e9d.pth",
-        address=f"{TORCHVISION}vgg19-dcbb9e9d.pth",
+    "vgg19": _torchvision(
+        "vgg19-dcbb9e9d.pth",
         size=574673361,
         sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
-        licence="BSD-3-Clause (torchvision)",
         used_by="GLASS's perceptual loss",
     ),
     "inception": PublishedWeights(
@@ -70,99 +72,83 @@ WEIGHTS = {
         licence="Apache-2.0 (DeepMind's kinetics-i3d)",
         used_by="fvd",
     ),
-    "vgg16": PublishedWeights(
-        name="vgg16-397923af.pth",
-        address=f"{TORCHVISION}vgg16-397923af.pth",
+    "vgg16": _torchvision(
+        "vgg16-397923af.pth",
         size=553433881,
         sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-        licence="BSD-3-Clause (torchvision)",
         used_by="lpips_vgg",
     ),
-    "alexnet": PublishedWeights(
-        name="alexnet-owt-7be5be79.pth",
-        address=f"{TORCHVISION}alexnet-owt-7be5be79.pth",
+    "alexnet": _torchvision(
+        "alexnet-owt-7be5be79.pth",
         size=244408911,
         sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-        licence="BSD-3-Clause (torchvision)",
         used_by="lpips_alex",
     ),
-    "squeezenet1_1": PublishedWeights(
-        name="squeezenet1_1-b8a52dc0.pth",
-        address=f"{TORCHVISION}squeezenet1_1-b8a52dc0.pth",
+    "squeezenet1_1": _torchvision(
+        "squeezenet1_1-b8a52dc0.pth",
         size=4958839,
         sha256="b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
-        licence="BSD-3-Clause (torchvision)",
         used_by="lpips_squeeze",
     ),
-    "fasterrcnn": PublishedWeights(
-        name="fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
-        address=f"{TORCHVISION}fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+    "fasterrcnn": _torchvision(
+        "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
         size=167502836,
         sha256="258fb6c638b15964ddcdd1ae0748c5eef1be9e732750120cc857feed3faac384",
-        licence="BSD-3-Clause (torchvision)",
         used_by="add_mdr",
     ),
 }
 
+LPIPS_BACKBONES = {"vgg": "vgg16", "alex": "alexnet", "squeeze": "squeezenet1_1"}
+"""The key in `WEIGHTS` of each LPIPS net's backbone; the package `lpips` ships the linear layers."""
+I3D_FEWEST_FRAMES = 10
+"""I3D gives no features of clips with fewer frames."""
+
 
 def cache_folder() -> Path:
-    """Where weights of others are kept: the folder that `VDSM_GLASS_CACHE` names, else the user's cache."""
-    named = os.environ.get(CACHE)
-    if named:
+    """The folder of published weights: that which `VDSM_GLASS_CACHE` names, or one in the user's cache."""
+    if named := os.environ.get(CACHE):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vdsm_glass"
 
 
 def places(name: str) -> list[Path]:
-    """Where a file of that name is looked for: in our cache, then in PyTorch Hub's."""
+    """The paths at which a file of that name may lie: in our cache, then in PyTorch Hub's."""
     import torch
 
     return [cache_folder() / name, Path(torch.hub.get_dir()) / "checkpoints" / name]
 
 
-def find(name: str, *, given: Path | None, wanted_by: str, address: str, otherwise: str) -> Path:
-    """The file of pretrained weights `name`: the one given, or of that name in our cache or in PyTorch Hub's.
+def find(key: str, *, given: Path | None, wanted_by: str, otherwise: str) -> Path:
+    """The file of `WEIGHTS[key]`: `given`, or the one in our cache, or the one in PyTorch Hub's.
 
-    Args:
-        wanted_by: what needs it, for the message.
-        address: where it can be had.
-        otherwise: what to do without it.
-
-    Raises: UserError, it is not there.
+    Args: wanted_by, what needs it, and otherwise, what to do without it, for the message.
+    Raises: UserError, there is no such file.
     """
-    tried = [given] if given else places(name)
+    weights = WEIGHTS[key]
+    tried = [given] if given else places(weights.name)
     for place in tried:
         if place.is_file():
             return place
     raise UserError(
-        f"{wanted_by} needs the weights {name}, which are not there: looked for {' and '.join(map(str, tried))}. "
-        f"Download {address} to {tried[0]}, or {otherwise}"
+        f"{wanted_by} needs the weights {weights.name}, which are not there: looked for "
+        f"{' and '.join(map(str, tried))}. Run `vdsm-glass weights fetch {key}`, or download {weights.address} to "
+        f"{tried[0]}, or {otherwise}"
     )
 
 
 def find_for_metric(key: str, *, given: Path | None, metric: str) -> Path:
-    """The file of `WEIGHTS[key]`, as `find` looks for it.  Raises: UserError, it is not there."""
-    weights = WEIGHTS[key]
-    return find(
-        weights.name,
-        given=given,
-        wanted_by=f"the metric {metric}",
-        address=weights.address,
-        otherwise=f"run `vdsm-glass weights fetch {key}`, or leave {metric} out",
-    )
+    """As `find`, for a metric.  Raises: as `find`."""
+    return find(key, given=given, wanted_by=f"the metric {metric}", otherwise=f"leave {metric} out")
 
 
 def read_state(path: Path, *, of: str) -> dict[str, Any]:
-    """The tensors of a file by name, read without unpickling anything else.
-
-    Raises: UserError, it holds none, or is no such file.
-    """
+    """The tensors of a file by name; nothing else is unpickled.  Raises: UserError, it holds no tensors."""
     import torch
 
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
         tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
-    except Exception as error:  # whatever a file that is none may bring about; all of it means the same
+    except Exception as error:  # a foreign file may raise anything; all of it means the same
         raise UserError(
             f"{path} holds no weights of {of} ({type(error).__name__}: {error}); download it again"
         ) from error
@@ -172,6 +158,6 @@ def read_state(path: Path, *, of: str) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """The hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

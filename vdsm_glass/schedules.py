@@ -1,6 +1,6 @@
 """Schedules: pure functions of training progress, declared in YAML as knots and a shape.
 
-A schedule knows nothing of trainers: callbacks ask it for a value and apply it.
+Callbacks ask a schedule for a value and apply it.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ class Schedule:
     """A curve through `knots`, constant before the first and after the last.
 
     Args:
-        knots: [position, value] pairs in rising position. What a position is, the callback that owns the schedule says
-            (a share of the stage's epochs, or a step).
-        shape: how the curve runs between two knots.
+        knots: [position, value] pairs in rising position. The callback with the schedule defines a position: a share of
+            the stage's epochs, or a step.
+        shape: of the curve between two knots.
             `half_sine`: v0 + (v1 - v0) (1 - cos πu) / 2, half a period of a sine, flat at both knots;
             `linear`: v0 + (v1 - v0) u;
-            `quadratic`: the quadratic spline through all knots (one parabola through three), cut to `minimum`.
-        minimum: no value is below it. A quadratic spline can undershoot its knots; a weight on a KL never may.
+            `quadratic`: the quadratic spline through all knots (one parabola through three).
+        minimum: the lowest value. A quadratic spline can undershoot its knots, and a weight on a KL must not.
         rounding: `none` gives floats; `floor` and `nearest` (halves to the even neighbour) give whole numbers.
 
     Raises:
-        ValueError: fewer than one knot, positions that do not rise, or too few knots for the shape.
+        ValueError: no knots, knots that are not pairs, positions that do not rise, or too few knots for the shape.
     """
 
     knots: list[list[float]]
@@ -81,14 +81,6 @@ class Schedule:
         return v0 + (v1 - v0) * u
 
 
-def constant(value: float) -> Schedule:
-    """The schedule that never moves."""
-    return Schedule(knots=[[0.0, value]])
-
-
 def share_of_epochs(*, epoch: int, max_epochs: int) -> float:
-    """Progress in [0, 1] of a stage: 0 in its first epoch, 1 in its last.
-
-    The last epoch, not the one after it, has the schedule's end value, so that a model is always trained with it.
-    """
+    """Progress of a stage: 0 in its first epoch, 1 in its last, which thus has the schedule's end value."""
     return min(epoch / max(max_epochs - 1, 1), 1.0)

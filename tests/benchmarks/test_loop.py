@@ -3,7 +3,7 @@
 import torch
 
 from benchmarks.loop import LoopedDecoder
-from vdsm_glass.vdsm.decoder import MixtureDecoder
+from vdsm_glass.vdsm.densities import MixtureDecoder
 from vdsm_glass.vdsm.sizes import Sizes
 
 

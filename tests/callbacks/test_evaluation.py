@@ -22,7 +22,7 @@ from vdsm_glass import registry
 from vdsm_glass.generate.glass import GLASSModel
 from vdsm_glass.generate.vdsm import VDSMModel
 from vdsm_glass.generate.vocabulary import GenerationProtocol, Model
-from vdsm_glass.metrics.book import MARKDOWN, RESULTS, Book
+from vdsm_glass.metrics.results import MARKDOWN, RESULTS, ResultSet
 from vdsm_glass.vdsm import VDSMPretrain
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
@@ -59,7 +59,7 @@ def test_glass_is_scored_without_the_frame_it_was_given_and_with_it(tmp_path: Pa
     clips = data.evaluation_dataset("test")
     video = clips[list(range(len(clips)))].decoded().video
     drawn = GLASSModel(model.net.eval()).reconstruct(video)
-    book = Book.read(tmp_path / RESULTS)
+    book = ResultSet.read(tmp_path / RESULTS)
     honest, counted = (book.results[f"reconstruction/{name}mse"] for name in ("", "first_frame_counted/"))
     error = (drawn - video).square()
     assert honest.value == pytest.approx(error[:, 1:].mean().item(), rel=1e-4)
@@ -85,7 +85,7 @@ def test_missing_weights_are_named_and_stand_ins_have_names_of_their_own(
     data, model = pendula(tmp_path), VDSMPretrain(SIZES)
     names = ["reconstruction", "swap", "prior"]
     scored(tmp_path / "real", model, data, Evaluation(metrics=["mse", "fid"], protocols=names, max_clips=5))
-    book = Book.read(tmp_path / "real" / RESULTS)
+    book = ResultSet.read(tmp_path / "real" / RESULTS)
     assert book.results["reconstruction/mse"].protocol.clips == 5
     assert "swap/mse" not in book.results, "nothing that a swap should equal"
     for protocol in names:
@@ -94,7 +94,7 @@ def test_missing_weights_are_named_and_stand_ins_have_names_of_their_own(
     stand_ins = Evaluation(metrics=["fid"], protocols=names, stand_ins=True, batch_size=4)
     scored(tmp_path / "random", model, data, stand_ins)
     for protocol in names:
-        result = Book.read(tmp_path / "random" / RESULTS).results[f"{protocol}/fid/random_features"]
+        result = ResultSet.read(tmp_path / "random" / RESULTS).results[f"{protocol}/fid/random_features"]
         assert result.network == "random_features"
         assert result.checksum
         assert result.value > 0
@@ -182,7 +182,7 @@ def test_a_known_generator_has_the_scores_that_follow(tmp_path: Path, monkeypatc
     clips = len(data.evaluation_dataset("test"))
     evaluation = Evaluation(metrics=["mse", "psnr"], batch_size=4, max_clips=5, protocols=["reconstruction", "swap"])
     trainer_sees = scored(tmp_path, model, data, evaluation)
-    results = Book.read(tmp_path / RESULTS).results
+    results = ResultSet.read(tmp_path / RESULTS).results
     t = data.eval_clip_length
     assert results["reconstruction/mse"].per_position == pytest.approx([0.01] + [0.04] * (t - 1), rel=1e-5)
     assert results["reconstruction/mse"].value == pytest.approx((0.01 + 0.04 * (t - 1)) / t, rel=1e-5)
@@ -260,7 +260,7 @@ def test_two_processes_give_the_numbers_of_one(tmp_path: Path):
     books = []
     for more in ([], ["--trainer.devices", "2", "--trainer.strategy", "ddp_fork"]):
         assert run_alone(*test, *more) == 0
-        books.append(Book.read(tmp_path / "runs" / "one" / "test" / "latest" / RESULTS))
+        books.append(ResultSet.read(tmp_path / "runs" / "one" / "test" / "latest" / RESULTS))
     names = [
         "reconstruction/mse",
         "reconstruction/ssim",

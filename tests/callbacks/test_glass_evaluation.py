@@ -15,7 +15,7 @@ from data_modules.batch import VideoBatch
 from tests.vdsm_glass.glass.small import NARROW, WIDTHS
 from vdsm_glass.glass import GLASSModule
 from vdsm_glass.glass.sizes import LMASizes
-from vdsm_glass.metrics.book import Book
+from vdsm_glass.metrics.results import ResultSet
 
 
 class Unlabelled(WSprites):
@@ -55,7 +55,16 @@ def data(root: str, kind: type[WSprites] = WSprites) -> WSprites:
 def test_scores_are_logged_and_begin_anew_every_time(root: str, tmp_path: Path):
     run, net, clips = trainer(tmp_path), model(), data(root)
     first, again = (run.validate(net, clips, verbose=False)[0] for _ in range(2))
-    wanted = {"miou", "miou_re", "foreground_shift_error", "background_angle_accuracy", "nmi_g", "nmi_s", "con"}
+    wanted = {
+        "miou",
+        "miou_re",
+        "foreground_shift_error",
+        "background_angle_accuracy",
+        "nmi_g",
+        "nmi_s",
+        "con",
+        "delta_mse",
+    }
     assert {f"val/{name}" for name in wanted} < first.keys()
     assert first == pytest.approx(again)
     assert 0 < first["val/miou"] < 1
@@ -65,8 +74,8 @@ def test_scores_are_logged_and_begin_anew_every_time(root: str, tmp_path: Path):
 def test_a_test_ends_with_a_table_and_a_file(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run, clips = trainer(tmp_path), data(root)
     logged = run.test(model(), clips, verbose=False)[0]
-    results = Book.read(tmp_path / "results.json").results
-    for name in ("miou", "psnr", "nmi_rand", "foreground_shift_error_paper_units_perfect"):
+    results = ResultSet.read(tmp_path / "results.json").results
+    for name in ("miou", "psnr", "nmi_rand", "delta_mse", "foreground_shift_error_paper_units_perfect"):
         assert results[name].value == pytest.approx(logged[f"test/{name}"])
         protocol = results[name].protocol
         assert (protocol.clips, protocol.frames) == (len(clips.evaluation_dataset("test")), 5)
@@ -82,5 +91,5 @@ def test_without_labels_nothing_is_scored_and_that_is_said_once(root, tmp_path, 
         run.test(net, clips, verbose=False)
     assert not any("miou" in name or "nmi" in name for name in found[0])
     assert caplog.text.count("not scored") == 1
-    results = Book.read(tmp_path / "results.json").results
+    results = ResultSet.read(tmp_path / "results.json").results
     assert results["psnr"].protocol.clips == len(clips.evaluation_dataset("test"))

@@ -12,11 +12,11 @@ from PIL import Image
 from callbacks import Disentanglement, JudgeEvaluation
 from data_modules import Pendulum
 from data_modules.common.errors import UserError
-from vdsm_glass.judge.file import Judge, save_judge
+from vdsm_glass.judge.judge import Judge, save_judge
 from vdsm_glass.judge.labels import judgeable
 from vdsm_glass.judge.network import JudgeNetwork, JudgeSizes
-from vdsm_glass.judge.protocols import judge_results
-from vdsm_glass.metrics.book import Book
+from vdsm_glass.judge.scores import judge_results
+from vdsm_glass.metrics.results import ResultSet
 from vdsm_glass.vdsm import VDSMPretrain
 from vdsm_glass.vdsm.sizes import Sizes
 
@@ -63,7 +63,7 @@ def test_a_test_ends_with_the_judges_scores_and_the_leaks(data: Pendulum, judge:
     model = VDSMPretrain(SIZES)
     logged = run_test(tmp_path, data, save_judge(judge, tmp_path / "judge.pt"), model)[0]
     wanted = judge_results(model.net.eval(), judge, data, clips=9, batch_size=9, seed=3)
-    results = Book.read(tmp_path / "results.json").values
+    results = ResultSet.read(tmp_path / "results.json").values
     assert {"judge/action/frozen_dynamics/acc", "judge/identity/frozen_identity/is"} < wanted.keys()
     for name, value in wanted.items():
         assert logged[f"test/{name}"] == results[name] == pytest.approx(value, abs=1e-5)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vdsm_glass.cli import main
-from vdsm_glass.metrics.book import Book
+from vdsm_glass.metrics.results import ResultSet
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 NOT_RECIPES = {"parts", "smoke", "ablations", "sweeps"}
@@ -80,7 +80,7 @@ def test_a_test_ends_with_numbers_and_pictures(recipe: str, folder: Path):
     checkpoint = trained / "checkpoints" / "last.ckpt"
     smoke(recipe, folder, "--run.name", f"tested/{recipe}", "--ckpt_path", str(checkpoint), command="test")
     written = trained / "test" / "latest"
-    results = Book.read(written / "results.json").values
+    results = ResultSet.read(written / "results.json").values
     factor = "identity" if "pendulum" in recipe else "hair"
     assert {"psnr", "experts_used", f"{factor}_from_s", f"swapped_{factor}", "action_from_s"} <= results.keys()
     assert all(0 <= results[name] <= 1 for name in results if "_from_" in name or name.startswith("swapped_"))

@@ -21,8 +21,7 @@ from vdsm_glass.api import load
 from vdsm_glass.checkpoints import CheckpointError
 from vdsm_glass.commands import export as command
 from vdsm_glass.export import export
-from vdsm_glass.metrics.book import Book
-from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
+from vdsm_glass.metrics.results import NotComputed, Protocol, Result, ResultSet
 from vdsm_glass.registry import imported, kinds
 
 
@@ -45,7 +44,7 @@ def test_lightning_checkpoint_and_export_draw_the_same_bits(tmp_path: Path, kind
 def test_an_export_says_what_it_is_and_leaves_nothing_else_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = checkpoint("glass", tmp_path / "run")
     on = Protocol(split="test", clips=7, frames=6, height=32, width=48, stride=1)
-    book = Book()
+    book = ResultSet()
     missing = NotComputed(name="fid", reason="/home/somebody/inception.pth is not there")
     book.add([Result(name="psnr", value=31.25, protocol=on)], [missing])
     book.write(tmp_path / "run" / "test" / "version_0")

@@ -70,7 +70,7 @@ def test_a_damaged_foreign_or_missing_video_is_named(tmp_path: Path):
         ("film.mp4", "is cut off or damaged"),
         ("moving.webp", "cannot be read as a WEBP picture"),
         ("none.mp4", "no such file"),
-        ("notes.txt", "is no video by its name"),
+        ("notes.txt", "its suffix is not a video's"),
         ("empty", "holds no pictures"),
     ):
         with pytest.raises(DataError, match=error) as raised:
@@ -83,7 +83,7 @@ def test_a_damaged_foreign_or_missing_video_is_named(tmp_path: Path):
     [np.zeros((4, 8, 8)), np.zeros((4, 8, 8, 3)), torch.full((2, 3, 8, 8), 1.5), torch.zeros(2, 3, 8, 8).long(), 3, []],
 )
 def test_an_array_that_is_no_video_is_refused(array: object):
-    with pytest.raises(UserError, match=r"is no video|expected \(\[b,\] t, h, w, 3\) uint8"):
+    with pytest.raises(UserError, match=r"is not a video|expected \(\[b,\] t, h, w, 3\) uint8"):
         read_frames(array, square)  # pyright: ignore[reportArgumentType]
 
 

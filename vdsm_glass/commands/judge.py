@@ -14,23 +14,24 @@ from rich.table import Table
 from data_modules.base import VideoDataModule
 from vdsm_glass.allocator import keep_freed_memory
 from vdsm_glass.commands.arguments import parse
-from vdsm_glass.judge.file import Judge, save_judge
+from vdsm_glass.judge.judge import Judge, save_judge
 from vdsm_glass.judge.labels import split_labels
 from vdsm_glass.judge.network import JudgeSizes
 from vdsm_glass.judge.training import train_judge
-from vdsm_glass.metrics.probes import chance
+from vdsm_glass.metrics.disentanglement import chance
 
 log = logging.getLogger(__name__)
 
 TRUSTED = 0.9
+"""Accuracy on test clips below which the command warns."""
 
 
 def main(argv: list[str]) -> int:
-    """The command; `argv` is what follows its word.  Raises: UserError."""
+    """Runs the command with the arguments `argv`.  Raises: UserError."""
     data, options = parse("judge", argv, _add_options)
     if not torch.cuda.is_available():
         keep_freed_memory()
-    # Plain numbers: jsonargparse's are of types that no reader of the file would know.
+    # Plain numbers, because jsonargparse's types cannot be read back from the file.
     sizes = JudgeSizes(channels=tuple(int(width) for width in options.channels), rnn_dim=int(options.rnn_dim))
     judge = train_judge(
         data,
@@ -43,8 +44,8 @@ def main(argv: list[str]) -> int:
     Console().print(table(judge, data))
     if poor := [head for head, accuracy in judge.accuracy.items() if accuracy < TRUSTED]:
         log.warning(
-            "What this judge says of %s is worth little; train it for longer (--epochs), or, where test clips pair "
-            "identities and actions as no training clip does, with --recolour true.",
+            "What this judge says of %s is worth little; train it for longer (--epochs), or with --recolour true if "
+            "test clips pair identities and actions as no training clip does.",
             ", ".join(poor),
         )
     print(path)
@@ -52,7 +53,7 @@ def main(argv: list[str]) -> int:
 
 
 def table(judge: Judge, data: VideoDataModule) -> Table:
-    """One row a head: how often it is right on test clips, and how often the commonest label would be."""
+    """A row for each head: its accuracy on test clips, and that of always naming the commonest label."""
     wanted = judge.targets(split_labels(data, data.evaluation_dataset("test")))
     found = Table("label", title=f"the judge's accuracy on the test split, {judge.source_hash}")
     for heading in ("classes", "accuracy", "chance"):

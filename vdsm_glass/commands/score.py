@@ -11,10 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from data_modules.common.errors import UserError
 from data_modules.store.columns import SPLITS
 from data_modules.tools.video_sets import open_side
-from vdsm_glass.metrics.book import MARKDOWN, RESULTS, Book
-from vdsm_glass.metrics.registry import METRICS
-from vdsm_glass.metrics.suite import DEFAULT, check_names
-from vdsm_glass.metrics.videos import score
+from vdsm_glass.metrics.registry import DEFAULT_METRICS, METRICS, check_names
+from vdsm_glass.metrics.results import MARKDOWN, RESULTS, ResultSet
+from vdsm_glass.metrics.score import score
 
 EPILOG = f"""
 REAL and GENERATED are folders of videos (mp4, webm, gif, avi), of folders of pictures (png, jpg), or clip stores. Clips
@@ -32,7 +31,7 @@ def main(argv: list[str]) -> int:
         _make(options.out)
     real, generated = (open_side(folder, options.split) for folder in (options.real, options.generated))
     form = real.form(options.frames, options.size and tuple(options.size))
-    book = Book()
+    book = ResultSet()
     with _progress() as progress:
         task = progress.add_task("clips", total=len(real) + len(generated))
         book.add(
@@ -67,7 +66,9 @@ def _parse(argv: list[str]) -> Namespace:
     )
     parser.add_argument("real", metavar="REAL", type=Path, help="folder of real videos")
     parser.add_argument("generated", metavar="GENERATED", type=Path, help="folder of generated ones")
-    parser.add_argument("--metrics", metavar="NAME", nargs="+", default=DEFAULT, help=f"by default {' '.join(DEFAULT)}")
+    parser.add_argument(
+        "--metrics", metavar="NAME", nargs="+", default=DEFAULT_METRICS, help=f"by default {' '.join(DEFAULT_METRICS)}"
+    )
     parser.add_argument(
         "--weights",
         metavar="NAME=PATH",

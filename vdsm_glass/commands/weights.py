@@ -1,4 +1,4 @@
-"""`vdsm-glass weights list|fetch|check [NAME...]`: the weights of others that metrics and losses need."""
+"""`vdsm-glass weights list|fetch|check [NAME...]`: the published weights that metrics and losses need."""
 
 from __future__ import annotations
 
@@ -17,24 +17,26 @@ MEGABYTE = 1_000_000
 
 
 def main(argv: list[str]) -> int:
-    """The command; `argv` is what follows its word.  Raises: UserError."""
+    """Runs the command with the arguments `argv`.  Raises: UserError."""
     parser = ArgumentParser(
         prog="vdsm-glass weights",
-        description=f"Files lie in {cache_folder()}; {CACHE} names another folder. Those of PyTorch Hub are found too.",
+        description=f"Files are in {cache_folder()}, or where {CACHE} says. PyTorch Hub's cache is searched, too.",
         epilog=f"NAME is one of {', '.join(WEIGHTS)}.",
     )
-    parser.add_argument("action", choices=ACTIONS, help="say what there is; download; verify what is there")
-    parser.add_argument("names", metavar="NAME", nargs="*", help="which; all by default")
+    parser.add_argument("action", choices=ACTIONS, help="list all weights; download them; verify those that are there")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="of which weights; by default of all")
     options = parser.parse_args(argv)
     for name in options.names:
         if name not in WEIGHTS:
-            raise UserError(f"{name!r} is no weights{did_you_mean(name, WEIGHTS)}; there are {', '.join(WEIGHTS)}")
+            raise UserError(
+                f"no weights are named {name!r}{did_you_mean(name, WEIGHTS)}; expected {', '.join(WEIGHTS)}"
+            )
     ACTIONS[options.action](options.names)
     return 0
 
 
 def show(names: Sequence[str]) -> None:
-    """Prints what each is, where it comes from, and whether it is there."""
+    """Prints the file, source, checksum and licence of each, and where it lies."""
     for name in names or WEIGHTS:
         weights = WEIGHTS[name]
         path = present(weights)
@@ -46,9 +48,9 @@ def show(names: Sequence[str]) -> None:
 
 
 def fetch(names: Sequence[str]) -> None:
-    """Downloads what is not in the cache; a download that broke off is taken up.
+    """Downloads what is missing in the cache, and resumes broken downloads.
 
-    Raises: DownloadError, which says how to get a file by hand, after the others were tried.
+    Raises: DownloadError, after all were tried; it says how to get the missing files by hand.
     """
     folder = cache_folder()
     failures = []
@@ -72,7 +74,7 @@ def fetch(names: Sequence[str]) -> None:
 
 
 def fetch_one(weights: PublishedWeights, folder: Path, on_bytes: Callable[[int], object]) -> None:
-    """One file, whole or not there.  Raises: as `download`."""
+    """Downloads one file, whole or not at all.  Raises: as `download`."""
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{weights.name}.lock"):
         download(weights.address, folder / weights.name, weights.file, on_bytes)
@@ -81,7 +83,7 @@ def fetch_one(weights: PublishedWeights, folder: Path, on_bytes: Callable[[int],
 def check(names: Sequence[str]) -> None:
     """Verifies size and checksum of the files that are there.
 
-    Raises: UserError, one is something else, or one that was named is not there.
+    Raises: UserError, a file is wrong, or one of those named is missing.
     """
     wrong = []
     for name in names or WEIGHTS:
@@ -103,7 +105,7 @@ def check(names: Sequence[str]) -> None:
 
 
 def present(weights: PublishedWeights) -> Path | None:
-    """The file that `published_weights.find` would take."""
+    """The file that `published_weights.find` takes by default; None if there is none."""
     return next((path for path in places(weights.name) if path.is_file()), None)
 
 

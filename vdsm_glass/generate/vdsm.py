@@ -12,8 +12,7 @@ from torch import Tensor
 from vdsm_glass.generate.vocabulary import LONG, GenerationProtocol, Model, at_least
 from vdsm_glass.media import Source
 from vdsm_glass.sizes import as_sizes
-from vdsm_glass.vdsm.frames import FrameVDSM
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
 

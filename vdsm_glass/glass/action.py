@@ -1,4 +1,4 @@
-"""The action network A up to the vector that is quantized.  [GLASS section 3.2, Fig. 10]"""
+"""The action network A without its quantizer.  [GLASS section 3.2, Fig. 10]"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BilinearMap(nn.Module):
     def forward(self, psi: Tensor, psi_next: Tensor) -> Tensor:
         """Args: psi ψ_t (n, features); psi_next ψ^{i-1}_{t+1} (n, width_in).   Returns: ψ^i_{t+1} (n, width_out).
 
-        Two matrix products instead of PyTorch's own bilinear function, which multiplies one output after the other.
+        It is computed by two matrix products, because PyTorch's bilinear function computes one output after the other.
         """
         weight, bias = self.bilinear.weight, self.bilinear.bias
         return torch.einsum("n i, o i j, n j -> n o", self.project(psi), weight, psi_next) + bias
@@ -35,8 +35,8 @@ class BilinearMap(nn.Module):
 class Directions(nn.Module):
     """d_t = ψ^P_{t+1} - ψ_t with ψ^i_{t+1} = T^i(W_i ψ_t, ψ^{i-1}_{t+1}), i = 1..P.  [GLASS section 3.2]
 
-    Unfolds the path to ψ_{t+1} before the difference is taken, for motion that comes back to where it was. A norm and
-    LeakyReLU follow all T^i but the last. "plain" directions are ψ_{t+1} - ψ_t.  [GLASS Table 3]
+    The T^i unfold the path to ψ_{t+1} before the difference is taken, for motion that returns to where it began. A norm
+    and LeakyReLU follow each T^i except the last. "plain" directions are ψ_{t+1} - ψ_t.  [GLASS Table 3]
     """
 
     def __init__(self, sizes: LMASizes) -> None:
@@ -55,11 +55,11 @@ class Directions(nn.Module):
 
 
 class ActionNetwork(nn.Module):
-    """U(d_t), of which the quantizer makes the action a_t.  [GLASS section 3.2]
+    """U(d_t), which the quantizer turns into the action a_t.  [GLASS section 3.2]
 
-    A small CNN and global average pooling turn the attended φ̃_t and φ_{t+1} into ψ_t and ψ_{t+1}, `Directions` makes
-    d_t of them, the MLP U brings it to the size of the prototypes. From ψ on all is float32 under autocast too:
-    products of features, and the distances that choose an action.
+    A small CNN and global average pooling turn the attended φ̃_t and φ_{t+1} into ψ_t and ψ_{t+1}; `Directions` gives
+    d_t; the MLP U gives it the size of the prototypes. From ψ on all is float32 under autocast too, because there are
+    products of features, and distances that choose an action.
     """
 
     def __init__(self, sizes: LMASizes) -> None:
@@ -85,6 +85,6 @@ class ActionNetwork(nn.Module):
 
 
 def normed(sizes: LMASizes, width: int) -> nn.Sequential:
-    """`sizes.vector_norm` and LeakyReLU of vectors (n, width)."""
+    """The norm that `sizes.vector_norm` names, and LeakyReLU, of vectors (n, width)."""
     norm = nn.BatchNorm1d(num_features=width) if sizes.vector_norm == "batch" else nn.LayerNorm(normalized_shape=width)
     return nn.Sequential(norm, nn.LeakyReLU(negative_slope=SLOPE))

@@ -21,8 +21,8 @@ class Drawn(NamedTuple):
 class Decoder(nn.Module):
     """f̂_{t+1} = D_f(s_{t+1}), m̂_{t+1} = D_m(s_{t+1}).  [GLASS section 3.2]
 
-    Three times double the size; after each a convolution (3x3, 3x3 and 7x7) and tanh give a frame. The last one's
-    fourth channel is the mask, brought from [-1, 1] to [0, 1].
+    The size is doubled three times; after each a convolution (3x3, 3x3 and 7x7) and tanh give a frame. The last one has
+    a fourth channel, which is the mask, scaled from [-1, 1] to [0, 1].
     """
 
     def __init__(self, sizes: LMASizes) -> None:
@@ -44,7 +44,7 @@ class Decoder(nn.Module):
         pictures = []
         for up, to_picture in zip(self.ups, self.heads, strict=True):
             s = up(s)
-            # Half precision would leave 1/256 between neighbouring values near 1.
+            # Near 1, neighbouring values are 1/256 apart in bfloat16.
             pictures.append(torch.tanh(to_picture(s).float()))
         coarse, middle, fine = pictures
         return Drawn(frames=(coarse, middle, fine[:, :3]), mask=(fine[:, 3:] + 1) / 2)

@@ -11,22 +11,21 @@ from vdsm_glass.layers.blocks import Residual, Same
 
 
 class Features(NamedTuple):
-    """What E sees in foregrounds: `phi` (n, features, h / 8, w / 8), `attention` (n, 1, h / 8, w / 8) in (0, 1)."""
+    """E's features of foregrounds: `phi` (n, features, h / 8, w / 8), `attention` (n, 1, h / 8, w / 8) in (0, 1)."""
 
     phi: Tensor
     attention: Tensor
 
     @property
     def attended(self) -> Tensor:
-        """φ times the attention map, for the action network."""
+        """φ times the attention map: the input of the action network."""
         return self.phi * self.attention
 
 
 class Encoder(nn.Sequential):
     """φ = E(f), at an eighth of the resolution.  [GLASS section 3.2]
 
-    The last block has one channel more: an attention map, brought to (0, 1) by a sigmoid, that tells the action network
-    where to look.
+    The last block has one more channel, an attention map in (0, 1) for the action network.
     """
 
     def __init__(self, sizes: LMASizes) -> None:
@@ -50,7 +49,7 @@ class Encoder(nn.Sequential):
 class Compressor(nn.Conv2d):
     """e = C(φ), a 1x1 convolution (n, features, h, w) -> (n, code_channels, h, w).  [GLASS appendix B.1]
 
-    So few channels keep the RNN from learning the appearance of the training set's agents by heart.
+    The few channels keep the RNN from memorising the appearance of the training set's agents.
     """
 
     def __init__(self, sizes: LMASizes) -> None:

@@ -1,18 +1,119 @@
-"""Global Motion Analysis: foreground, background, and how far each has moved."""
+"""Global Motion Analysis: foreground, background, and how far each has moved.  [GLASS section 3.1, Figs. 2 and 9]"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vdsm_glass.glass.inpainting import Inpainter
-from vdsm_glass.glass.masking import MaskNetwork
-from vdsm_glass.glass.shifts import ShiftPredictor
 from vdsm_glass.glass.sizes import GMASizes
+from vdsm_glass.layers.blocks import SLOPE, Residual, Same, Up
 from vdsm_glass.layers.shift import shift
+
+FIRST_SHIFT = 1e-3
+"""Scale, in grid units, of the shifts that an untrained predictor gives."""
+HOLE = -1.1
+"""Value of masked pixels in the inpainter's input: no picture has it."""
+FRAMES = "b t c h w -> (b t) c h w"
+
+
+class MaskNetwork(nn.Module):
+    """m = M(I), where the foreground is.
+
+    The last bias starts at logit(θ): if masks start near one half, GMA ends up covering half of the frame.
+
+    Args:
+        sizes: widths.
+        theta: share of the frame that masks cover on average, as in Eq. (2).
+    """
+
+    def __init__(self, sizes: GMASizes, *, theta: float) -> None:
+        super().__init__()
+        stem, body = sizes.mask_channels
+        self.body = nn.Sequential(
+            Same(3, stem, bias=True),
+            Residual(stem, body, down=2),
+            Residual(body, body, down=2),
+            *(Residual(body, body) for _ in range(sizes.mask_blocks)),
+            Up(body, stem),
+            Residual(stem, stem),
+            Up(stem, stem),
+            Residual(stem, stem),
+        )
+        self.head = nn.Conv2d(in_channels=stem, out_channels=1, kernel_size=3, padding=1)
+        with torch.no_grad():
+            self.head.bias.fill_(math.log(theta / (1 - theta)))  # pyright: ignore[reportOptionalMemberAccess]
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(n, 3, h, w) in [-1, 1] -> (n, 1, h, w) float32 in (0, 1)."""
+        # In half precision 1 - m would be 1 for every m below 0.0002, or 0.002 in bfloat16.
+        return torch.sigmoid(self.head(self.body(frames)).float())
+
+
+class ShiftPredictor(nn.Module):
+    """Δ = P([x_t, x_{t+1}]), the shift of a layer's content from one frame to the next: P_f and P_b.
+
+    The last layer starts with zero weights and a tiny random bias: the first shifts are almost zero, so that the
+    reconstruction losses start from pictures that overlap.
+    """
+
+    def __init__(self, sizes: GMASizes) -> None:
+        super().__init__()
+        channels = (6, *sizes.shift_channels)
+        downs = (2, 2, 1, 2, 1)
+        hidden = (channels[-1], *sizes.shift_hidden)
+        self.features = nn.Sequential(
+            *(Same(c_in, c_out, down=down) for (c_in, c_out), down in zip(pairwise(channels), downs, strict=True)),
+            nn.AdaptiveAvgPool2d(output_size=1),
+            nn.Flatten(),
+            *(layer for widths in pairwise(hidden) for layer in self._dense(*widths)),
+        )
+        self.head = nn.Linear(in_features=hidden[-1], out_features=2)
+        nn.init.zeros_(self.head.weight)
+        nn.init.normal_(self.head.bias, std=FIRST_SHIFT)
+
+    @staticmethod
+    def _dense(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
+        return (
+            nn.Linear(in_features=inputs, out_features=outputs),
+            nn.BatchNorm1d(num_features=outputs),
+            nn.LeakyReLU(negative_slope=SLOPE, inplace=True),
+        )
+
+    def forward(self, before: Tensor, after: Tensor) -> Tensor:
+        """(n, 3, h, w) each -> (n, 2) float32, (x, y) in grid units: how `before`'s content moves to match `after`."""
+        return self.head(self.features(torch.cat([before, after], dim=1))).float()
+
+
+class Inpainter(nn.Module):
+    """N(b), a background without holes."""
+
+    def __init__(self, sizes: GMASizes) -> None:
+        super().__init__()
+        first, second, third = sizes.inpaint_channels
+        self.layers = nn.Sequential(
+            Same(3, first, down=2),
+            Same(first, second, down=2),
+            Same(second, second),
+            Same(second, third, down=2),
+            Same(third, third),
+            Same(third, third),
+            Up(third, second),
+            Up(second, second),
+            Up(second, first),
+            nn.Conv2d(in_channels=first, out_channels=3, kernel_size=3, padding=1),
+        )
+
+    def forward(self, background: Tensor, mask: Tensor) -> Tensor:
+        """N(b), with b's masked pixels at -1.1.
+
+        Args: background (n, 3, h, w) in [-1, 1], 0 where masked; mask (n, 1, h, w).   Returns: (n, 3, h, w) in (-1, 1).
+        """
+        return torch.tanh(self.layers(background + HOLE * mask).float())
 
 
 @dataclass(frozen=True)
@@ -49,7 +150,7 @@ class Motion:
 
 
 class GMA(nn.Module):
-    """Masks, shifts and backgrounds of a video.  [GLASS section 3.1, Fig. 2]
+    """M, P_f, P_b and N: masks, shifts and backgrounds of a video.
 
     Args:
         sizes: widths.
@@ -74,11 +175,10 @@ class GMA(nn.Module):
 
     def separate(self, video: Tensor) -> Layers:
         """m = M(I), f = I ⊙ m and b̂ = b ⊙ (1 - m) + N(b) ⊙ m of video (b, t, 3, h, w) in [-1, 1]."""
-        b = video.shape[0]
-        frames = rearrange(video, "b t c h w -> (b t) c h w")
+        frames = rearrange(video, FRAMES)
         m = self.M(frames)
         parts = (m, frames * m, self.inpaint(frames, m))
-        return Layers(*(rearrange(part, "(b t) c h w -> b t c h w", b=b) for part in parts))
+        return Layers(*(rearrange(part, "(b t) c h w -> b t c h w", b=len(video)) for part in parts))
 
     def inpaint(self, frames: Tensor, m: Tensor) -> Tensor:
         """b̂ = b ⊙ (1 - m) + N(b) ⊙ m with b = I ⊙ (1 - m): frames (n, 3, h, w), m (n, 1, h, w) -> (n, 3, h, w)."""
@@ -90,14 +190,14 @@ class GMA(nn.Module):
 
         Args: background: (b, t, 3, h, w), what P_b sees.
         """
-        pairs, b = "b t c h w -> (b t) c h w", len(background)
+        b = len(background)
         delta_F, delta_B = (
-            predictor(rearrange(seen[:, :-1], pairs), rearrange(seen[:, 1:], pairs))
+            predictor(rearrange(seen[:, :-1], FRAMES), rearrange(seen[:, 1:], FRAMES))
             for predictor, seen in ((self.P_f, layers.f), (self.P_b, background))
         )
-        foreground = rearrange(torch.cat([layers.f, layers.m], dim=2)[:, :-1], pairs)
+        foreground = rearrange(torch.cat([layers.f, layers.m], dim=2)[:, :-1], FRAMES)
         moved = rearrange(shift(foreground, delta_F, padding="zeros"), "(b t) c h w -> b t c h w", b=b)
-        b_moved = shift(rearrange(layers.b_hat[:, :-1], pairs), delta_B, padding="border")
+        b_moved = shift(rearrange(layers.b_hat[:, :-1], FRAMES), delta_B, padding="border")
         return Motion(
             delta_F=rearrange(delta_F, "(b t) xy -> b t xy", b=b),
             delta_B=rearrange(delta_B, "(b t) xy -> b t xy", b=b),

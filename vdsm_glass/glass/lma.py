@@ -24,12 +24,12 @@ DOWN = 8
 
 @dataclass(frozen=True)
 class Actions:
-    """Local actions between neighbouring frames, and what E saw.
+    """Local actions between neighbouring frames, and E's features.
 
     Args:
         index: (b, t-1) int64, which action.
         a: (b, t-1, code_size), its prototype; gradients pass straight through to the action network.
-        u: (b, t-1, code_size), U(d_t), what the prototype is the nearest to.
+        u: (b, t-1, code_size), U(d_t), to which the prototype is the nearest.
         commitment, codebook: the two terms of Eq. (6) without λ_VQ, scalars; 0 with the Gumbel quantizer.
         phi: φ_1..φ_T (b, t, features, h / 8, w / 8) of the real foregrounds.
     """
@@ -44,13 +44,13 @@ class Actions:
 
 @dataclass(frozen=True)
 class Rollout:
-    """Predicted foregrounds of frames 2..T, and what they are compared with.
+    """Predicted foregrounds of frames 2..T, and the features with which they are compared.
 
     Args:
         frames: f̂ at a quarter, half and all of the resolution, each (b, t-1, 3, h_s, w_s) in [-1, 1].
         mask: m̂ (b, t-1, 1, h, w) in [0, 1].
         phi: φ of the real foregrounds 2..T (b, t-1, features, h / 8, w / 8), with gradient.
-        phi_hat: E(f̂) of the predicted ones, alike.
+        phi_hat: E(f̂) of the predicted ones, of the same shape.
         actions: inferred from the real foregrounds.
     """
 
@@ -61,8 +61,8 @@ class Rollout:
     actions: Actions
 
 
-# What some steps of a rollout give: s_{t+1} drawn at three scales, its mask, its features.
 Segment = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""Some steps of a rollout: f̂_{t+1} at three scales, its mask, its features."""
 
 
 class LMA(nn.Module):
@@ -70,8 +70,7 @@ class LMA(nn.Module):
 
     Args:
         sizes: widths and ablations.
-        checkpoint: compute a rollout's activations again in the backward pass instead of keeping them, segment by
-            segment: for long clips on little memory.
+        checkpoint: recompute a rollout's activations in the backward pass, segment by segment, which saves memory.
     """
 
     def __init__(self, sizes: LMASizes, *, checkpoint: bool = False) -> None:
@@ -88,7 +87,7 @@ class LMA(nn.Module):
     def actions(self, f: Tensor, f_shifted: Tensor) -> Actions:
         """a_t = VQ[U(d_t)] from φ̃_t = E(f_t∘Δ_F) and φ_{t+1} = E(f_{t+1}).  [GLASS Fig. 3]
 
-        E is called once, on the 2T - 1 foregrounds of all clips.
+        E is called once, on 2T - 1 foregrounds of each clip.
 
         Args: f f_1..f_T (b, t, 3, h, w); f_shifted f_t∘Δ_F (b, t-1, 3, h, w); both detached from GMA.
         """
@@ -111,13 +110,13 @@ class LMA(nn.Module):
     def forward(self, f: Tensor, f_shifted: Tensor, delta_F: Tensor, *, T_f: int) -> Rollout:
         """f̂_2..f̂_T with teacher forcing: e_t is that of f_t for t <= T_f, of f̂_t after.  [GLASS section 4]
 
-        As long as the next input is a real foreground, steps wait for each other in the ConvLSTMs only. Gradients pass
-        through predictions that are encoded again.
+        While inputs are real foregrounds, only the ConvLSTMs run step by step. Gradients pass through predictions that
+        are encoded again.
 
         Args:
             f: f_1..f_T (b, t, 3, h, w). f_shifted: f_t∘Δ_F (b, t-1, 3, h, w). delta_F: (b, t-1, 2) in grid units.
                 All three detached from GMA. h and w are multiples of `sizes.FRAME_MULTIPLE`.
-            T_f: how many real foregrounds are fed, 1 or more; all of them from T - 1 on.
+            T_f: how many real foregrounds are fed, 1 or more; from T - 1 on, all of them.
 
         Raises: ValueError, T_f below 1.
         """
@@ -151,9 +150,9 @@ class LMA(nn.Module):
     def predict(self, phi: Tensor, delta_F: Tensor, a: Tensor, state: RNNState) -> tuple[Segment, RNNState]:
         """f̂_{t+1} at three scales, m̂_{t+1} and E(f̂_{t+1}), each (b, t, ...), and the state after the last step.
 
-        E's running statistics are those of real foregrounds. A step encodes those once and predictions up to T - 1
-        times: left to them, the statistics would soon be theirs, and evaluation would see other features of real
-        foregrounds than training did, hence other actions.
+        Predictions do not enter E's running statistics. A step encodes real foregrounds once and predictions up to T -
+        1 times, so the statistics would soon be those of predictions, and evaluation would see other features of real
+        foregrounds, and other actions, than training did.
         """
         b = phi.shape[0]
         e = rearrange(self.C(rearrange(phi, "b t c h w -> (b t) c h w")), "(b t) c h w -> b t c h w", b=b)
@@ -171,7 +170,7 @@ class LMA(nn.Module):
         return self.C(self.E(f).phi)
 
     def step(self, e: Tensor, delta_F: Tensor, a: Tensor, state: RNNState) -> tuple[Tensor, Tensor, RNNState]:
-        """One step of a rollout that is played, not trained.
+        """One step of a rollout, for playing.
 
         Args: e of the present foreground (b, code_channels, h / 8, w / 8), see `encode`; delta_F (b, 2) in grid units;
             a (b, code_size), rows of `codes`; state.
@@ -183,7 +182,7 @@ class LMA(nn.Module):
 
     @property
     def codes(self) -> Tensor:
-        """The prototypes c_k (k, code_size): what a local action is to the RNN."""
+        """The prototypes c_k (k, code_size), which stand for local actions in the RNN."""
         return self.VQ.codes
 
     def initial_state(self, b: int, *, height: int, width: int) -> RNNState:
@@ -197,13 +196,13 @@ class LMA(nn.Module):
         return self.RNN.initial_state(b, height // DOWN, width // DOWN)
 
     def checkpoint_contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        """Of the forward pass, and of its repetition, which must not enter the running statistics a second time."""
+        """The contexts of the forward pass and of its repetition, which must not enter running statistics again."""
         return nullcontext(), frozen_statistics(self)
 
 
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch norm as in training, but the running statistics and their counters stay as they are."""
+    """A context in which batch norm in training leaves its running statistics and their counters as they are."""
     norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
     kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     unread = torch.zeros_like(norms[0].num_batches_tracked)  # pyright: ignore[reportArgumentType]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -13,14 +13,13 @@ from torch import Tensor
 class LossWeights:
     """λ of every term.  [GLASS Table 6, in its order]
 
-    A term whose weight is 0 is not computed: that is how an ablation leaves it out.
+    A term whose weight is 0 is not computed, which is how ablations leave it out.
 
     Args:
-        bin, size, recf, recb, vgg, recj: of GMA, Eqs. (1)-(5); `vgg` stands within Eq. (4), so that `recb` multiplies
-            it, too.
-        vq: on the codebook term of Eq. (6). The text puts it there, and not on the commitment term as others do.
+        bin, size, recf, recb, vgg, recj: of GMA, Eqs. (1)-(5); `vgg` is part of Eq. (4), so `recb` multiplies it, too.
+        vq: on the codebook term of Eq. (6), as in the text; others put it on the commitment term.
         recu, recs, msk, cyc, lma_vgg: of LMA, Eqs. (7)-(11).
-        vq_extra: on the whole of Eq. (6); the authors' implementation has 0.1, the paper nothing.
+        vq_extra: on the whole of Eq. (6); the authors' implementation has 0.1, the paper none.
         steady: of GMA; ours, not the paper's, see `losses.steadiness_loss`.
         decorrelate: of LMA; ours, not the paper's, see `losses.decorrelation_loss`.
     """
@@ -43,26 +42,11 @@ class LossWeights:
 
     @property
     def of_terms(self) -> dict[str, float]:
-        """What each raw term is multiplied by in the loss."""
-        return {
-            "bin": self.bin,
-            "size": self.size,
-            "recf": self.recf,
-            "recb": self.recb,
-            "vgg": self.recb * self.vgg,
-            "recj": self.recj,
-            "steady": self.steady,
-            "decorrelate": self.decorrelate,
-            "commitment": self.vq_extra,
-            "codebook": self.vq_extra * self.vq,
-            "recu": self.recu,
-            "recs": self.recs,
-            "msk": self.msk,
-            "cyc": self.cyc,
-            "lma_vgg": self.lma_vgg,
-        }
+        """The factor of each raw term in the loss."""
+        composed = {"vgg": self.recb * self.vgg, "commitment": self.vq_extra, "codebook": self.vq_extra * self.vq}
+        return asdict(self) | composed
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Σ λ · term, over the terms that were computed."""
+        """Σ λ · term over the given terms."""
         of_terms = self.of_terms
         return torch.stack([of_terms[name] * term for name, term in terms.items()]).sum()

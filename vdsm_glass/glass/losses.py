@@ -1,7 +1,7 @@
 """The losses of GLASS, Eqs. (1)-(11), as raw terms.
 
-Where the paper sums over time and takes norms over pixels, means are taken: over pixels, channels, time and batch. The
-weights of Table 6 then mean the same for every frame size and length. All is computed in float32.
+The paper sums over time and takes norms over pixels. Here means are taken over pixels, channels, time and batch, so
+that the weights of Table 6 mean the same for every frame size and length. All is computed in float32.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def gma_terms(
     recf_levels: int = 1,
     motion_weighted_recj: bool = False,
 ) -> dict[str, Tensor]:
-    """Eqs. (1)-(5) and `steady`, those whose weight is not 0.
+    """The terms of Eqs. (1)-(5) and `steady` whose weight is not 0.
 
     Args:
         video: (b, t, 3, h, w) in [-1, 1].
-        layers, motion: what GMA made of it.
+        layers, motion: GMA's analysis of the video.
         weights: of the terms, by name.
         theta: θ of Eq. (2).
         perceptual: L_VGG; None leaves `vgg` out.
@@ -77,8 +77,8 @@ def size_loss(m: Tensor, *, theta: float) -> Tensor:
 def foreground_loss(f_next: Tensor, f_moved: Tensor, *, levels: int = 1) -> Tensor:
     """L_RECF = ‖f_{t+1} - f_t∘Δ_F‖², over `levels` average-pooled copies, each of half the size.  [Eq. (3)]
 
-    The paper has one level. A sprite that is one step away from its copy may not overlap it enough for the gradient to
-    point the right way; smaller copies overlap. Pooling is linear, so the difference is pooled.
+    The paper has one level. A figure may overlap its next position too little for the gradient to point the right way;
+    in smaller copies it overlaps more. Pooling is linear, so the difference is pooled.
 
     Args: f_next, f_moved: (b, t, 3, h, w).
     """
@@ -93,7 +93,7 @@ def foreground_loss(f_next: Tensor, f_moved: Tensor, *, levels: int = 1) -> Tens
 def joint_loss(video: Tensor, motion: Motion, *, motion_weighted: bool = False) -> Tensor:
     """L_RECJ = ‖(f_t ⊙ m_t)∘Δ_F + (b̂_t∘Δ_B) ⊙ (1 - m_t∘Δ_F) - I_{t+1}‖₁.  [Eq. (5)]
 
-    Foreground and mask are shifted first and multiplied then, which is the same where masks are binary.
+    Foreground and mask are multiplied after they are shifted, which is the same for binary masks and whole pixels.
 
     Args:
         video: (b, t, 3, h, w) in [-1, 1].
@@ -107,11 +107,11 @@ def joint_loss(video: Tensor, motion: Motion, *, motion_weighted: bool = False) 
 
 
 def steadiness_loss(delta_F: Tensor) -> Tensor:
-    """E‖Δ_{F,t+1} - Δ_{F,t}‖₁: who walks goes on walking.
+    """E‖Δ_{F,t+1} - Δ_{F,t}‖₁, which is small if the figure keeps its pace.
 
-    Not in the paper. The shift that matches two foregrounds best follows limbs and the bobbing of a step, too: on
-    W-Sprites it is 0.8 px from the walk. These come and go within frames while a walk lasts, and a norm that forgives
-    few large changes leaves corners alone.
+    Not in the paper. The shift that matches two foregrounds best also follows limbs and bobbing: on W-Sprites it is
+    0.8 px away from the walk. Limbs change within few frames while a walk lasts. The L1 norm permits a few large
+    changes, as at corners.
 
     Args: delta_F: (b, t-1, 2) in grid units, t at least 3.
     """
@@ -126,9 +126,9 @@ def lma_terms(
     weights: Mapping[str, float],
     perceptual: Perceptual | None,
 ) -> dict[str, Tensor]:
-    """Eqs. (6)-(11) and `decorrelate`, those whose weight is not 0. None of them reaches GMA.
+    """The terms of Eqs. (6)-(11) and `decorrelate` whose weight is not 0; none has a gradient in GMA.
 
-    Args: as `gma_terms`; rollout is LMA's drawing of frames 2..T.
+    Args: as `gma_terms`; rollout, LMA's prediction of frames 2..T.
     """
     f, m = layers.f.detach(), layers.m.detach()
     target, actions = f[:, 1:], rollout.actions
@@ -152,17 +152,16 @@ def lma_terms(
 
 
 def decorrelation_loss(u: Tensor) -> Tensor:
-    """The mean of corr(u_i, u_j)² over i ≠ j, in [0, 1]: actions differ in more than one way.
+    """The mean of corr(u_i, u_j)² over i ≠ j, in [0, 1], which is small if actions differ in more than one dimension.
 
-    Not in the paper. Eq. (6) draws U(d_t) towards few prototypes, and the cheapest way to obey is to send all along one
-    line: without a perceptual loss all of ours came to lie on one, and six actions were six stretches of one scalar.
-    [Decorrelated features as in Bardes et al. 2022, VICReg]
+    Not in the paper. Eq. (6) draws U(d_t) towards few prototypes, which is easiest if all lie on one line: without a
+    perceptual loss they did, and six actions were six ranges of one scalar.  [Bardes et al. 2022, VICReg]
 
     Args: u: (b, t-1, code_size), U(d_t).
     """
     seen = rearrange(u.float(), "b t k -> (b t) k")
     centred = seen - seen.mean(dim=0)
-    # Two values that differ by nothing but rounding are no correlation.
+    # STILL keeps rounding errors of constant dimensions from counting as correlation.
     unit = centred / centred.square().mean(dim=0).add(STILL).sqrt()
     correlation = reduce(unit[:, :, None] * unit[:, None, :], "n i j -> i j", "mean")
     size = len(correlation)

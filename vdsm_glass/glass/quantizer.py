@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 
-from vdsm_glass.glass.codebook import agreed, chosen, gathered, nearest, several_processes, spread_seeds
 from vdsm_glass.glass.sizes import LMASizes
 
 
@@ -28,9 +27,8 @@ class Quantized(NamedTuple):
 class Quantizer(nn.Module):
     """K prototypes c_k, and how often each was chosen in training.
 
-    The counts are each process's own, so they are no buffer: DDP would overwrite them with the first process's.
-
-    Args: sizes: K, `actions`, and `code_size`.
+    The counts are those of one process. They are not a buffer, because DDP would overwrite them with the first
+    process's.
     """
 
     def __init__(self, sizes: LMASizes) -> None:
@@ -39,24 +37,22 @@ class Quantizer(nn.Module):
         self._counts: Tensor | None = None
 
     def take_counts(self) -> Tensor:
-        """(K,) float32: how often this process chose each action in training since the last call; starts anew."""
+        """(K,) float32: how often this process chose each action in training since the last call."""
         counts, self._counts = self._counts, None
         return torch.zeros_like(self.codes[:, 0]).detach() if counts is None else counts
 
     def add_counts(self, counts: Tensor) -> None:
-        """Counts (K,) actions as chosen in training."""
+        """Adds to the counts.  Args: counts (K,)."""
         self._counts = counts if self._counts is None else counts + self._counts.to(counts.device)
 
 
 class VectorQuantizer(Quantizer):
     """a_t = c_q, q = argmin_k ‖c_k - U(d_t)‖²; da_t/dU(d_t) is taken to be 1 (straight-through).  [GLASS Eq. (6)]
 
-    Prototypes chosen at random would leave most of them far from all U(d_t) and never chosen. They start as K distinct
-    U(d_t) of the first training batch, spread as k-means++ spreads its seeds, the same on all processes.
+    Random prototypes would mostly lie far from all U(d_t) and never be chosen. They start as K distinct U(d_t) of the
+    first training batch, spread as k-means++ spreads its seeds, the same on all processes.
 
-    All in float32 under autocast too.
-
-    Args: sizes: K, `code_size` and `revive_after`.
+    All is float32 under autocast too.
     """
 
     initialised: Tensor
@@ -68,13 +64,13 @@ class VectorQuantizer(Quantizer):
         self.register_buffer("initialised", torch.tensor(False))
         # Steps since each prototype was last chosen, by any process.
         self.register_buffer("idle", torch.zeros(sizes.actions, dtype=torch.int64))
-        # Spares every later step the question to the device.
+        # Saves every later step from reading `initialised` on the device.
         self._seen_initialised = False
 
     def forward(self, u: Tensor) -> Quantized:
-        """Args: u U(d_t) (n, code_size).   Returns: index, code and, each a mean over pairs and dimensions,
+        """The nearest prototypes of u, with commitment ‖sg[c_q] - U(d_t)‖² and codebook ‖c_q - sg[U(d_t)]‖².
 
-        commitment ‖sg[c_q] - U(d_t)‖² and codebook ‖c_q - sg[U(d_t)]‖².
+        Both terms are means over pairs and dimensions.  Args: u U(d_t) (n, code_size).
         """
         with torch.autocast(device_type=u.device.type, enabled=False):
             u = u.float()
@@ -94,38 +90,38 @@ class VectorQuantizer(Quantizer):
 
     @torch.no_grad()
     def prepare(self, u: Tensor) -> None:
-        """Places the prototypes on the first training batch, and later those that nobody chooses."""
+        """Places the prototypes on the first training batch; later moves those that are no longer chosen."""
         if not self._seen_initialised:
             self.initialise(u)
         elif self.revive_after:
             self.revive(u)
 
     def initialise(self, u: Tensor) -> None:
-        """Places the prototypes, unless a checkpoint brought some.  Args: u (n, code_size), this process's part."""
+        """Places the prototypes unless a checkpoint has.  Args: u (n, code_size), this process's part of the batch."""
         if not self.initialised.item():
             self.codes.copy_(agreed(spread_seeds(gathered(u), len(self.codes))))
             self.initialised.fill_(True)
         self._seen_initialised = True
 
     def revive(self, u: Tensor) -> None:
-        """Puts prototypes that were idle for `revive_after` steps on pairs of this batch."""
+        """Moves prototypes that were idle for `revive_after` steps to random pairs of this batch."""
         counts = chosen(nearest(u, self.codes), len(self.codes))
         if several_processes():
             distributed.all_reduce(counts)
         idle = torch.where(counts > 0, 0, self.idle + 1)
         dead = idle >= self.revive_after
-        everybody = gathered(u)
-        drawn = torch.randint(len(everybody), size=(len(self.codes),), device=u.device)
-        self.codes.copy_(torch.where(dead[:, None], agreed(everybody[drawn]), self.codes))
+        pairs = gathered(u)
+        drawn = torch.randint(len(pairs), size=(len(self.codes),), device=u.device)
+        self.codes.copy_(torch.where(dead[:, None], agreed(pairs[drawn]), self.codes))
         self.idle.copy_(torch.where(dead, 0, idle))
 
 
 class GumbelQuantizer(Quantizer):
     """a_t = c_q, q ~ softmax(logits(U(d_t))) by the Gumbel trick, one-hot, straight-through.  ["Gumbel" of Table 3]
 
-    In evaluation q is the most likely action. There is nothing to commit to: both terms of Eq. (6) are 0.
+    In evaluation q is the most likely action. Both terms of Eq. (6) are 0.
 
-    Args: sizes: K and `code_size`. temperature: of the softmax whose gradient is used.
+    Args: temperature: of the softmax whose gradient is used.
     """
 
     def __init__(self, sizes: LMASizes, temperature: float = 1.0) -> None:
@@ -150,3 +146,69 @@ class GumbelQuantizer(Quantizer):
 def make_quantizer(sizes: LMASizes) -> Quantizer:
     """The quantizer that `sizes.quantizer` names."""
     return VectorQuantizer(sizes) if sizes.quantizer == "vq" else GumbelQuantizer(sizes)
+
+
+def nearest(u: Tensor, codes: Tensor) -> Tensor:
+    """argmin_k ‖c_k - u‖².  Args: u (n, code_size); codes (k, code_size).   Returns: (n,) int64."""
+    # Computed from differences: the expanded square loses the digits that tell two close prototypes apart.
+    return torch.cdist(u, codes, compute_mode="donot_use_mm_for_euclid_dist").argmin(dim=1)
+
+
+def chosen(index: Tensor, k: int) -> Tensor:
+    """(k,) float32: how often each of k actions occurs in `index` (n,)."""
+    return F.one_hot(index, num_classes=k).sum(dim=0, dtype=torch.float32)
+
+
+def usage(counts: Tensor) -> Tensor:
+    """Shares p_k of the actions.  Args: counts (k,).   Returns: (k,), whose sum is 1, or 0 if nothing was counted."""
+    return counts / counts.sum().clamp(min=1)
+
+
+def perplexity(counts: Tensor) -> Tensor:
+    """exp(-Σ_k p_k log p_k): K if all actions are used alike, 1 if only one is used.  Args: counts (k,)."""
+    return torch.special.entr(usage(counts)).sum().exp()
+
+
+def spread_seeds(points: Tensor, k: int) -> Tensor:
+    """k distinct points, each drawn in proportion to its squared distance from the nearest point drawn before.
+
+    [Arthur & Vassilvitskii 2007, k-means++]  If fewer points are distinct, the rest are points moved a little at
+    random.
+
+    Args: points (n, d).   Returns: (k, d).
+    """
+    first = torch.randint(len(points), size=(1,), device=points.device)
+    seeds = points[first]
+    # Two points closer than rounding count as one: the nearest-prototype rule would never choose the second.
+    scale = points.std(dim=0, correction=0).norm().clamp(min=1e-3)
+    while len(seeds) < k:
+        squared = torch.cdist(points, seeds).amin(dim=1).square()
+        if squared.amax() > (1e-4 * scale) ** 2:
+            seed = points[torch.multinomial(squared, num_samples=1)]
+        else:
+            drawn = torch.randint(len(points), size=(1,), device=points.device)
+            seed = points[drawn] + scale * 0.1 * torch.randn_like(points[drawn])
+        seeds = torch.cat([seeds, seed])
+    return seeds
+
+
+def several_processes() -> bool:
+    """Whether other processes train the same model."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def gathered(u: Tensor) -> Tensor:
+    """The rows (n, d) of all processes, in the order of their ranks."""
+    if not several_processes():
+        return u
+    parts = [torch.empty_like(u) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, u.contiguous())
+    return torch.cat(parts)
+
+
+def agreed(value: Tensor) -> Tensor:
+    """The first process's `value`, on all processes."""
+    if several_processes():
+        value = value.contiguous()
+        distributed.broadcast(value, src=0)
+    return value

@@ -1,4 +1,4 @@
-"""The RNN that moves a foreground on: s_{t+1} from e_t, Δ_F, a_t and the state.  [GLASS section 3.2, Fig. 10]"""
+"""The RNN of the next foreground: s_{t+1} from e_t, Δ_F, a_t and the state.  [GLASS section 3.2, Fig. 10]"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RNNState(NamedTuple):
 
 
 class Recurrent(nn.Module):
-    """A ConvLSTM beside whose input stands an embedding, and batch norm of its output.
+    """A ConvLSTM with an embedding concatenated to its input, and batch norm of its output.
 
     Args: c_in: channels of x. embedding: size of the embedding. hidden: channels of the output.
     """
@@ -41,14 +41,14 @@ class Recurrent(nn.Module):
 
 
 class Beside(nn.Module):
-    """A common block whose input channels are those of x and an embedding v, the same at every pixel."""
+    """A block whose input is x with an embedding v, the same at every pixel, concatenated to its channels."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
         self.block = block
 
     def forward(self, x: Tensor, v: Tensor) -> Tensor:
-        """Args: x (n, c, h, w); v (n, embedding).   Returns: what the block makes of both."""
+        """Args: x (n, c, h, w); v (n, embedding).   Returns: the block's output."""
         return self.block(beside(x, v))
 
 
@@ -56,10 +56,8 @@ class RNN(nn.Module):
     """s_{t+1}, state_{t+1} = RNN(e_t, Δ_F, a_t, state_t) for one or more steps whose e_t are known.
 
     Six blocks: [ConvLSTM, modulated convolution to half the size], [ConvLSTM, up], [ConvLSTM, modulated convolution].
-    The embedding of Δ_F enters the first two, that of a_t the other four: early blocks move, late ones deform. What is
-    not a ConvLSTM works on all steps at once.
-
-    Args: sizes: widths and `modulated`, `joint_input`, `noise_channels`.
+    The embedding of Δ_F enters the first two, that of a_t the other four: early blocks move, late ones deform. All
+    but the ConvLSTMs work on all steps at once.
     """
 
     def __init__(self, sizes: LMASizes) -> None:
@@ -100,14 +98,14 @@ class RNN(nn.Module):
         return rearrange(x, "(b t) c h w -> b t c h w", b=e.shape[0]), RNNState(early=early, middle=middle, late=late)
 
     def embeddings(self, delta_F: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-        """What the first two blocks get, and the other four, each (n, size); with `joint_input` both get both."""
+        """The embeddings for the first two blocks and for the other four, each (n, size); with `joint_input` both."""
         v_shift, v_action = self.embed_delta_F(delta_F), self.embed_a(a)
         if self.joint_input:
             v_shift = v_action = torch.cat([v_shift, v_action], dim=1)
         return v_shift, v_action
 
     def with_noise(self, e: Tensor) -> Tensor:
-        """e (n, c, h, w) and `noise_channels` of standard normal noise, which is zero in evaluation."""
+        """e (n, c, h, w) with `noise_channels` of standard normal noise, which is zero in evaluation."""
         if not self.noise_channels:
             return e
         shape = (e.shape[0], self.noise_channels, *e.shape[2:])
@@ -115,7 +113,7 @@ class RNN(nn.Module):
 
 
 def styled(c_in: int, c_out: int, *, embedding: int, down: int, modulated: bool) -> nn.Module:
-    """A convolution modulated by an embedding or, in the ablation, a common one that has it among its inputs."""
+    """A convolution modulated by an embedding or, in the ablation, one with the embedding among its inputs."""
     if modulated:
         return ModulatedConv(c_in, c_out, style_size=embedding, down=down)
     return Beside(Same(c_in + embedding, c_out, down=down))

@@ -1,4 +1,4 @@
-"""What a judge can be asked of a clip: its static factors and its action."""
+"""The labels of a clip that a judge can learn: its static factors and its action."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Classes = dict[str, tuple[int, ...]]
 def clip_labels(data: VideoDataModule, identity: np.ndarray, action: np.ndarray) -> dict[str, np.ndarray]:
     """Labels of whole clips, (n,) by name: the static factors of the dataset, then `action`.
 
-    -1 is unknown, and so is an action that changes within the clip.
+    -1 is unknown; an action that changes within a clip counts as unknown.
 
     Args: identity (n,); action (n,) or (n, t).
     """
@@ -34,7 +34,7 @@ def clip_labels(data: VideoDataModule, identity: np.ndarray, action: np.ndarray)
 
 
 def split_labels(data: VideoDataModule, dataset: ClipDataset) -> dict[str, np.ndarray]:
-    """`clip_labels` of all clips of a dataset from their first frames; no picture is read."""
+    """`clip_labels` of the clips of a dataset, each from its first frame; reads no pictures."""
     split = dataset.split
     action = np.asarray(split.array("action"))
     if split.columns["action"].per == "frame":
@@ -46,10 +46,10 @@ def split_labels(data: VideoDataModule, dataset: ClipDataset) -> dict[str, np.nd
 
 
 def judgeable(data: VideoDataModule) -> Classes:
-    """The labels that a judge of this dataset tells apart, ascending, by name: those that training clips have.
+    """The labels of training clips that a judge can learn, ascending, by name.
 
-    Left out, and said so in the log, is what has one label only, or none that validation and test know as well: who
-    somebody is, where nobody is in two splits.
+    A name is left out, with a warning, if it has only one label, or none that also occurs in validation and test, as
+    identities do not if each is in one split only.
 
     Raises: UserError, nothing is left.
     """
@@ -71,7 +71,7 @@ def judgeable(data: VideoDataModule) -> Classes:
 
 
 def targets(labels: Mapping[str, np.ndarray], classes: Classes) -> dict[str, np.ndarray]:
-    """Positions in `classes`, (n,) int64 by name; -1 for a label that is not among them.
+    """Positions in `classes`, (n,) int64 by name; -1 for labels that are not among them.
 
     >>> targets({"action": np.array([7, 2, 5, -1])}, {"action": (2, 7)})["action"]
     array([ 1,  0, -1, -1])

@@ -1,4 +1,4 @@
-"""The judge's network: a convolutional encoder, a bi-LSTM over time, one head a label."""
+"""The judge's network: a convolutional encoder, a bi-LSTM over time, and a head for each kind of label."""
 
 from __future__ import annotations
 
@@ -29,10 +29,7 @@ class JudgeSizes:
 
 
 class JudgeNetwork(nn.Module):
-    """p(y | x_{1:T}) for every head y, each a categorical distribution.
-
-    Args: sizes; classes, how many there are, by head.
-    """
+    """p(y | x_{1:T}), a categorical distribution for each head y.  Args: sizes; classes, the number of each head."""
 
     def __init__(self, sizes: JudgeSizes, classes: Mapping[str, int]) -> None:
         super().__init__()
@@ -46,7 +43,7 @@ class JudgeNetwork(nn.Module):
                 nn.LeakyReLU(negative_slope=SLOPE),
             ]
             inputs = width
-        # Where things are matters (who leans to the left?), so frames of any size keep a 4x4 map of it.
+        # A 4x4 map, whatever the frame's size, because labels depend on where things are.
         self.encoder = nn.Sequential(
             *blocks,
             nn.AdaptiveAvgPool2d(output_size=POOLED),

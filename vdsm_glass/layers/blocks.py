@@ -1,6 +1,6 @@
-"""The convolutional blocks that GLASS is made of.  [GLASS Figs. 9 and 10]
+"""The convolutional blocks of GLASS.  [GLASS Figs. 9 and 10]
 
-All are 3x3 convolutions with padding 1 and without bias, batch norm, LeakyReLU 0.2, unless said otherwise.
+Unless said otherwise, convolutions are 3x3 with padding 1 and no bias, BN is batch norm, and LeakyReLU has slope 0.2.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ SLOPE = 0.2
 class PooledConv(nn.Conv2d):
     """Average pooling by `down` after a 3x3 convolution, computed as one strided convolution.
 
-    Mean and convolution are both linear: their composition is the convolution of stride `down` with the 3x3 kernel
-    averaged over `down` x `down` offsets (4x4 for 2, which takes 2.25 times fewer multiplications).
+    Both are linear: together they are the convolution of stride `down` with the 3x3 kernel averaged over `down` x
+    `down` offsets, which for 2 is 4x4 and takes 2.25 times fewer multiplications.
 
     Args:
         c_in, c_out: channels.
-        down: 1 leaves the size.
+        down: factor by which height and width shrink.
         bias: add a learned constant to each channel.
     """
 
@@ -55,8 +55,8 @@ class Same(nn.Sequential):
 class Residual(nn.Module):
     """conv → average pooling → BN → LeakyReLU → conv → BN, plus the identity, then LeakyReLU.
 
-    Where the shape changes, the identity is a 1x1 convolution of the average-pooled input with BN; pooling before the
-    1x1 convolution is the same function as pooling after it, at a fraction of the work.
+    If the shape changes, the identity is replaced by average pooling, a 1x1 convolution and BN. Pooling before the 1x1
+    convolution gives the same function as pooling after it, with less work.
 
     Args: c_in, c_out: channels. down: factor by which height and width shrink.
     """

@@ -1,4 +1,4 @@
-"""A convolutional LSTM whose state is a value that goes in and comes out.  [Shi et al. 2015, arXiv 1506.04214]"""
+"""A convolutional LSTM whose state is an argument and a result.  [Shi et al. 2015, arXiv 1506.04214]"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class LSTMState(NamedTuple):
-    """What a ConvLSTM hands on: `h` (b, hidden, h, w), its output, and `c` (b, hidden, h, w) float32, its memory."""
+    """The state of a ConvLSTM: `h` (b, hidden, h, w), its output, and `c` (b, hidden, h, w) float32, its memory."""
 
     h: Tensor
     c: Tensor
@@ -22,8 +22,8 @@ class ConvLSTM(nn.Module):
     The four gates are one 3x3 convolution, without peepholes. It is split into the part that reads x, done for all
     frames at once, and the part that reads h, done frame by frame.
 
-    The initial state is learned, one number a channel, the same at every pixel and in every clip: it fits frames of
-    any size, and a place in the picture means nothing before the first frame has been seen.
+    The initial state is one learned number for each channel, the same at every pixel and in every clip, and therefore
+    fits frames of any size.
 
     Args: c_in: channels of x. hidden: channels of h and c.
     """
@@ -53,7 +53,7 @@ class ConvLSTM(nn.Module):
     def advance(gates: Tensor, state: LSTMState) -> LSTMState:
         """The next state.  Args: gates (b, 4 hidden, h, w) before their nonlinearities.
 
-        The memory is float32 under autocast too: it adds up over the whole clip.
+        The memory is float32 under autocast too, because it adds up over the whole clip.
         """
         i, f, o, g = gates.float().chunk(4, dim=1)
         c = f.sigmoid() * state.c + i.sigmoid() * g.tanh()

@@ -14,10 +14,7 @@ Method = Literal["auto", "grouped", "matmul", "subpixel"]
 
 
 class BlendedWeights(NamedTuple):
-    """W(s̃) and c(s̃): one set of weights per sequence, shared by all of its frames.
-
-    `weight` (b, kh, kw, out, in); `bias` (b, out).
-    """
+    """W(s̃) and c(s̃) of each sequence: `weight` (b, kh, kw, out, in); `bias` (b, out)."""
 
     weight: Tensor
     bias: Tensor
@@ -26,24 +23,23 @@ class BlendedWeights(NamedTuple):
 class MixtureConvTranspose2d(nn.Module):
     """y_t = ConvTranspose2d(x_t; W(s̃), c(s̃)) with W(s̃) = Σ_k s̃_k W_k and c(s̃) = Σ_k s̃_k c_k.  [VDSM suppl. section 3]
 
-    Not the experts' outputs are mixed but their parameters, so the cost of the convolution does not grow with the
-    number of experts. `forward` blends by itself, or takes what `blend` returned: where the experts are frozen, blend
-    under `torch.no_grad()`, and gradients still reach x.
+    The experts' parameters are mixed, not their outputs, so the cost of the convolution does not grow with the number
+    of experts. `forward` calls `blend`, or takes its result: if the experts are frozen, it can be called under
+    `torch.no_grad()`, and gradients still reach x.
 
-    `weight` is (experts, kh, kw, out, in): blended, it is the matrix that `matmul` multiplies with, without a copy.
-    The result's memory is channels-last, which is how the next layer's product reads it; an elementwise function keeps
-    that, so nothing is copied between layers.
+    `weight` is (experts, kh, kw, out, in), so that after blending `matmul` multiplies by it without a copy. With
+    `matmul` the result's memory is channels-last, as the next layer reads it, and elementwise functions keep that.
 
     Args: experts k; in_channels, out_channels, kernel_size, stride, padding as in `nn.ConvTranspose2d`, the kernel a
     multiple of the stride; method one of
-        matmul    a matrix product per sequence gives every input pixel's patch of the output; overlapping ones add up.
+        matmul    a matrix product per sequence gives each input pixel's patch of the output; overlapping patches add.
         grouped   sequences are the groups of one transposed convolution.
-        subpixel  every phase of the output is an ordinary convolution with kernel / stride taps a side.
-        auto      the fastest, which is matmul. On CPU the others take 1.5 to 1.7 times as long for VDSM's decoder
-                  at Sprites' sizes (one thread, forward and backward, either stage; `benchmarks/decoder.py`); on its
-                  fourth layer alone is grouped as fast. On CUDA it is chosen by reasoning (few launches, tensor
-                  cores) and not yet by measurement.
-    Raises: ValueError where the kernel is not a multiple of the stride, or the method has no such name.
+        subpixel  each phase of the output is an ordinary convolution with kernel / stride taps a side.
+        auto      the fastest, which is matmul. On CPU the others take 1.5 to 1.7 times as long for VDSM's decoder at
+                  Sprites' sizes (one thread, forward and backward, either stage; `benchmarks/decoder.py`); only on its
+                  fourth layer grouped is as fast. On CUDA nothing has been measured; matmul has few launches there and
+                  uses tensor cores.
+    Raises: ValueError, the kernel is not a multiple of the stride, or there is no such method.
     """
 
     def __init__(
@@ -61,7 +57,7 @@ class MixtureConvTranspose2d(nn.Module):
         if kernel_size % stride:
             raise ValueError(f"kernel_size {kernel_size} must be a multiple of stride {stride}")
         if method not in _CONVOLVE:
-            raise ValueError(f"method {method!r} is none of {', '.join(_CONVOLVE)}")
+            raise ValueError(f"method is {method!r}, expected one of {', '.join(_CONVOLVE)}")
         self.stride = stride
         self.padding = padding
         self.method: Method = method
@@ -77,7 +73,7 @@ class MixtureConvTranspose2d(nn.Module):
 
     def blend(self, mixture: Tensor) -> BlendedWeights:
         """W(s̃) = Σ_k s̃_k W_k as one matrix product.  Args: mixture s̃ (b, k), rows on the simplex."""
-        # The product is bound by memory: casting every expert first, as autocast would, moves more bytes than it saves.
+        # The product is bound by memory: casting every expert, as autocast would, moves more bytes than it saves.
         with torch.autocast(device_type=mixture.device.type, enabled=False):
             mixture = mixture.to(self.weight.dtype)
             weight = (mixture @ self.weight.flatten(start_dim=1)).unflatten(1, self.weight.shape[1:])
@@ -119,7 +115,7 @@ def _grouped(x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int)
 
 
 def _subpixel(x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
-    """Y[s m + p] = Σ_q W[s q + p] x[m - q]: one convolution gives all s x s phases p, then they are interleaved."""
+    """Y[s m + p] = Σ_q W[s q + p] x[m - q]: one convolution gives all s x s phases p, which are then interleaved."""
     b = x.shape[0]
     taps = rearrange(weight, "b (q p) (u v) o i -> (b o p v) i q u", p=stride, v=stride)
     y = F.conv2d(rearrange(x, "b t i h w -> t (b i) h w"), taps.flip((2, 3)), padding=taps.shape[-1] - 1, groups=b)

@@ -14,13 +14,12 @@ EPSILON = 1e-8
 class ModulatedConv(nn.Module):
     """y_j = LeakyReLU(Σ_i w″_ij * x_i + b_j),  w″_ij = s_i w_ij / √(Σ_ip (s_i w_ijp)² + ε),  s = W_s v + 1.
 
-    The style s comes from an embedding v. As the style scales input channels and the norm output channels, the inputs
-    are scaled before and the outputs after one convolution that all samples share: the same function, without a
-    kernel for each sample or a grouped convolution.
+    The style s comes from an embedding v. It scales input channels, and the norm scales output channels. So all samples
+    share one convolution, whose inputs and outputs are scaled, and none needs a kernel of its own.
 
-    With `down`, w is the 3x3 kernel averaged over the pooling window (see `PooledConv`): the norm is that of the
-    kernel which the input meets, so that the output has unit variance as without pooling. Where other blocks have
-    batch norm, this one has the norm of its weights and a bias of its own.
+    With `down`, w is the 3x3 kernel averaged over the pooling window (see `PooledConv`), and the norm is that of the
+    averaged kernel, so that the output has unit variance as it has without pooling. The norm and the bias take the
+    place of the other blocks' batch norm.
 
     Args:
         c_in, c_out: channels.
@@ -42,7 +41,7 @@ class ModulatedConv(nn.Module):
         return F.leaky_relu(y * scale[:, :, None, None].to(y.dtype) + self.bias.to(y.dtype), negative_slope=SLOPE)
 
     def scales(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """s (n, c_in) and 1 / √(Σ_ip (s_i w_ijp)² + ε) (n, c_out), in float32 under autocast too: a sum of squares."""
+        """s (n, c_in) and 1 / √(Σ_ip (s_i w_ijp)² + ε) (n, c_out), in float32 under autocast too."""
         with torch.autocast(device_type=embedding.device.type, enabled=False):
             s = self.style(embedding.float())
             power = self.conv.kernel().float().square().sum(dim=(2, 3))

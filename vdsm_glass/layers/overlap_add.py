@@ -9,9 +9,9 @@ from torch import Tensor
 
 
 def overlap_add(patches: Tensor, *, stride: int) -> Tensor:
-    """Y[s i + p, s j + q] = Σ over all (i, p), (j, q) that meet there of patches[i, j, p, q].
+    """Y[k, l] = Σ patches[i, j, p, q] over s i + p = k and s j + q = l: the adjoint of `extract_patches`.
 
-    The adjoint of `extract_patches`. Channels stay last, so that every addition runs over long contiguous rows.
+    Channels stay last, so that additions run over long contiguous rows.
 
     Args: patches (n, h, w, kh, kw, c), kh and kw multiples of the stride.
     Returns: (n, (h - 1) stride + kh, (w - 1) stride + kw, c).
@@ -19,7 +19,7 @@ def overlap_add(patches: Tensor, *, stride: int) -> Tensor:
     n, h, w, kh, kw, c = patches.shape
     if h == w == 1:
         return patches[:, 0, 0]
-    reach_h, reach_w = kh // stride, kw // stride  # how many patches meet in one pixel, along each side
+    reach_h, reach_w = kh // stride, kw // stride  # how many patches overlap in one pixel, along each side
     canvas = patches.new_zeros(n, h + reach_h - 1, stride, w + reach_w - 1, stride, c)
     blocks = rearrange(patches, "n h w (i p) (j q) c -> i j n h p w q c", p=stride, q=stride)
     for i in range(reach_h):
@@ -37,8 +37,8 @@ def extract_patches(image: Tensor, *, kernel_size: int, stride: int) -> Tensor:
 class MatmulConvTranspose2d(torch.autograd.Function):
     """y_n = ConvTranspose2d(x_n; W_n, c_n): per sequence one matrix product, then `overlap_add`.
 
-    Written as one function for its backward pass: autograd would touch a tensor of the patches' size once for every
-    overlap, and would return the weights' gradient transposed, which costs a copy of the largest tensor of a step.
+    It has a backward pass of its own, because autograd would touch a tensor of the patches' size once for each overlap,
+    and would return the weights' gradient transposed, which costs a copy of the largest tensor of a step.
 
     Args: x (b, t, h, w, in); weight (b, kh, kw, out, in); bias (b, out); stride; padding.
     Returns: (b, t, h', w', out).

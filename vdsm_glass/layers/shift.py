@@ -1,7 +1,7 @@
 """Shifting pictures by Δ.
 
-Δ describes how the content moves, (x, y), x to the right and y down. Inside the networks it is in grid units, those of
-`affine_grid`: 2 is the full width or height. Everywhere else it is in pixels of the frame.
+Δ = (x, y) says how the content moves, x to the right and y down. Inside the networks it is in the grid units of
+`affine_grid`, of which 2 are the full width or height; everywhere else it is in pixels of the frame.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def to_grid(pixels: Tensor, *, height: int, width: int) -> Tensor:
 def shift(pictures: Tensor, delta: Tensor, *, padding: Padding) -> Tensor:
     """f∘Δ[p] = f[p - Δ], bilinear: the content moves by +Δ.
 
-    The paper writes f[p + Δ]; with that sign Δ would tell how the camera moves, and labels tell how the content does.
+    The paper writes f[p + Δ], with which Δ would say how the camera moves; labels say how the content moves.
 
     Args:
         pictures: (n, c, h, w).
         delta: (n, 2) in grid units.
-        padding: what comes in from outside: zeros, for foregrounds and masks, or the border, for backgrounds.
+        padding: what moves in from outside: zeros, for foregrounds and masks, or the border, for backgrounds.
 
-    Returns: (n, c, h, w) float32, whatever the autocast: half precision would round positions to a third of a pixel.
+    Returns: (n, c, h, w) float32 under autocast too, because half precision would round positions to parts of a pixel.
     """
     with torch.autocast(device_type=pictures.device.type, enabled=False):
         unmoved = torch.eye(2, dtype=torch.float32, device=delta.device).expand(len(delta), 2, 2)

@@ -1,4 +1,4 @@
-"""L_VGG: how far two pictures lie apart in the features of VGG-19.  [Johnson et al. 2016; GLASS Eqs. (4) and (8)]"""
+"""L_VGG: the distance of two pictures in the features of VGG-19.  [Johnson et al. 2016; GLASS Eqs. (4) and (8)]"""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from vdsm_glass import published_weights
 Kind = Literal["none", "random", "vgg19"]
 
 LAYOUT = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512,))
-"""Outputs of VGG-19's convolutions up to relu5_1; max pooling lies between the groups."""
+"""Outputs of VGG-19's convolutions up to relu5_1, with max pooling between the groups."""
 POSITIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
-"""Their numbers in torchvision's `features`."""
+"""Their positions in torchvision's `features`."""
 NAME, ADDRESS = published_weights.WEIGHTS["vgg19"].name, published_weights.WEIGHTS["vgg19"].address
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class VGGLoss(nn.Module):
-    """Σ_i E|φ_i(x̂) - φ_i(x)| over relu1_1 ... relu5_1 of VGG-19; the target's features carry no gradient.
+    """Σ_i E|φ_i(x̂) - φ_i(x)| over relu1_1 ... relu5_1 of VGG-19; the target's features have no gradient.
 
-    Weights are frozen, and are not part of any checkpoint: they are those of the file, or of the seed.
+    Weights are frozen and not part of any checkpoint, because the file or the seed determines them.
 
     Args:
-        kind: `vgg19` for torchvision's weights; `random` for fixed random ones and an eighth of the width, which is no
-            perceptual loss but runs without the file.
+        kind: `vgg19` for torchvision's weights; `random` for fixed random ones and an eighth of the width, which are
+            not perceptual but need no file.
         weights: the file; by default `vgg19-dcbb9e9d.pth` in the cache.
 
-    Raises: UserError, the file is not there or is not VGG-19.
+    Raises: UserError, the file is missing or is not VGG-19.
     """
 
     def __init__(self, kind: Literal["random", "vgg19"], *, weights: Path | None = None) -> None:
@@ -45,7 +45,7 @@ class VGGLoss(nn.Module):
             self.groups.append([f"features_{next(names)}" for _ in group])
             for name in self.groups[-1]:
                 for part in ("weight", "bias"):
-                    # A parameter, not a buffer: DDP sends buffers to every process in every step.
+                    # A parameter, because DDP sends buffers to every process in every step.
                     value = state[f"{name.replace('_', '.')}.{part}"]
                     self.register_parameter(f"{name}_{part}", nn.Parameter(value, requires_grad=False))
         for name, values in (("mean", MEAN), ("std", STD)):
@@ -73,10 +73,10 @@ class VGGLoss(nn.Module):
         return maps
 
     def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing."""
+        """Saves nothing."""
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing."""
+        """Loads nothing."""
 
 
 def make(kind: Kind, *, weights: Path | None = None) -> VGGLoss | None:
@@ -85,7 +85,7 @@ def make(kind: Kind, *, weights: Path | None = None) -> VGGLoss | None:
 
 
 def random_weights(*, divide_width_by: int) -> dict[str, Tensor]:
-    """He-initialised weights as a file of torchvision's has them, the same every time."""
+    """He-initialised weights by torchvision's names, the same every time."""
     generator = torch.Generator().manual_seed(19)
     state = {}
     for key, shape in _shapes(divide_width_by).items():
@@ -96,20 +96,15 @@ def random_weights(*, divide_width_by: int) -> dict[str, Tensor]:
 
 def _read(given: Path | None) -> dict[str, Tensor]:
     path = published_weights.find(
-        NAME,
+        "vgg19",
         given=given,
         wanted_by="perceptual: vgg19",
-        address=ADDRESS,
         otherwise="set --model.perceptual none (no such loss) or random (untrained features, to try things with)",
     )
-    try:
-        state = torch.load(path, weights_only=True, mmap=True, map_location="cpu")
-        found = {key: tuple(state[key].shape) for key in _shapes()}
-    except Exception as error:  # whatever a file that is none may bring about; all of it means the same
-        raise UserError(f"{path} is not {NAME} ({type(error).__name__}: {error}); download {ADDRESS} again") from error
-    if found != _shapes():
-        raise UserError(f"{path} is not VGG-19: its layers have other sizes; download {ADDRESS} in its place")
-    return {key: state[key] for key in found}
+    state, shapes = published_weights.read_state(path, of="VGG-19"), _shapes()
+    if any(key not in state or tuple(state[key].shape) != shape for key, shape in shapes.items()):
+        raise UserError(f"{path} is not VGG-19: its layers have other names or sizes; download {ADDRESS} in its place")
+    return {key: state[key] for key in shapes}
 
 
 def _shapes(divide_width_by: int = 1) -> dict[str, tuple[int, ...]]:

@@ -1,0 +1,1 @@
+"""Metrics, and the results that they give."""

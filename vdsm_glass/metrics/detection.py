@@ -1,9 +1,10 @@
-"""ADD and MDR: where a detector finds the player in generated frames and in those they should show."""
+"""ADD and MDR: a detector's positions of the player in generated frames against those in the real ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import torch
@@ -15,45 +16,36 @@ from data_modules.common.errors import UserError
 from vdsm_glass import published_weights
 
 Detections = Mapping[str, Tensor]
-"""What was found in a frame: boxes (n, 4) as x1, y1, x2, y2 in pixels, labels (n,), scores (n,)."""
+"""What a detector finds in a frame: boxes (n, 4) as x1, y1, x2, y2 in pixels, labels (n,), scores (n,)."""
 
 
 @dataclass(frozen=True)
 class Zone:
-    """Part of a frame in which boxes are of others than the player: all bounds that are given must hold.
+    """Part of a frame in which boxes are not the player's: those that are within all bounds.
 
     Args: x2_up_to, x1_from, y1_up_to, y1_beyond: x2 <= it, x1 >= it, y1 <= it, y1 > it; in pixels.
     """
 
-    x2_up_to: float | None = None
-    x1_from: float | None = None
-    y1_up_to: float | None = None
-    y1_beyond: float | None = None
+    x2_up_to: float = inf
+    x1_from: float = -inf
+    y1_up_to: float = inf
+    y1_beyond: float = -inf
 
     def holds(self, boxes: Tensor) -> Tensor:
         """Boxes (n, 4) -> (n,) bool."""
         x1, y1, x2, _ = boxes.unbind(dim=1)
-        within = torch.ones_like(x1, dtype=torch.bool)
-        if self.x2_up_to is not None:
-            within &= x2 <= self.x2_up_to
-        if self.x1_from is not None:
-            within &= x1 >= self.x1_from
-        if self.y1_up_to is not None:
-            within &= y1 <= self.y1_up_to
-        if self.y1_beyond is not None:
-            within &= y1 > self.y1_beyond
-        return within
+        return (x2 <= self.x2_up_to) & (x1 >= self.x1_from) & (y1 <= self.y1_up_to) & (y1 > self.y1_beyond)
 
 
 @dataclass(frozen=True)
 class DetectionProtocol:
-    """Which of a detector's boxes is the player; by default Playable Video Generation's for Tennis.
+    """Which of a detector's boxes is the player; the defaults are Playable Video Generation's for Tennis.
 
     Args:
         label: COCO's number of the class, person.
         score: a box counts if the detector's score is above it.
-        zones: boxes in any of them do not count: umpires in the upper corners, ball boys at the net.
-        size: height and width of frames that the zones are made for.
+        zones: boxes in any of them do not count: umpires in the upper corners, ball boys at the net (y1 > 80).
+        size: height and width of the frames for which the zones are made.
     """
 
     label: int = 1
@@ -62,7 +54,7 @@ class DetectionProtocol:
     size: tuple[int, int] = (96, 256)
 
     def centre(self, found: Detections) -> Tensor:
-        """The centre (x, y) of the tallest box that counts, in pixels; NaN where there is none.   Returns: (2,)."""
+        """The centre (x, y) of the tallest box that counts, (2,) in pixels; NaN if no box counts."""
         boxes = found["boxes"]
         keep = (found["labels"] == self.label) & (found["scores"] > self.score)
         for zone in self.zones:
@@ -75,16 +67,16 @@ class DetectionProtocol:
 
 
 class ADDMDR(Metric):
-    """ADD, the mean distance of detections in pixels over frames detected in both; MDR, missed detections in %.
+    """Average detection distance and missed detection rate.  [Playable Video Generation, Menapace et al. 2021]
 
-    MDR is the share of frames detected in the reference that are not in the generated video.  [Playable Video
-    Generation, Menapace et al. 2021]
-
-    `compute` gives scalars `mdr`, and `add` unless no frame is detected in both.
+    `compute` gives scalars: `add`, the mean distance in pixels over frames in which the player is detected on both
+    sides, if there are any; `mdr`, of the frames with a detection in the reference, the % without one in the generated
+    video.
 
     Args:
         detector: frames (n, 3, h, w) in [0, 1] -> `Detections` of each.
-        rule: which box counts.
+        rule: which box is the player.
+        name, checksum: of the detector, for reports.
         chunk: how many frames the detector is given at once.
     """
 
@@ -109,13 +101,13 @@ class ADDMDR(Metric):
         super().__init__()
         self.detector = detector
         self.rule = rule or DetectionProtocol()
-        self.protocol = {"network": name or type(detector).__name__, "checksum": checksum}
+        self.network_info = {"network": name or type(detector).__name__, "checksum": checksum}
         self.chunk = chunk
         for state in ("distance", "both", "missed", "in_reference"):
             self.add_state(state, default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, generated: Tensor, reference: Tensor) -> None:
-        """Args: (b, t, 3, h, w) in [0, 1] each.   Raises: UserError, frames of a size that the zones are not for."""
+        """Args: (b, t, 3, h, w) in [0, 1] each.   Raises: UserError, frames of another size than the rule's."""
         drawn, true = (self.centres(video) for video in (generated, reference))
         seen, found = ~true.isnan().any(dim=-1), ~drawn.isnan().any(dim=-1)
         both = seen & found
@@ -126,7 +118,7 @@ class ADDMDR(Metric):
 
     @torch.no_grad()
     def centres(self, video: Tensor) -> Tensor:
-        """Where the player is: video (b, t, 3, h, w) -> (b, t, 2) in pixels, (x, y), NaN where nobody is found."""
+        """The player's centre: video (b, t, 3, h, w) -> (b, t, 2) in pixels, (x, y), NaN where it is not found."""
         if tuple(video.shape[-2:]) != self.rule.size:
             raise UserError(
                 f"the detections' rule is for frames of {self.rule.size[0]} x {self.rule.size[1]}, and these are "
@@ -140,9 +132,9 @@ class ADDMDR(Metric):
         return rearrange(torch.stack(found), "(b t) xy -> b t xy", b=len(video))
 
     def compute(self) -> dict[str, Tensor]:
-        """Raises: UserError, nobody was found in the whole reference."""
+        """`mdr` and `add`.  Raises: UserError, the player was found in no reference frame."""
         if self.in_reference == 0:
-            raise UserError("ADD and MDR: nobody was detected in the reference frames; leave add_mdr out for such data")
+            raise UserError("ADD and MDR: the reference frames have no detection; leave add_mdr out for such data")
         results = {"mdr": 100 * self.missed / self.in_reference}
         return results | ({"add": self.distance / self.both} if self.both > 0 else {})
 
@@ -150,7 +142,7 @@ class ADDMDR(Metric):
 def person_detector(weights: Path | None = None) -> tuple[nn.Module, str]:
     """torchvision's Faster R-CNN R50-FPN of COCO, in eval mode, and its file's SHA-256.
 
-    Raises: UserError, `weights` (else in the cache) is not there or is something else.
+    Raises: UserError, `weights`, or the file in the cache, is missing or another file.
     """
     from torchvision.models.detection import fasterrcnn_resnet50_fpn
 

@@ -1,4 +1,4 @@
-"""Networks whose features Fréchet distances compare: the published ones, and stand-ins of random weights."""
+"""Networks whose features metrics compare: the published ones, and stand-ins with random weights."""
 
 from __future__ import annotations
 
@@ -20,27 +20,30 @@ I3D_SIDE = 224
 
 
 class Extractor(nn.Module):
-    """A frozen network that takes frames (n, 3, h, w) or clips (n, t, 3, h, w) in [0, 1] to features (n, f).
-
-    It stays in eval mode.
+    """A frozen network, always in eval mode, from frames (n, 3, h, w) or clips (n, t, 3, h, w) to features (n, f).
 
     Args:
         name: of the network, for reports.
-        checksum: SHA-256 of its file, or of its parameters where they come from a seed.
+        checksum: SHA-256 of its file, or of its parameters if they are random.
         num_features: f.
     """
 
     def __init__(self, network: nn.Module, *, name: str, checksum: str, num_features: int) -> None:
         super().__init__()
         self.network = network.eval()
-        for parameter in network.parameters():  # TorchScript has no requires_grad_ of a whole module
+        for parameter in network.parameters():  # a TorchScript module has no requires_grad_
             parameter.requires_grad_(False)
         self.name = name
         self.checksum = checksum
         self.num_features = num_features
 
+    @property
+    def info(self) -> dict[str, str]:
+        """The name and checksum, for reports."""
+        return {"network": self.name, "checksum": self.checksum}
+
     def train(self, mode: bool = True) -> Extractor:  # noqa: ARG002
-        """Stays in eval mode."""
+        """Leaves the network in eval mode, whatever `mode`."""
         return super().train(False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,7 +52,7 @@ class Extractor(nn.Module):
 
 
 class Inception(Extractor):
-    """Inception 2015-12-05's last pooling, 2048 numbers a frame, as torch-fidelity has it."""
+    """The last pooling of torch-fidelity's Inception 2015-12-05: 2048 numbers for each frame."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Frames (n, 3, h, w) in [0, 1] -> (n, 2048)."""
@@ -57,7 +60,7 @@ class Inception(Extractor):
 
 
 class I3D(Extractor):
-    """I3D of Kinetics-400, 400 logits a clip, in the TorchScript file of TF-Hub's network."""
+    """TF-Hub's I3D of Kinetics-400 as a TorchScript file: 400 logits for each clip."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Clips (n, t, 3, h, w) in [0, 1], t >= 10 -> (n, 400)."""
@@ -68,11 +71,11 @@ class I3D(Extractor):
 
 
 def inception(weights: Path | None = None, *, metric: str = "fid") -> Extractor:
-    """Inception 2015-12-05.  Raises: UserError, `weights` (else in the cache) is not there or is something else."""
+    """Inception 2015-12-05.  Raises: UserError, `weights`, or the file in the cache, is missing or another file."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     path = published_weights.find_for_metric("inception", given=weights, metric=metric)
-    # torch-fidelity unpickles whatever a file holds: it gets a copy of the tensors that were read safely.
+    # torch-fidelity unpickles what it is given, so it gets a copy of the tensors that were read safely.
     copy = io.BytesIO()
     torch.save(published_weights.read_state(path, of="Inception"), copy)
     copy.seek(0)
@@ -85,33 +88,33 @@ def inception(weights: Path | None = None, *, metric: str = "fid") -> Extractor:
 
 
 def i3d(weights: Path | None = None, *, metric: str = "fvd") -> Extractor:
-    """I3D of Kinetics-400.  Raises: UserError, `weights` (else in the cache) is not there or is something else."""
+    """I3D of Kinetics-400.  Raises: UserError, `weights`, or the file in the cache, is missing or another file."""
     path = published_weights.find_for_metric("i3d", given=weights, metric=metric)
     try:
         with warnings.catch_warnings():
-            # The published file is TorchScript, which newer versions of torch read and warn of.
+            # The published file is TorchScript, which newer versions of torch read with a warning.
             warnings.filterwarnings("ignore", message="`torch.jit.load` is deprecated", category=FutureWarning)
             network = torch.jit.load(path, map_location="cpu")
     except RuntimeError as error:
-        raise UserError(f"{path} is no TorchScript file; download it again ({error})") from error
+        raise UserError(f"{path} is not a TorchScript file; download it again ({error})") from error
     return I3D(network, name="i3d-kinetics-400", checksum=published_weights.sha256(path), num_features=400)
 
 
 def random_frame_features(seed: int = 0) -> Extractor:
-    """A small convolutional network of random weights for frames of any size.
+    """A small convolutional network with random weights, for frames of any size.
 
-    Its distances tell whether frames differ in colours and edges, and nothing of what Inception has learned.
+    Its distances show differences in colours and edges, but nothing of what Inception has learned.
     """
     return _random(nn.Conv2d, nn.AdaptiveAvgPool2d(1), seed=seed)
 
 
 def random_video_features(seed: int = 0) -> Extractor:
-    """As `random_frame_features`, for clips, whose time it convolves too."""
+    """As `random_frame_features`, for clips: it also convolves over time."""
     return _random(nn.Conv3d, nn.AdaptiveAvgPool3d(1), seed=seed)
 
 
 class RandomFeatures(Extractor):
-    """A stand-in of random weights."""
+    """A stand-in with random weights."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 3, h, w) or (n, t, 3, h, w) in [0, 1] -> (n, 64)."""
@@ -130,7 +133,7 @@ def _random(convolution: type[nn.Module], pool: nn.Module, *, seed: int) -> Extr
 
 
 def parameters_sha256(network: nn.Module) -> str:
-    """SHA-256 of the parameters' bytes, in the order in which the network has them."""
+    """SHA-256 of the bytes of all parameters, in the order of `state_dict`."""
     digest = hashlib.sha256()
     for value in network.state_dict().values():
         digest.update(value.numpy(force=True).tobytes())

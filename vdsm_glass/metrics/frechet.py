@@ -11,21 +11,21 @@ from torchmetrics import Metric
 
 from data_modules.common.errors import UserError
 from vdsm_glass.metrics.features import Extractor
+from vdsm_glass.published_weights import I3D_FEWEST_FRAMES
 
-FEWEST_FRAMES = 10
-"""I3D halves time four times, and gives no features of fewer frames."""
+SIDES = ("real", "generated")
 SVD_UP_TO = 1024
-"""Side of a matrix up to which its singular values are had in about a second on one core."""
+"""Side of a matrix up to which its singular values take about a second on one core."""
 
 
 def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> Tensor:
     """|μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½), squared Wasserstein distance of two Gaussians.  [Heusel et al. 2017]
 
-    With Σᵢ = Lᵢ Lᵢᵀ the last trace is the sum of the singular values of L₁ᵀ L₂, so that it is real whatever the rank,
-    and symmetric. Lᵢ is the pivoted Cholesky factor, which has as many columns as Σᵢ has rank.
+    With Σᵢ = Lᵢ Lᵢᵀ the last trace is the sum of the singular values of L₁ᵀ L₂, which is real for any rank, and
+    symmetric. Lᵢ is the pivoted Cholesky factor, which has as many columns as Σᵢ has rank.
 
-    Args: mean1, mean2 (f,); cov1, cov2 (f, f), symmetric and positive semidefinite.   Returns: float64 scalar, >= 0 but
-    for rounding.
+    Args: mean1, mean2 (f,); cov1, cov2 (f, f), symmetric and positive semidefinite.
+    Returns: float64 scalar, >= 0 except for rounding.
     """
     factor1, factor2 = factor(cov1), factor(cov2)
     difference = (mean1 - mean2).double().cpu()
@@ -34,7 +34,7 @@ def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -
 
 
 def factor(covariance: Tensor) -> Tensor:
-    """L with L Lᵀ = Σ, by Cholesky with pivots, which ends where only rounding is left.
+    """L with L Lᵀ = Σ, by pivoted Cholesky, which stops when only rounding is left.
 
     Args: covariance (f, f).   Returns: (f, rank), float64, on the CPU.
     """
@@ -50,7 +50,7 @@ def singular_value_sum(matrix: Tensor) -> Tensor:
     """The nuclear norm.  Args: (m, n), float64."""
     if min(matrix.shape) <= SVD_UP_TO:
         return torch.linalg.svdvals(matrix).sum()
-    # A third of the time; squaring loses half of the digits, and only of those values that hardly count in the sum.
+    # A third of the time. Squaring loses half of the digits, but only of values that hardly count in the sum.
     gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
     return torch.linalg.eigvalsh(gram).clamp(min=0).sqrt().sum()
 
@@ -58,11 +58,10 @@ def singular_value_sum(matrix: Tensor) -> Tensor:
 class FrechetDistance(Metric):
     """Fréchet distance of the Gaussians that fit the features of real and of generated samples.
 
-    What is kept is the number of samples, the sum of features and that of their outer products, each as float64.
+    The state is, for the real and the generated side, the number of samples, the sum of their features and that of the
+    features' outer products, in float64.
 
-    Args:
-        extractor: the network, see `Extractor`.
-        chunk: how many samples it is given at once, which bounds its memory.
+    Args: extractor; chunk, how many samples it is given at once, which bounds its memory.
     """
 
     is_differentiable = False
@@ -70,45 +69,36 @@ class FrechetDistance(Metric):
     full_state_update = False
 
     samples = "samples"
-    real_n: Tensor
-    real_sum: Tensor
-    real_outer: Tensor
-    generated_n: Tensor
-    generated_sum: Tensor
-    generated_outer: Tensor
+    n: Tensor
+    total: Tensor
+    outer: Tensor
 
     def __init__(self, extractor: Extractor, *, chunk: int) -> None:
         super().__init__()
         self.extractor = extractor
+        self.network_info = extractor.info
         self.chunk = chunk
-        size = extractor.num_features
-        for side in ("real", "generated"):
-            self.add_state(f"{side}_n", default=torch.tensor(0), dist_reduce_fx="sum")
-            self.add_state(f"{side}_sum", default=torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
-            outer = torch.zeros(size, size, dtype=torch.float64)
-            self.add_state(f"{side}_outer", default=outer, dist_reduce_fx="sum")
-
-    @property
-    def protocol(self) -> dict[str, str]:
-        """Which network the number is from."""
-        return {"network": self.extractor.name, "checksum": self.extractor.checksum}
+        f = extractor.num_features
+        self.add_state("n", default=torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("total", default=torch.zeros(2, f, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("outer", default=torch.zeros(2, f, f, dtype=torch.float64), dist_reduce_fx="sum")
 
     @torch.no_grad()
     def add(self, inputs: Tensor, *, real: bool) -> None:
-        """Args: inputs, the samples as the extractor takes them, (n, ...)."""
-        side = "real" if real else "generated"
+        """Adds samples.  Args: inputs (n, ...), as the extractor takes them."""
+        side = SIDES.index("real" if real else "generated")
         for part in inputs.split(self.chunk):
             features = self.extractor(part.float()).double()
-            setattr(self, f"{side}_n", getattr(self, f"{side}_n") + len(features))
-            getattr(self, f"{side}_sum").add_(features.sum(dim=0))
-            getattr(self, f"{side}_outer").addmm_(features.T, features)
+            self.n[side] += len(features)
+            self.total[side] += features.sum(dim=0)
+            self.outer[side].addmm_(features.T, features)
 
     def gaussian(self, side: str) -> tuple[Tensor, Tensor]:
-        """Mean (f,) and unbiased covariance (f, f) of what was seen.
+        """Mean (f,) and unbiased covariance (f, f) of the features of one side.
 
-        Raises: UserError, that was fewer than two, or had features that are not finite.
+        Raises: UserError, there are fewer than two samples, or features that are not finite.
         """
-        n, total, outer = (getattr(self, f"{side}_{part}") for part in ("n", "sum", "outer"))
+        n, total, outer = (state[SIDES.index(side)] for state in (self.n, self.total, self.outer))
         if n < 2:
             raise UserError(
                 f"{type(self).__name__} needs at least 2 {self.samples} on each side and has seen {int(n)} {side}; "
@@ -120,14 +110,12 @@ class FrechetDistance(Metric):
         return mean, (outer - n * torch.outer(mean, mean)) / (n - 1)
 
     def compute(self) -> Tensor:
-        """The distance, a float64 scalar.  Raises: UserError, as `gaussian`."""
-        return frechet_distance(*self.gaussian("real"), *self.gaussian("generated")).to(self.real_sum.device)
+        """The distance, a float64 scalar.  Raises: as `gaussian`."""
+        return frechet_distance(*self.gaussian("real"), *self.gaussian("generated")).to(self.total.device)
 
 
 class FID(FrechetDistance):
     """Fréchet Inception distance, over all frames of all clips.  [Heusel et al. 2017]
-
-    Args: as `FrechetDistance`; chunk in frames.
 
     >>> from vdsm_glass.metrics.features import random_frame_features
     >>> metric = FID(random_frame_features(seed=0))
@@ -149,10 +137,7 @@ class FID(FrechetDistance):
 
 
 class FVD(FrechetDistance):
-    """Fréchet video distance; every clip counts once.  [Unterthiner et al. 2018]
-
-    Args: as `FrechetDistance`; chunk in clips.
-    """
+    """Fréchet video distance, in which every clip is one sample.  [Unterthiner et al. 2018]"""
 
     samples = "clips"
 
@@ -161,9 +146,9 @@ class FVD(FrechetDistance):
 
     def update(self, video: Tensor, *, real: bool) -> None:
         """Args: video (b, t, 3, h, w) in [0, 1].   Raises: UserError, t < 10."""
-        if video.shape[1] < FEWEST_FRAMES:
+        if video.shape[1] < I3D_FEWEST_FRAMES:
             raise UserError(
-                f"FVD needs clips of at least {FEWEST_FRAMES} frames, and these have {video.shape[1]}; set "
-                f"--data.clip_length {FEWEST_FRAMES} or more, or leave fvd out"
+                f"FVD needs clips of at least {I3D_FEWEST_FRAMES} frames, and these have {video.shape[1]}; set "
+                f"--data.clip_length {I3D_FEWEST_FRAMES} or more, or leave fvd out"
             )
         self.add(video, real=real)

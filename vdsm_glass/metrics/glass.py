@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from einops import rearrange, repeat
@@ -12,6 +13,7 @@ from torchmetrics import Metric, MetricCollection, SumMetric
 from data_modules.batch import VideoBatch
 from vdsm_glass.glass.animation import Animation, Inference
 from vdsm_glass.glass.net import GLASS
+from vdsm_glass.metrics.controllability import DeltaAccuracy, DeltaMSE
 from vdsm_glass.metrics.masks import MaskIoU
 from vdsm_glass.metrics.motion import AngleAccuracy, ShiftError, in_walk_units
 from vdsm_glass.metrics.nmi import ActionNMI
@@ -21,24 +23,26 @@ ERROR, PAPER_UNITS, ANGLE = "shift_error", "shift_error_paper_units", "angle_acc
 
 
 class GLASSScores(nn.Module):
-    """The labelled evaluation; what the labels of a dataset do not allow to be asked is left out.
+    """GLASS's scores on clips with labels; a score whose labels are missing is left out.
 
     `compute` gives by name, as scalars:
 
-    `clips`: how many were seen.
+    `clips`: how many were scored.
     `miou`, `miou_thresholded`: M's masks of the real frames against the true ones, see `MaskIoU`.
     `miou_re`, `miou_re_thresholded`: M's masks of the frames animated from the first frame, which itself is not
     counted, against the true ones.
     `foreground_shift_error`, `..._min`, `..._max`: see `ShiftError`; `foreground_angle_accuracy`: see `AngleAccuracy`.
     `foreground_shift_error_paper_units`, `..._min`, `..._max`: Table 2's arithmetic, which mixes units, see
     `in_walk_units`; `..._paper_units_perfect`, ...: what a perfect predictor gets there.
-    `background_...`: the same of the background.
+    `background_...`: the same for the background.
     `nmi_g`, `nmi_rand`, `nmi_s`, `con`: see `ActionNMI`.
+    `delta_mse`, `delta_acc`: the true shift of the foreground given the inferred action, see `DeltaMSE`,
+    `DeltaAccuracy`.
 
     Args:
         actions: K, the number of local actions.
-        walks: how far each layer's walk reaches, (x, y) in pixels of the frame; without it, or where one is 0, nothing
-            is in paper units.
+        walks: the reach of each layer's walk, (x, y) in pixels of the frame; a layer without it, or with a reach of 0,
+            has no scores in paper units.
     """
 
     def __init__(self, *, actions: int, walks: Mapping[str, tuple[float, float]] | None = None) -> None:
@@ -50,9 +54,10 @@ class GLASSScores(nn.Module):
         self.shifts = collection({f"{layer}_{kind}": ShiftError() for layer in LAYERS for kind in kinds})
         self.angles = collection({f"{layer}_{ANGLE}": AngleAccuracy() for layer in LAYERS})
         self.nmi = ActionNMI(actions=actions)
+        self.controllability = collection({"delta_mse": DeltaMSE(actions=actions), "delta_acc": DeltaAccuracy()})
 
     def update(self, net: GLASS, batch: VideoBatch, *, inference: Inference, animation: Animation) -> None:
-        """Args: batch, decoded; inference of its videos; animation of their first frames by what was inferred."""
+        """Args: batch, decoded; inference of its videos; animation of their first frames by the inferred actions."""
         self.clips.update(len(batch))
         if batch.mask is not None:
             self.masks["miou"].update(inference.layers.m, batch.mask)
@@ -63,8 +68,10 @@ class GLASSScores(nn.Module):
             target = getattr(batch, f"{layer}_shift")
             if target is not None:
                 self.update_shift(layer, getattr(inference.actions, f"{layer}_shift"), target)
+        if batch.foreground_shift is not None:
+            self.controllability.update(batch.foreground_shift, inference.actions.local_action)
         if batch.local_action is not None:
-            # Frame t + 1 shows what was done on the way from t to t + 1.
+            # The action between frames t and t + 1 is the label of frame t + 1.
             true = batch.local_action[:, 1:]
             identity = repeat(batch.identity, "b -> b t", t=true.shape[1])
             self.nmi.update(predicted=inference.actions.local_action, true=true, identity=identity)
@@ -79,13 +86,14 @@ class GLASSScores(nn.Module):
             self.shifts[f"{layer}_{PAPER_UNITS}_perfect"].update(target, mixed)
 
     def compute(self) -> dict[str, Tensor]:
-        """The scores of all processes together; to be called by each of them."""
+        """The scores of all processes together; every process calls it."""
         named = {"clips": self.clips.compute()}
         for name, iou in computed(self.masks):
             named |= {name: iou["soft"], f"{name}_thresholded": iou["thresholded"]}
         for name, error in computed(self.shifts):
             named |= {name: error["mean"], f"{name}_min": error["min"], f"{name}_max": error["max"]}
-        named |= {name: accuracy for name, accuracy in computed(self.angles) if not accuracy.isnan()}
+        scalars = chain(computed(self.angles), computed(self.controllability))
+        named |= {name: value for name, value in scalars if not value.isnan()}
         return named | (self.nmi.compute() if self.nmi.update_called else {})
 
     def reset(self) -> None:
@@ -101,5 +109,5 @@ def collection(metrics: dict[str, Metric]) -> MetricCollection:
 
 
 def computed(metrics: MetricCollection) -> Iterator[tuple[str, Any]]:
-    """The results of those metrics that have seen something, by name."""
+    """The results, by name, of the metrics that were updated."""
     return ((name, metric.compute()) for name, metric in metrics.items(copy_state=False) if metric.update_called)

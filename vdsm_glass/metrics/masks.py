@@ -11,7 +11,7 @@ from torchmetrics import Metric
 def soft_iou(predicted: Tensor, target: Tensor) -> Tensor:
     """Σ m̂ m / Σ (1 - (1 - m̂)(1 - m)) over the pixels of each frame, the IoU of GLASS's Table 1.
 
-    For masks of zeros and ones it is the usual intersection over union.
+    For binary masks this is the usual intersection over union.
 
     Args: predicted, target: (..., 1, h, w) in [0, 1].   Returns: (...) in [0, 1]; 1 where both are empty.
     """
@@ -24,8 +24,8 @@ def soft_iou(predicted: Tensor, target: Tensor) -> Tensor:
 class MaskIoU(Metric):
     """mIoU: `soft_iou` per frame, then the mean over all frames.  [GLASS section 6, Table 1]
 
-    `compute` gives `soft`, of the mask as it is, which is what the paper publishes, and `thresholded`, of the mask cut
-    at 0.5; both scalars in [0, 1].
+    `compute` gives two scalars in [0, 1]: `soft`, of the mask as it is, which the paper publishes, and `thresholded`,
+    of the mask thresholded at 0.5.
 
     >>> metric = MaskIoU()
     >>> metric.update(torch.tensor([[[[1.0, 0.6]]]]), torch.tensor([[[[1.0, 0.0]]]]))

@@ -18,7 +18,7 @@ def shift_error(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def right_direction(predicted: Tensor, target: Tensor) -> Tensor:
-    """∠(Δ̂, Δ) < 45°; a Δ̂ of zero has no direction, so it is never right.  [GLASS section 6]
+    """∠(Δ̂, Δ) < 45°; false where Δ̂ is zero and has no direction.  [GLASS section 6]
 
     Args: (..., 2) each.   Returns: (...) bool, meaningless where target is zero.
     """
@@ -26,20 +26,20 @@ def right_direction(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def in_walk_units(shift: Tensor, walk: tuple[float, float]) -> Tensor:
-    """2 Δ / R, the ground truth of the published Table 2: R is how far the layer's walk reaches, not the frame's size.
+    """2 Δ / R, the ground truth of the published Table 2, where R is the reach of the layer's walk.
 
-    The published errors are ‖Δ̂ - 2 Δ / R‖₂ with Δ̂ in pixels of the frame, so nothing that predicts well scores near
-    zero, and the score grows with the share of frames that move. With the authors' data a perfect predictor gets:
+    The published errors are ‖Δ̂ - 2 Δ / R‖₂ with Δ̂ in pixels of the frame. A good predictor therefore does not score
+    near zero, and the score grows with the share of frames that move. With the authors' data a perfect predictor gets:
 
     - foreground: steps of 7 px, R = (128 - 64, 96 - 64) = (64, 32): at most 7 - 2·7/64 = 6.78, about 3.8 on average
       (published: 4.34, at most 8.32);
-    - background: steps of 2 pixels of a landscape of which two make one of the frame, R = 25 of them, which is 12.5 px:
-      at most 1 - 2·1/12.5 = 0.84, about 0.51 on average (published: 0.51, at most 0.86).
+    - background: steps of 2 pixels of a landscape, which are 1 px of the frame, R = 25 of them, which are 12.5 px: at
+      most 1 - 2·1/12.5 = 0.84, about 0.51 on average (published: 0.51, at most 0.86).
 
-    Our landscape moves 2 px of the frame in R = 50 px, where a perfect predictor gets at most 2 - 2·2/50 = 1.92. That
-    is why a perfect predictor's score on the data at hand is always given beside the score.
+    Our landscape moves 2 px of the frame in R = 50 px, where a perfect predictor gets at most 2 - 2·2/50 = 1.92.
+    Therefore a perfect predictor's score on the data at hand is reported beside the score.
 
-    Args: shift (..., 2) and walk R (x, y), both in pixels of the frame.   Returns: (..., 2), a part of half the walk.
+    Args: shift (..., 2) and walk R (x, y), both in pixels of the frame.   Returns: (..., 2), as a share of half of R.
     """
     return 2 * shift / shift.new_tensor(walk)
 
@@ -84,9 +84,9 @@ class ShiftError(Metric):
 
 
 class AngleAccuracy(Metric):
-    """∠-ACC in [0, 1]: of the pairs whose true shift is not zero, those whose direction is right.  [GLASS section 6]
+    """∠-ACC in [0, 1]: the share of right directions among pairs whose true shift is not zero.  [GLASS section 6]
 
-    `compute` gives a scalar; NaN where nothing has moved.
+    `compute` gives a scalar; NaN if nothing has moved.
 
     >>> metric = AngleAccuracy()
     >>> metric.update(torch.tensor([[3.0, 2.0], [2.0, 3.0], [5.0, 5.0]]), torch.tensor([[7.0, 0], [7.0, 0], [0, 0]]))

@@ -1,4 +1,4 @@
-"""Inferred actions against true actions, whatever their names and numbers."""
+"""Inferred actions against true actions, whose names and numbers may differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torchmetrics.utilities import dim_zero_cat
 def nmi(true: np.ndarray, predicted: np.ndarray) -> float:
     """NMI(X, Y) = 2 I(X, Y) / (H(X) + H(Y)), scikit-learn's.  [GLASS Eq. (12)]
 
-    Args: (n,) labels each.   Returns: in [0, 1]; 1 where either side has one label only and they agree in that.
+    Args: (n,) labels each.   Returns: in [0, 1]; 1 if each side has only one label.
 
     >>> round(nmi(np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 0, 1, 2, 2])), 6)
     0.515804
@@ -23,18 +23,16 @@ def nmi(true: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def identity_nmi(identity: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> float:
-    """NMI_S, the mean over identities of the NMI of each one's pairs.  [GLASS section 6]   Args: (n,) each."""
+    """NMI_S, the mean of the NMI of each identity's pairs.  [GLASS section 6]   Args: (n,) each."""
     scores = [nmi(true[identity == one], predicted[identity == one]) for one in np.unique(identity)]
     return float(np.mean(scores))
 
 
 def random_nmi(true: np.ndarray, *, actions: int, seed: int) -> float:
-    """NMI_RAND, that of labels drawn uniformly from `actions` ones.  [GLASS section 6]
+    """NMI_RAND, the NMI of labels drawn uniformly from `actions`, K.  [GLASS section 6]
 
-    True labels are sorted first: the score depends on how often they occur and not on their order, which would depend
-    on the number of processes.
-
-    Args: true (n,); actions K.
+    The true labels, (n,), are sorted first, so that the score does not depend on their order, which would depend on the
+    number of processes.
     """
     return nmi(np.sort(true), np.random.default_rng(seed).integers(actions, size=len(true)))
 
@@ -42,11 +40,11 @@ def random_nmi(true: np.ndarray, *, actions: int, seed: int) -> float:
 class ActionNMI(Metric):
     """NMI of inferred and true local actions over all pairs of frames.  [GLASS section 6, Table 3]
 
-    `compute` gives scalars: `nmi_g`, NMI_G over all pairs; `nmi_rand`, see `random_nmi`; and where identities are known
-    `nmi_s`, NMI_S, and `con`, CON = NMI_S - NMI_G. NMI grows as pairs get fewer, also of labels drawn at random: NMI_S,
-    and CON with it, are comparable only between data with the same number of pairs for each identity.
+    `compute` gives scalars: `nmi_g`, NMI_G over all pairs; `nmi_rand`, see `random_nmi`; and if identities are known
+    `nmi_s`, NMI_S, and `con`, CON = NMI_S - NMI_G. NMI grows as pairs get fewer, even for random labels: NMI_S and CON
+    are comparable only between data with the same number of pairs for each identity.
 
-    Labels are kept, 24 bytes a pair of frames, as entropies cannot be summed over batches.
+    The state is all labels, 24 bytes for each pair of frames, because entropies cannot be summed over batches.
 
     Args:
         actions: K, for NMI_RAND.
@@ -72,7 +70,7 @@ class ActionNMI(Metric):
         self.add_state("labels", default=[], dist_reduce_fx="cat")
 
     def update(self, *, predicted: Tensor, true: Tensor, identity: Tensor) -> None:
-        """Args: all int64 and of one shape, an entry a pair of frames; identity -1 where unknown."""
+        """Args: all int64 and of one shape, one entry for each pair of frames; identity -1 where unknown."""
         self.labels.append(torch.stack([identity.flatten(), true.flatten(), predicted.flatten()], dim=1))
 
     def compute(self) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""A set of metrics fed with the same clips; one that cannot be computed says why, and the rest go on."""
+"""A set of metrics that get the same clips; a metric that fails gives its reason, and the others go on."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ import torch
 from torch import Tensor, distributed
 from torchmetrics import Metric
 
-from data_modules.common.errors import UserError, did_you_mean
-from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
-from vdsm_glass.metrics.registry import METRICS, MetricKind
-
-DEFAULT = ("mse", "psnr", "ssim", "lpips_vgg", "fid", "fvd")
+from data_modules.common.errors import UserError
+from vdsm_glass.metrics.registry import METRICS, MetricKind, check_names
+from vdsm_glass.metrics.results import NotComputed, Protocol, Result
 
 
 @dataclass
 class Running:
-    """A metric in use: how it is fed and for how long it has worked."""
+    """A metric in use, its kind, and the seconds that it has taken."""
 
     kind: MetricKind
     metric: Metric
@@ -29,16 +27,17 @@ class Running:
 
 
 class Suite:
-    """Metrics by the name of their numbers.
+    """Metrics by the names of their results.
 
     Args:
         metrics: names of `METRICS`.
-        paired: whether a generated clip has a real one that it should equal; without, only distributions are compared.
+        paired: whether each generated clip has a real one that it should equal; if not, only distributions are
+            compared.
         frames: of a clip, as scored.
-        weights: files of weights by metric; the cache has them by default.
-        stand_ins: random weights where a metric has weights; its number then has another name.
+        weights: files of weights by metric; by default those in the cache.
+        stand_ins: replace weights by random ones; the results then have other names.
         prefix: of all names.
-    Raises: UserError, a metric that there is none of.
+    Raises: UserError, an unknown metric.
     """
 
     def __init__(
@@ -73,10 +72,7 @@ class Suite:
                 self.running[shown] = Running(kind, metric.to(device))
 
     def update(self, generated: Tensor | None, reference: Tensor | None) -> None:
-        """Adds clips, (b, t, 3, h, w) in [0, 1].
-
-        Args: either side may be None where only distributions are compared.
-        """
+        """Adds clips, (b, t, 3, h, w) in [0, 1]; one side may be None if only distributions are compared."""
         for name, running in list(self.running.items()):
             began = time.perf_counter()
             try:
@@ -86,7 +82,7 @@ class Suite:
             running.seconds += time.perf_counter() - began
 
     def compute(self, protocol: Protocol) -> tuple[list[Result], list[NotComputed]]:
-        """The numbers of all processes together, and what could not be had; to be called by each process."""
+        """The results of all processes together, and what could not be computed; every process calls it."""
         self.agree()
         results = []
         for name, running in list(self.running.items()):
@@ -97,27 +93,25 @@ class Suite:
                 self.give_up(name, error)
                 continue
             seconds = running.seconds + time.perf_counter() - began
-            with_what = getattr(running.metric, "protocol", {})
-            said = name.replace(running.kind.name, running.kind.sized(protocol), 1)
+            reported = name.replace(running.kind.name, running.kind.sized(protocol), 1)
             for part, value, per_position in numbers(found):
                 if not isfinite(value):
-                    self.not_computed.append(NotComputed(said, unfinished(value)))
+                    self.not_computed.append(NotComputed(reported, why_not_finite(value)))
                     continue
                 results.append(
                     Result(
-                        name=f"{said}/{part}" if part else said,
+                        name=f"{reported}/{part}" if part else reported,
                         value=value,
                         protocol=protocol,
-                        network=with_what.get("network"),
-                        checksum=with_what.get("checksum"),
                         seconds=round(seconds, 3),
                         per_position=per_position,
+                        **getattr(running.metric, "network_info", {}),
                     )
                 )
         return results, list(self.not_computed)
 
     def agree(self) -> None:
-        """Gives up what any process has given up: the others would wait for it for ever."""
+        """Gives up every metric that another process gave up and would not answer for in `compute`."""
         if not distributed.is_available() or not distributed.is_initialized():
             return
         everywhere: list[list[NotComputed]] = [[] for _ in range(distributed.get_world_size())]
@@ -128,26 +122,19 @@ class Suite:
                     self.give_up(gap.name, UserError(f"process {rank}: {gap.reason}"))
 
     def give_up(self, name: str, error: UserError) -> None:
-        """Goes on without a metric."""
+        """Stops a metric and records the reason."""
         del self.running[name]
         self.not_computed.append(NotComputed(name, str(error)))
 
 
-def unfinished(value: float) -> str:
-    """Why a number is none."""
+def why_not_finite(value: float) -> str:
+    """The reason to report in place of a value that is not finite."""
     known = {inf: "some generated frames equal the real ones"}
     return f"is {value}: {known.get(value, 'the generated frames, or their features, are not finite')}"
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Raises: UserError, one is no metric."""
-    for name in names:
-        if name not in METRICS:
-            raise UserError(f"{name!r} is no metric{did_you_mean(name, METRICS)}; there are {', '.join(METRICS)}")
-
-
 def feed(running: Running, generated: Tensor | None, reference: Tensor | None) -> None:
-    """Shows clips to a metric as its kind wants them.  Raises: UserError, clips that it cannot score."""
+    """Updates a metric in the way of its kind.  Raises: UserError, clips that it cannot score."""
     if running.kind.kind == "distribution":
         for video, real in ((reference, True), (generated, False)):
             if video is not None:
@@ -157,10 +144,10 @@ def feed(running: Running, generated: Tensor | None, reference: Tensor | None) -
 
 
 def numbers(found: Tensor | Mapping[str, Tensor]) -> list[tuple[str, float, tuple[float, ...] | None]]:
-    """What `compute` gave: the name of each part, its value, and that of every position."""
+    """The name, the value and the values by position of each part of what `compute` gave."""
     if isinstance(found, Tensor):
         return [("", float(found), None)]
     if "per_position" in found:
-        # torchmetrics makes a scalar of the only position of clips of one frame.
+        # If clips have one frame, torchmetrics turns the only position into a scalar.
         return [("", float(found["mean"]), tuple(found["per_position"].reshape(-1).tolist()))]
     return [(name, float(value), None) for name, value in found.items()]

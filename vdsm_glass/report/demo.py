@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_modules.common.errors import UserError
-from vdsm_glass.metrics.book import RESULTS, Book
+from vdsm_glass.metrics.results import RESULTS, ResultSet
 from vdsm_glass.report.curves import draw_run
 from vdsm_glass.report.html import Section, write_report
 
@@ -117,12 +117,12 @@ def tested(home: Path) -> Path:
 
 def results(home: Path) -> dict[str, float]:
     """The numbers of the newest test of the second stage."""
-    return Book.read(tested(home) / RESULTS).values
+    return ResultSet.read(tested(home) / RESULTS).values
 
 
 def content(home: Path, seconds: dict[str, float]) -> dict:
     """The report's title, opening and sections."""
-    found, clips = results(home), Book.read(tested(home) / RESULTS).results["psnr"].protocol.clips
+    found, clips = results(home), ResultSet.read(tested(home) / RESULTS).results["psnr"].protocol.clips
     pictures = tested(home) / "pictures"
     curves = {
         stage: draw_run(home / stage / "latest" / "metrics.csv", columns, home / stage / "latest" / "curves.png")

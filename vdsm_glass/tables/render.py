@@ -59,9 +59,9 @@ def measured_cell(
     """Our number with as many decimals as the printed one; adds to `notes` why it is marked or missing."""
     if found is None:
         return NOT_RUN
-    number = found.book.results.get(column.measure)
+    number = found.content.results.get(column.measure)
     if number is None:
-        if gap := found.book.not_computed.get(column.measure):
+        if gap := found.content.not_computed.get(column.measure):
             notes.setdefault(f"{NOT_COMPUTED} {gap.name}, {gap.reason}", [])
         return NOT_COMPUTED
     decimals = len(printed.partition(".")[2]) if printed else 3
@@ -116,7 +116,7 @@ def draw(table: Table, found: Mapping[str, RowResults | None], path: Path) -> Pa
             if title in row.published:
                 axes.barh(place - 0.2, float(row.published[title]), 0.38, color=COLOURS[PAPER])
             run = found.get(name)
-            number = run.book.results.get(column.measure) if run else None
+            number = run.content.results.get(column.measure) if run else None
             if run is not None and number is not None:
                 hatch = "///" if differences(table, run, number) else ""
                 axes.barh(place + 0.2, number.value, 0.38, color=COLOURS[OURS], hatch=hatch, edgecolor="white")

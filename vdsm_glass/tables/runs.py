@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from vdsm_glass.metrics.book import RESULTS, Book
-from vdsm_glass.metrics.protocol import Result
+from vdsm_glass.metrics.results import RESULTS, Result, ResultSet
 from vdsm_glass.recipes import HOME as EXPERIMENTS
 from vdsm_glass.runs import CHECKPOINTS, LATEST, versions
 from vdsm_glass.tables.published import BUDGETS, Row, Table
@@ -24,11 +23,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class RowResults:
-    """What was measured for a row.  Args: budget, that of the training; file, the results file; book, its content."""
+    """What was measured for a row.  Args: budget, that of the training; file, of results; content, what it holds."""
 
     budget: str
     file: Path
-    book: Book = field(default_factory=Book)
+    content: ResultSet = field(default_factory=ResultSet)
 
 
 def stages(table: Table, row: Row, budget_name: str) -> list[Stage]:
@@ -77,7 +76,7 @@ def find_results(table: Table, row: Row, *, runs: Path, budget: str | None = Non
         for version in versions(runs / stages(table, row, name)[-1].name):
             for tested in versions(version / "test"):
                 if (tested / RESULTS).is_file():
-                    return RowResults(budget=name, file=tested / RESULTS, book=Book.read(tested / RESULTS))
+                    return RowResults(budget=name, file=tested / RESULTS, content=ResultSet.read(tested / RESULTS))
     return None
 
 

@@ -1,7 +1,13 @@
-"""The densities of stage 2: q(d | x), h_t, q(z_t | z_{t-1}, h_t, d) and p(z_t | z_{t-1}, d). [VDSM suppl. 3]"""
+"""The densities of VDSM in the order of its story: first the model p, then the guide q.  [VDSM suppl. section 3]
+
+    s ~ p(s),  d ~ p(d),  z_1 ~ p(z_1),  z_t ~ p(z_t | z_{t-1}, d),  x_t ~ p(x_t | z_t, s)
+
+`frames.py` and `sequences.py` put them together into the Pyro models of the two stages.
+"""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import pyro.distributions as dist
@@ -10,8 +16,11 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from vdsm_glass.layers.blur_pool import BlurPool2d
+from vdsm_glass.layers.mixture_conv import MixtureConvTranspose2d
 from vdsm_glass.vdsm.sizes import Sizes
 
+SLOPE = 0.2
 SMALLEST_SCALE = 1e-4
 
 
@@ -27,7 +36,7 @@ class NormalParameters(NamedTuple):
 
 
 def positive(raw: Tensor) -> Tensor:
-    """softplus, above 1e-4 and in float32: in bfloat16 a small scale would round to nothing, its log to -inf."""
+    """softplus(raw) + 1e-4, in float32: bfloat16 would round a small scale to 0, and its log would be -inf."""
     return F.softplus(raw.float()) + SMALLEST_SCALE
 
 
@@ -37,8 +46,149 @@ def split_normal(raw: Tensor) -> NormalParameters:
     return NormalParameters(loc=loc.float(), scale=positive(scale))
 
 
+# The model.
+
+
+def isotropic(like: Tensor, *, size: int, scale: float = 1.0) -> NormalParameters:
+    """p(s), p(d) and p(z_1): mean 0, standard deviation `scale` in each of `size` dimensions.
+
+    Args: like (b, ...), for batch size and device.   Returns: loc, scale, each (b, size) float32.
+    """
+    loc = torch.zeros(like.shape[0], size, device=like.device)
+    return NormalParameters(loc=loc, scale=torch.full_like(loc, scale))
+
+
+class GatedTransition(nn.Module):
+    """p(z_t | z_{t-1}, d), how a pose follows a pose.  [VDSM suppl. section 3; Krishnan et al. 2017, Eq. (10)]"""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.gate = self._mlp(sizes)
+        self.proposal = self._mlp(sizes)
+        self.keep = nn.Linear(in_features=sizes.kappa_z, out_features=sizes.kappa_z)
+        self.scale = nn.Linear(in_features=sizes.kappa_z, out_features=sizes.kappa_z)
+        # What the gate does not replace starts out unchanged.  [Krishnan et al. 2017, section 5]
+        nn.init.eye_(self.keep.weight)
+        nn.init.zeros_(self.keep.bias)
+
+    @staticmethod
+    def _mlp(sizes: Sizes) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Linear(in_features=sizes.kappa_z + sizes.kappa_d, out_features=sizes.transition_dim),
+            nn.ReLU(),
+            nn.Linear(in_features=sizes.transition_dim, out_features=sizes.kappa_z),
+        )
+
+    def forward(self, z_prev: Tensor, d: Tensor) -> NormalParameters:
+        """g = σ(MLP), m = MLP, loc = (1 - g)(W z) + g m, scale = softplus(W' ReLU(m)).
+
+        Args: z_prev (b, z) previous pose; d (b, d) dynamics.   Returns: loc, scale, each (b, z); scale > 0.
+        """
+        both = torch.cat([z_prev, d], dim=-1)
+        g = torch.sigmoid(self.gate(both))
+        m = self.proposal(both)
+        loc = (1 - g) * self.keep(z_prev) + g * m
+        return NormalParameters(loc=loc.float(), scale=positive(self.scale(torch.relu(m))))
+
+
+class MixtureDecoder(nn.Module):
+    """p(x_t | z_t, s) by κ_s decoders whose weights and biases are blended by s̃, once per sequence.
+
+    W(s̃) = Σ_k s̃_k W_k; the input is [z_t ; s̃]; 4x4 transposed convolutions of (stride, padding) (1, 0), then (2, 1).
+    With `single_decoder` (section 6) there is one expert, and s̃ is an input only.
+    """
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        widths = [sizes.kappa_z + sizes.kappa_s, *sizes.decoder_channels, 3]
+        self.single = sizes.single_decoder
+        self.layers = nn.ModuleList(
+            MixtureConvTranspose2d(
+                experts=1 if self.single else sizes.kappa_s,
+                in_channels=inputs,
+                out_channels=outputs,
+                kernel_size=4,
+                stride=1 if depth == 0 else 2,
+                padding=0 if depth == 0 else 1,
+            )
+            for depth, (inputs, outputs) in enumerate(pairwise(widths))
+        )
+
+    def forward(self, z: Tensor, mixture: Tensor) -> Tensor:
+        """Logits of p(x_t | z_t, s): every pixel is a Bernoulli.
+
+        Args: z (b, t, z) poses; mixture (b, s), s̃ on the simplex.   Returns: (b, t, 3, h, w) float32 logits.
+        """
+        blend = torch.ones_like(mixture[:, :1]) if self.single else mixture
+        x = torch.cat([z, repeat(mixture, "b s -> b t s", t=z.shape[1])], dim=-1)
+        x = rearrange(x, "b t c -> b t c 1 1")
+        last = len(self.layers) - 1
+        for depth, layer in enumerate(self.layers):
+            x = layer(x, blend)
+            if depth < last:
+                x = F.leaky_relu(x, negative_slope=SLOPE)
+        return x.float()
+
+
+# The guide.
+
+
+class Encoder(nn.Module):
+    """q(s | x_{1:T}) and q(z_t | x_t): 4x4 convolutions with BlurPool between them, then one head for each.
+
+    [VDSM suppl. section 3; BlurPool: Zhang 2019]. The printed strides would shrink 64x64 to nothing. Here convolutions
+    have stride 1, all but the last padding 1, and BlurPool halves: 64 → 32 → 16 → 8 → 4 → 1. The last convolution has
+    256 outputs, not the printed 64, because FC(256, 128) follows it. A LeakyReLU stands between that layer and
+    FC(128, 2 κ_s), which would otherwise be one linear map.
+    """
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        *halving, features = sizes.encoder_channels
+        blocks: list[nn.Module] = []
+        channels, size = 3, sizes.frame_size
+        for width in halving:
+            blocks += [
+                nn.Conv2d(in_channels=channels, out_channels=width, kernel_size=4, padding=1),
+                nn.LeakyReLU(negative_slope=SLOPE),
+                BlurPool2d(size=size - 1, taps=4),
+            ]
+            channels, size = width, size // 2
+        blocks += [
+            nn.Conv2d(in_channels=channels, out_channels=features, kernel_size=4),
+            nn.LeakyReLU(negative_slope=SLOPE),
+            nn.Flatten(),
+        ]
+        self.convolutions = nn.Sequential(*blocks)
+        self.pose = nn.Linear(in_features=features, out_features=2 * sizes.kappa_z)
+        self.identity = nn.Sequential(
+            nn.Linear(in_features=features, out_features=sizes.identity_dim),
+            nn.LeakyReLU(negative_slope=SLOPE),
+            nn.Linear(in_features=sizes.identity_dim, out_features=2 * sizes.kappa_s),
+        )
+        self.identity_loc = nn.Linear(in_features=sizes.kappa_s, out_features=sizes.kappa_s)
+        self.identity_scale = nn.Linear(in_features=sizes.kappa_s, out_features=sizes.kappa_s)
+
+    def forward(self, video: Tensor) -> tuple[NormalParameters, NormalParameters]:
+        """q(s | x_{1:T}), its location and scale averaged over the frames, and q(z_t | x_t).
+
+        Args: video (b, t, 3, h, w) in [0, 1].   Returns: s, each (b, s); z, each (b, t, z).
+        """
+        frames = rearrange(video, "b t c h w -> (b t) c h w")
+        if frames.device.type == "cpu":
+            # Convolutions and blurs take a tenth less time so; on a GPU this was not measured.
+            frames = frames.contiguous(memory_format=torch.channels_last)
+        features = rearrange(self.convolutions(frames), "(b t) c -> b t c", b=video.shape[0])
+        loc, scale = self.identity(features).chunk(2, dim=-1)
+        s = NormalParameters(
+            loc=self.identity_loc(loc).float().mean(dim=1),
+            scale=positive(self.identity_scale(scale)).mean(dim=1),
+        )
+        return s, split_normal(self.pose(features))
+
+
 class DynamicsEncoder(nn.Module):
-    """q(d | x_{1:T}): a bi-LSTM over the poses; its last states of all layers and directions give d.
+    """q(d | x_{1:T}): the last states of all layers and directions of a bi-LSTM over the poses give d.
 
     [VDSM suppl. section 3, "Dynamics Layer"]
     """
@@ -57,17 +207,17 @@ class DynamicsEncoder(nn.Module):
         self.head = nn.Linear(in_features=states * sizes.rnn_dim, out_features=2 * sizes.kappa_d)
 
     def forward(self, z: Tensor) -> NormalParameters:
-        """Args: z (b, t, z), the poses' locations.   Returns: loc and scale of d, each (b, d)."""
+        """Args: z (b, t, z), the locations of q(z_t | x_t).   Returns: loc and scale of d, each (b, d)."""
         h_0, c_0 = repeat(self.first_state, "two n r -> two n b r", b=z.shape[0]).contiguous()
         _, (h_n, _) = self.rnn(z, (h_0, c_0))
         return split_normal(self.head(rearrange(h_n, "n b r -> b (n r)")))
 
 
 class DynamicsDecoder(nn.Module):
-    """h_t: an LSTM that starts from d and feeds on its own output.  [VDSM suppl. section 3]
+    """h_t: an LSTM that starts from d and is fed its own output.  [VDSM suppl. section 3]
 
-    The supplementary's FC(RNN_dim x 2, 2 κ_z) takes twice the width of a one-directional LSTM: read here as the last
-    layer's hidden and cell state, side by side.
+    The supplementary's FC(RNN_dim x 2, 2 κ_z) takes twice the width of a one-directional LSTM. Its input here is the
+    last layer's hidden and cell state, side by side.
     """
 
     def __init__(self, sizes: Sizes) -> None:
@@ -81,7 +231,7 @@ class DynamicsDecoder(nn.Module):
         self.output = nn.Linear(in_features=2 * sizes.rnn_dim, out_features=2 * sizes.kappa_z)
 
     def forward(self, d: Tensor, steps: int) -> Tensor:
-        """Args: d (b, d); steps, frames to unfold.   Returns: h (b, t, 2 z), which no pose has entered."""
+        """Args: d (b, d); steps, how many frames.   Returns: h (b, t, 2 z), a function of d alone."""
         state = rearrange(self.state(d), "b (two n r) -> two n b r", two=2, n=self.layers).contiguous()
         hidden, cell = state[0], state[1]
         h = repeat(self.first_input, "h -> b 1 h", b=d.shape[0])
@@ -94,7 +244,7 @@ class DynamicsDecoder(nn.Module):
 
 
 class Combiner(nn.Module):
-    """Where the pose before and the dynamics meet.  [VDSM suppl. section 3; Krishnan et al. 2017]"""
+    """q(z_t | z_{t-1}, h_t, d), where the previous pose meets the dynamics.  [VDSM suppl. 3; Krishnan et al. 2017]"""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -104,12 +254,12 @@ class Combiner(nn.Module):
         self.z_0 = nn.Parameter(torch.zeros(sizes.kappa_z))
 
     def drive(self, h: Tensor, d: Tensor) -> Tensor:
-        """LeakyReLU(W_h [h_t ; d]) for all t at once: it does not wait for any pose.
+        """LeakyReLU(W_h [h_t ; d]) for all t at once, because no pose enters it.
 
         Args: h (b, t, 2 z); d (b, d).   Returns: (b, t, hidden).
         """
         d = d.unsqueeze(dim=1).expand(-1, h.shape[1], -1)
-        return F.leaky_relu(self.dynamics(torch.cat([h, d], dim=-1)), negative_slope=0.2)
+        return F.leaky_relu(self.dynamics(torch.cat([h, d], dim=-1)), negative_slope=SLOPE)
 
     def forward(self, z_prev: Tensor, drive: Tensor) -> NormalParameters:
         """q(z_t | z_{t-1}, h_t, d), from ½ (tanh(W_z z_{t-1}) + LeakyReLU(W_h [h_t ; d])).
@@ -118,36 +268,3 @@ class Combiner(nn.Module):
         Returns: loc, scale, each (b, z); scale > 0.
         """
         return split_normal(self.head((torch.tanh(self.pose(z_prev)) + drive) / 2))
-
-
-class GatedTransition(nn.Module):
-    """How a pose follows a pose under the dynamics d.  [VDSM suppl. section 3; Krishnan et al. 2017, Eq. (10)]"""
-
-    def __init__(self, sizes: Sizes) -> None:
-        super().__init__()
-        self.gate = self._mlp(sizes)
-        self.proposal = self._mlp(sizes)
-        self.keep = nn.Linear(in_features=sizes.kappa_z, out_features=sizes.kappa_z)
-        self.scale = nn.Linear(in_features=sizes.kappa_z, out_features=sizes.kappa_z)
-        # What is not replaced is kept as it was, until training finds better. [Krishnan et al. 2017, section 5]
-        nn.init.eye_(self.keep.weight)
-        nn.init.zeros_(self.keep.bias)
-
-    @staticmethod
-    def _mlp(sizes: Sizes) -> nn.Sequential:
-        return nn.Sequential(
-            nn.Linear(in_features=sizes.kappa_z + sizes.kappa_d, out_features=sizes.transition_dim),
-            nn.ReLU(),
-            nn.Linear(in_features=sizes.transition_dim, out_features=sizes.kappa_z),
-        )
-
-    def forward(self, z_prev: Tensor, d: Tensor) -> NormalParameters:
-        """p(z_t | z_{t-1}, d): g = σ(MLP), m = MLP, loc = (1 - g)(W z) + g m, scale = softplus(W' ReLU(m)).
-
-        Args: z_prev (b, z) previous pose; d (b, d) dynamics.   Returns: loc, scale, each (b, z); scale > 0.
-        """
-        both = torch.cat([z_prev, d], dim=-1)
-        g = torch.sigmoid(self.gate(both))
-        m = self.proposal(both)
-        loc = (1 - g) * self.keep(z_prev) + g * m
-        return NormalParameters(loc=loc.float(), scale=positive(self.scale(torch.relu(m))))

@@ -22,10 +22,7 @@ class ElboWeights:
     kl_d: float = 1.0
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """Σ λ_i term_i, the loss; the one place where terms are weighted.
-
-        Args: terms, scalars by name.   Raises: KeyError, a term that has no weight.
-        """
+        """Σ λ_i term_i, the loss.  Args: terms, scalars by name.   Raises: KeyError, a term that has no weight."""
         weights = asdict(self)
         return sum(
             (weights[name] * term for name, term in terms.items()), start=next(iter(terms.values())).new_zeros(())
@@ -34,10 +31,11 @@ class ElboWeights:
 
 @dataclass(frozen=True)
 class Elbo:
-    """The unweighted terms of -ELBO, nats per sequence, and the latents they were taken at.
+    """The unweighted terms of -ELBO, nats per sequence, and the latents at which they were computed.
 
-    Args: terms, scalars: `reconstruction` = -E log p(x | z, s) and `kl_z`, `kl_s`, `kl_d` where the model has the site.
-        latents, the guide's samples by site.
+    Args:
+        terms: scalars: `reconstruction`, -log p(x | z, s), and `kl_z`, `kl_s`, `kl_d` where the model has the site.
+        latents: the guide's samples by site.
     """
 
     terms: dict[str, Tensor]
@@ -45,7 +43,7 @@ class Elbo:
 
 
 def term_of(site: str) -> str:
-    """The term that a site belongs to: `x` is the reconstruction, `z`, `z_1`, `z_2`, ... are all `kl_z`."""
+    """The term of a site: `reconstruction` of `x`, `kl_z` of `z`, `z_1`, `z_2` and so on."""
     letter = site.partition("_")[0]
     return "reconstruction" if letter == "x" else f"kl_{letter}"
 
@@ -53,8 +51,8 @@ def term_of(site: str) -> str:
 def evaluate(model: Callable[[Tensor], object], guide: Callable[[Tensor], object], video: Tensor) -> Elbo:
     """-ELBO of Eq. (4) at one sample of the guide, split by site.
 
-    KLs are analytic, as in Pyro's TraceMeanField_ELBO, whose loss is the sum of these terms (times the batch). That
-    class gives the sum alone; annealing and logging need the terms, before their weights.
+    KLs are analytic, as in Pyro's TraceMeanField_ELBO, whose loss is the sum of these terms times the batch size. That
+    class gives only the sum; annealing and logging need the terms.
 
     Args: model, guide, with the same latent sites inside a plate over the batch; video (b, t, 3, h, w) in [0, 1].
     """
@@ -73,7 +71,7 @@ def evaluate(model: Callable[[Tensor], object], guide: Callable[[Tensor], object
 
 
 def random_sites(trace: poutine.Trace) -> dict[str, Any]:
-    """The sample sites of a trace by name, plates left out."""
+    """The sample sites of a trace by name, without the plates."""
     return {
         name: site for name, site in trace.nodes.items() if site.get("type") == "sample" and not site_is_subsample(site)
     }

@@ -1,6 +1,9 @@
-"""Stage 1: frames are independent given who is in them."""
+"""Stage 1: frames that are independent given the identity; and `Latents`, what VDSM takes a video apart into."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import pyro
 import pyro.distributions as dist
@@ -8,11 +11,40 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vdsm_glass.vdsm.decoder import MixtureDecoder
-from vdsm_glass.vdsm.densities import NormalParameters
-from vdsm_glass.vdsm.encoder import Encoder
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.densities import Encoder, MixtureDecoder, NormalParameters, isotropic
 from vdsm_glass.vdsm.sizes import Sizes
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Identity s (b, s), poses z (b, t, z) and, after stage 2, dynamics d (b, d)."""
+
+    s: Tensor
+    z: Tensor
+    d: Tensor | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Latents:
+        """The latents with `function` applied to each tensor."""
+        present = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+        return replace(self, **{name: function(value) for name, value in present.items()})
+
+    def __getitem__(self, rows: Tensor | slice) -> Latents:
+        """The latents of the sequences `rows`."""
+        return self.map(lambda value: value[rows])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Latents:
+        """The latents on `device`."""
+        return self.map(lambda value: value.to(device, non_blocking=non_blocking))
+
+    @staticmethod
+    def concatenate(parts: list[Latents]) -> Latents:
+        """The sequences of all `parts`, in order; either all parts have d or none has."""
+        d = [part.d for part in parts if part.d is not None]
+        return Latents(
+            s=torch.cat([part.s for part in parts]),
+            z=torch.cat([part.z for part in parts]),
+            d=torch.cat(d) if d else None,
+        )
 
 
 class FrameVDSM(nn.Module):
@@ -25,7 +57,7 @@ class FrameVDSM(nn.Module):
         self.sizes = sizes
         self.encoder = Encoder(sizes)
         self.decoder = MixtureDecoder(sizes)
-        # τ_s shapes what the decoder sees, so a checkpoint without it would draw other pictures.
+        # A buffer, because a checkpoint without τ_s would draw other pictures.
         self.register_buffer("tau_s", torch.ones(()))
 
     def mixture(self, s: Tensor) -> Tensor:
@@ -42,7 +74,7 @@ class FrameVDSM(nn.Module):
         return Latents(s=s.loc, z=z.loc)
 
     def prior_s(self, like: Tensor) -> NormalParameters:
-        """p(s) = N(0, std 1/κ_s).  Args: like (b, ...), for batch size and device.   Returns: each (b, s)."""
+        """p(s), of mean 0 and standard deviation 1/κ_s.  Args: like (b, ...).   Returns: each (b, s)."""
         return isotropic(like, size=self.sizes.kappa_s, scale=1 / self.sizes.kappa_s)
 
     @property
@@ -87,13 +119,7 @@ class FrameVDSM(nn.Module):
                 pyro.sample("z", z.distribution())
 
 
-def isotropic(like: Tensor, *, size: int, scale: float = 1.0) -> NormalParameters:
-    """N(0, std `scale`) over `size` dimensions.  Args: like (b, ...).   Returns: each (b, size) float32."""
-    loc = torch.zeros(like.shape[0], size, device=like.device)
-    return NormalParameters(loc=loc, scale=torch.full_like(loc, scale))
-
-
 def draw(p: NormalParameters, generator: torch.Generator) -> Tensor:
-    """One sample of N(loc, scale²), repeatable by the generator (on the parameters' device)."""
+    """One sample of N(loc, scale²) from the generator, which is on the parameters' device."""
     noise = torch.randn(p.loc.shape, generator=generator, device=p.loc.device, dtype=p.loc.dtype)
     return p.loc + p.scale * noise

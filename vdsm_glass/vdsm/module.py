@@ -17,8 +17,7 @@ from data_modules.common.errors import UserError
 from vdsm_glass.checkpoints import load_part
 from vdsm_glass.sizes import as_sizes
 from vdsm_glass.vdsm.elbo import Elbo, ElboWeights, evaluate
-from vdsm_glass.vdsm.frames import FrameVDSM
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
 

@@ -1,4 +1,4 @@
-"""Stage 2: dynamics, on top of frozen frames."""
+"""Stage 2: dynamics, with the frames' encoder and decoder frozen."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ import torch
 from einops import repeat
 from torch import Tensor, nn
 
-from vdsm_glass.vdsm.densities import Combiner, DynamicsDecoder, DynamicsEncoder, GatedTransition, NormalParameters
-from vdsm_glass.vdsm.frames import FrameVDSM, draw, isotropic
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.densities import (
+    Combiner,
+    DynamicsDecoder,
+    DynamicsEncoder,
+    GatedTransition,
+    NormalParameters,
+    isotropic,
+)
+from vdsm_glass.vdsm.frames import FrameVDSM, Latents, draw
 from vdsm_glass.vdsm.sizes import Sizes
 
 
 class SequenceVDSM(nn.Module):
     """p(s) p(d) p(z_1) ∏_t p(z_t | z_{t-1}, d) p(x_t | z_t, s) and its guide.  [VDSM suppl. Eqs. (1), (2) and (4)]
 
-    The encoder and decoder of the first stage are frozen: no gradient, always in eval mode.
+    `frames`, stage 1's network, is frozen: it has no gradient and is always in eval mode.
     """
 
     def __init__(self, sizes: Sizes) -> None:
@@ -31,13 +37,13 @@ class SequenceVDSM(nn.Module):
         self.transition = GatedTransition(sizes)
 
     def train(self, mode: bool = True) -> SequenceVDSM:
-        """Sets the mode of what this stage trains; the frozen frames stay in eval mode."""
+        """Sets the mode of all but `frames`, which stays in eval mode."""
         super().train(mode)
         self.frames.eval()
         return self
 
     def prior_d(self, like: Tensor) -> NormalParameters:
-        """p(d) = N(0, std 1/κ_d).  Args: like (b, ...).   Returns: each (b, d)."""
+        """p(d), of mean 0 and standard deviation 1/κ_d.  Args: like (b, ...).   Returns: each (b, d)."""
         return isotropic(like, size=self.sizes.kappa_d, scale=1 / self.sizes.kappa_d)
 
     def model(self, video: Tensor) -> None:
@@ -80,7 +86,7 @@ class SequenceVDSM(nn.Module):
         return self.dynamics_encoder(poses.loc).loc
 
     def follow(self, d: Tensor, *, steps: int) -> Tensor:
-        """Mean poses under q(z_t | z_{t-1}, h_t, d), which sees of x nothing but d.
+        """Mean poses under q(z_t | z_{t-1}, h_t, d), which depends on x through d alone.
 
         Args: d (b, d).   Returns: (b, t, z).
         """
@@ -91,9 +97,9 @@ class SequenceVDSM(nn.Module):
         return torch.stack(z[1:], dim=1)
 
     def advance(self, z: Tensor, d: Tensor, *, steps: int, generator: torch.Generator | None = None) -> Tensor:
-        """Poses under p(z_t | z_{t-1}, d): means, or samples where a generator is given.
+        """Poses under p(z_t | z_{t-1}, d): means, or samples if a generator is given.
 
-        Args: z (b, z), the pose to start from, not returned; d (b, d).   Returns: (b, steps, z).
+        Args: z (b, z), the pose before the first that is returned; d (b, d).   Returns: (b, steps, z).
         """
         poses = []
         for _ in range(steps):
@@ -110,10 +116,12 @@ class SequenceVDSM(nn.Module):
         dynamics: Literal["posterior", "prior"] = "posterior",
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Poses that d unfolds into, as far as wanted.
+        """The poses that d unfolds into.
 
-        `posterior` runs the LSTM decoder and the combiner for all steps; `prior` lets them find z_1 alone and goes on
-        with the transition. Args: d (b, d).   Returns: (b, steps, z).
+        `posterior` runs the LSTM decoder and the combiner for all steps; `prior` takes only z_1 from them, and all
+        later poses from the transition: means, or samples if a generator is given.
+
+        Args: d (b, d).   Returns: (b, steps, z).
         """
         if dynamics == "posterior":
             return self.follow(d, steps=steps)
@@ -143,5 +151,5 @@ class SequenceVDSM(nn.Module):
 
 
 def exact(like: Tensor) -> torch.autocast:
-    """float32 whatever the precision around it: what feeds back through T steps adds its rounding up, and is small."""
+    """A context of float32 whatever the precision around it: over T steps of feedback, rounding errors add up."""
     return torch.autocast(device_type=like.device.type, enabled=False)

@@ -154,7 +154,7 @@ def test_an_exported_model_makes_the_same_file(runs: dict[str, Path], tmp_path: 
         (["swap", "MODEL", "DAMAGED", "--out", "made.gif", "--clips", "1"], "give either"),
         (["transfer", "MODEL", "GOOD", "--out", "made.gif"], "transfer needs 2 videos, found 1"),
         (["interpolate", "MODEL", "GOOD", "GOOD", "GOOD", "--out", "made.gif"], "takes 2 videos, found 3"),
-        (["swap", "MODEL", "GOOD", "--out", "GOOD/made.gif"], "good.mp4 is no folder that you may write to"),
+        (["swap", "MODEL", "GOOD", "--out", "GOOD/made.gif"], "good.mp4 is not a folder that you may write to"),
         (["swap", "MODEL", "--out", "made.gif", "--clips", "0", "9999"], "has no test clip 9999 of 6 frames"),
         (["swap", "MODEL", "--out", "made.gif", "--data", "pendulun"], "no dataset.*pendulum"),
     ],

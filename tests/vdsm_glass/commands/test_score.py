@@ -10,7 +10,7 @@ from data_modules.store.reader import SPLITS
 from data_modules.tools.video_sets import MOST_FRAMES, Files, Side, pair
 from tests.data_modules.toy import HEIGHT, WIDTH, Toy
 from vdsm_glass.cli import main
-from vdsm_glass.metrics.book import MARKDOWN, RESULTS, Book
+from vdsm_glass.metrics.results import MARKDOWN, RESULTS, ResultSet
 from vdsm_glass.metrics.suite import Suite
 
 PAIRS = ["--metrics", "mse", "psnr"]
@@ -31,10 +31,10 @@ def write(folder: Path, videos: dict[str, np.ndarray]) -> Path:
     return folder
 
 
-def scored(real: Path, generated: Path, *more: str) -> Book:
+def scored(real: Path, generated: Path, *more: str) -> ResultSet:
     out = generated.parent / "out"
     assert main(["score", str(real), str(generated), "--out", str(out), *more]) == 0
-    return Book.read(out / RESULTS)
+    return ResultSet.read(out / RESULTS)
 
 
 def complaint(capsys: pytest.CaptureFixture, *arguments: object) -> str:

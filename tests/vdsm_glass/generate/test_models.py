@@ -12,7 +12,7 @@ from data_modules.common.errors import UserError
 from tests.vdsm_glass.generate.small import KINDS, checkpoint, clips
 from vdsm_glass.api import Model, load
 from vdsm_glass.glass.animation import animate, infer
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.vdsm.frames import Latents
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from tests.vdsm_glass.glass.small import NARROW
-from vdsm_glass.glass.gma import GMA
-from vdsm_glass.glass.inpainting import HOLE
+from vdsm_glass.glass.gma import GMA, HOLE
 from vdsm_glass.glass.sizes import GMASizes
 from vdsm_glass.layers.shift import to_grid, to_pixels
 

@@ -4,8 +4,15 @@ import torch.nn.functional as F
 from sklearn.metrics import pairwise_distances
 
 from tests.vdsm_glass.glass.small import small_sizes
-from vdsm_glass.glass.codebook import nearest, perplexity, spread_seeds, usage
-from vdsm_glass.glass.quantizer import GumbelQuantizer, VectorQuantizer, make_quantizer
+from vdsm_glass.glass.quantizer import (
+    GumbelQuantizer,
+    VectorQuantizer,
+    make_quantizer,
+    nearest,
+    perplexity,
+    spread_seeds,
+    usage,
+)
 
 
 def make(n: int = 20, **changes) -> tuple[VectorQuantizer, torch.Tensor]:

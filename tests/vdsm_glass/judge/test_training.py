@@ -19,11 +19,10 @@ from data_modules.store.reader import SPLITS, Split
 from tests.data_modules.toy import Toy
 from vdsm_glass import cli
 from vdsm_glass.checkpoints import CheckpointError
-from vdsm_glass.judge.file import FORMAT, Judge, load_judge, save_judge
+from vdsm_glass.judge.judge import FORMAT, Judge, load_judge, save_judge
 from vdsm_glass.judge.labels import clip_labels, judgeable, split_labels
-from vdsm_glass.judge.module import cross_entropies, recoloured
 from vdsm_glass.judge.network import JudgeSizes
-from vdsm_glass.judge.training import train_judge
+from vdsm_glass.judge.training import cross_entropies, recoloured, train_judge
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The '.*' does not have many workers", "ignore:The number of training batches"

@@ -75,6 +75,14 @@ def test_the_file_is_found_in_the_cache(file: Path, tmp_path: Path, monkeypatch:
     assert vgg.make("vgg19") is not None
 
 
+def test_the_file_may_be_of_the_format_that_torchvision_publishes(file: Path, tmp_path: Path):
+    """Its size says that it was saved before PyTorch 1.6, whose files cannot be mapped into memory."""
+    state = torch.load(file, weights_only=True)
+    torch.save(state, tmp_path / vgg.NAME, _use_new_zipfile_serialization=False)
+    old, new = (vgg.VGGLoss("vgg19", weights=path) for path in (tmp_path / vgg.NAME, file))
+    assert all(torch.equal(*pair) for pair in zip(old.parameters(), new.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", "foreign", "narrow"])
 def test_a_file_that_is_something_else_is_named(content: bytes | str, tmp_path: Path):
     path = tmp_path / vgg.NAME
@@ -84,5 +92,5 @@ def test_a_file_that_is_something_else_is_named(content: bytes | str, tmp_path: 
         torch.save(vgg.random_weights(divide_width_by=8), path)
     else:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=r"vgg19-dcbb9e9d\.pth is not"):
+    with pytest.raises(UserError, match=r"vgg19-dcbb9e9d\.pth (is not VGG-19|holds no weights of VGG-19)"):
         vgg.VGGLoss("vgg19", weights=path)

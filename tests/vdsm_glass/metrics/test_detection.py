@@ -55,7 +55,7 @@ def test_where_nothing_is_found_in_both_there_is_no_add():
     assert {name: float(value) for name, value in metric.compute().items()} == {"mdr": 100}
     metric.reset()
     metric.update(video((100, 40)), video(None))
-    with pytest.raises(UserError, match="nobody was detected in the reference"):
+    with pytest.raises(UserError, match="the reference frames have no detection"):
         metric.compute()
 
 

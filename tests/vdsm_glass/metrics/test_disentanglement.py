@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from vdsm_glass.metrics.disentanglement import Labelled, LeakMatrix, score
-from vdsm_glass.metrics.probes import LinearProbe, chance
-from vdsm_glass.vdsm.latents import Latents
+from vdsm_glass.metrics.disentanglement import Labelled, LeakMatrix, LinearProbe, chance, score
+from vdsm_glass.vdsm.frames import Latents
 
 
 class Oracle:

@@ -49,7 +49,10 @@ def test_i3d_gets_clips_of_224_pixels_from_minus_one_to_one(i3d_file: Path):
     torch.testing.assert_close(found[:, :3], clips.mean(dim=(1, 3, 4)))
     torch.testing.assert_close(found[:, 3], clips.amin(dim=(1, 2, 3, 4)))
     torch.testing.assert_close(found[:, 4:34], clips[:, :, :, 0, 0].transpose(1, 2).flatten(1))
-    assert FVD(extractor).protocol == {"network": "i3d-kinetics-400", "checksum": published_weights.sha256(i3d_file)}
+    assert FVD(extractor).network_info == {
+        "network": "i3d-kinetics-400",
+        "checksum": published_weights.sha256(i3d_file),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +90,7 @@ def test_inception_gets_bytes_and_gives_its_last_pooling(inception_file: Path):
     assert found.shape == (2, 2048)
     torch.testing.assert_close(found, oracle(pixels)[0], rtol=0, atol=0)
     assert (found[0] - found[1]).abs().max() > 0
-    assert FID(extractor).protocol == {
+    assert FID(extractor).network_info == {
         "network": "inception-2015-12-05",
         "checksum": published_weights.sha256(inception_file),
     }
@@ -109,12 +112,12 @@ def test_hostile_and_foreign_files_are_named_and_not_run(kind: str, tmp_path: Pa
     for name, content in (("evil", pickle.dumps(Evil(tmp_path / "made"))), ("text", b"log in first"), ("empty", b"")):
         path = tmp_path / name
         path.write_bytes(content)
-        with pytest.raises(UserError, match=rf"{name} (holds no weights|is no TorchScript file)"):
+        with pytest.raises(UserError, match=rf"{name} (holds no weights|is not a TorchScript file)"):
             make(path)
     torch.save({"weight": Evil(tmp_path / "made")}, tmp_path / "zip")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "foreign")
     for name in ("zip", "foreign"):
-        with pytest.raises(UserError, match=rf"{name} (holds no weights|does not fit|is no TorchScript file)"):
+        with pytest.raises(UserError, match=rf"{name} (holds no weights|does not fit|is not a TorchScript file)"):
             make(tmp_path / name)
     assert not (tmp_path / "made").exists()
 

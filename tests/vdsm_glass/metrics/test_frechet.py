@@ -110,7 +110,7 @@ def test_torchmetrics_agrees_on_the_same_features(kind: Callable[[Extractor], Fr
         for batch in video.split(5):
             ours.update(batch, real=side == "real")
     assert float(ours.compute()) == pytest.approx(float(oracle.compute()), rel=1e-4)
-    assert int(ours.real_n) == (120 if kind is FID else 12)
+    assert int(ours.n[0]) == (120 if kind is FID else 12)
 
 
 def test_torch_fidelity_agrees_on_the_same_features():
@@ -190,7 +190,7 @@ def test_random_networks_are_the_same_every_time_and_say_what_they_are():
     first, again, other = random_video_features(1), random_video_features(1), random_video_features(2)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert first.checksum == again.checksum != other.checksum
-    assert FVD(first).protocol == {"network": "random_features", "checksum": first.checksum}
+    assert FVD(first).network_info == {"network": "random_features", "checksum": first.checksum}
     video = clips(2, seed=0)
     assert torch.equal(first(video), again(video))
     assert not torch.equal(first(video), other(video))

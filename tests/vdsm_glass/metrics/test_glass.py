@@ -15,6 +15,7 @@ from data_modules import WSprites
 from data_modules.batch import VideoBatch
 from vdsm_glass.glass.animation import ActionSequence, Animation, Inference
 from vdsm_glass.glass.gma import Layers
+from vdsm_glass.metrics.controllability import DeltaAccuracy
 from vdsm_glass.metrics.glass import GLASSScores
 
 
@@ -128,6 +129,21 @@ def test_going_the_other_way_is_twice_the_shift_and_always_wrong(data, batches):
     assert results["background_angle_accuracy"] == 1
 
 
+def test_the_true_shift_of_the_figure_is_held_against_the_inferred_action(data, batches):
+    shifts = torch.cat([batch.foreground_shift.flatten(end_dim=1) for batch in batches])
+    actions = torch.cat([knowing(batch)[0].actions.local_action.flatten() for batch in batches])
+    within = sum(
+        (shifts[actions == k] - shifts[actions == k].mean(dim=0)).square().sum() for k in actions.unique().tolist()
+    )
+    results = values(scores(data, batches))
+    assert results["delta_mse"] == pytest.approx(100 * float(within / (shifts - shifts.mean(dim=0)).square().sum()))
+    accuracy = DeltaAccuracy()
+    accuracy.update(shifts, actions)
+    assert results["delta_acc"] == accuracy.compute().item()
+    # What is inferred of the shift is something else.
+    assert values(scores(data, batches, wrong=True))["delta_mse"] == results["delta_mse"]
+
+
 def test_what_is_not_labelled_is_left_out(data, batches):
     inference, animation = knowing(batches[0])
     bare = replace(batches[0], mask=None, foreground_shift=None, local_action=None)
@@ -142,10 +158,11 @@ def test_what_is_not_labelled_is_left_out(data, batches):
 
 def test_where_nothing_moves_there_is_no_direction_to_score(data, batches):
     inference, animation = knowing(batches[0])
-    still = replace(batches[0], background_shift=torch.zeros_like(inference.actions.background_shift))
+    nowhere = torch.zeros_like(inference.actions.background_shift)
+    still = replace(batches[0], foreground_shift=nowhere, background_shift=nowhere)
     found = GLASSScores(actions=9)
     found.update(Net(), still, inference=inference, animation=animation)
-    assert "background_angle_accuracy" not in found.compute()
+    assert not {"background_angle_accuracy", "foreground_angle_accuracy", "delta_mse"} & set(found.compute())
 
 
 def test_two_processes_score_what_one_does(data, batches):

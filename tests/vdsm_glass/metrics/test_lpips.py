@@ -15,7 +15,7 @@ from torchvision.transforms.functional import normalize
 from data_modules.common.errors import UserError
 from vdsm_glass import published_weights
 from vdsm_glass.layers import vgg
-from vdsm_glass.metrics.lpips import LPIPS, lpips_network, random_lpips_network
+from vdsm_glass.metrics.similarity import LPIPS, lpips_network, random_lpips_network
 
 
 def opened(path: Path, *, size: tuple[int, int]) -> Tensor:
@@ -47,7 +47,7 @@ def test_real_squeeze_weights_agree_with_the_onnx_file(real_data: Path, squeeze:
         assert found == pytest.approx(wanted.item(), abs=1e-5)
     assert metric.compute()["per_position"][0] < 1e-12
     assert metric.compute()["mean"] == metric.compute()["per_position"].mean()
-    assert metric.protocol == {"network": "lpips-0.1-squeeze", "checksum": published_weights.sha256(squeeze)}
+    assert metric.network_info == {"network": "lpips-0.1-squeeze", "checksum": published_weights.sha256(squeeze)}
 
 
 def test_a_whole_classifier_is_read_as_its_features_alone_are(squeeze: Path, tmp_path: Path):

@@ -18,7 +18,7 @@ from vdsm_glass import published_weights
 from vdsm_glass.metrics import features
 from vdsm_glass.metrics.detection import person_detector
 from vdsm_glass.metrics.frechet import FID, FVD
-from vdsm_glass.metrics.lpips import lpips_network
+from vdsm_glass.metrics.similarity import lpips_network
 
 
 def weights(key: str) -> Path:

@@ -38,10 +38,10 @@ def test_random_weights_never_report_under_the_metrics_own_name(name: str):
     assert (metric.reported(stand_in=True) == name) == (metric.weights is None)
 
 
-def test_a_stand_in_says_in_its_protocol_what_it_is():
+def test_a_stand_in_says_what_it_is():
     for name in ("lpips_squeeze", "fid", "fvd"):
         metric = METRICS[name]
-        network = metric.make(stand_in=True).protocol["network"]  # type: ignore[index]
+        network = metric.make(stand_in=True).network_info["network"]  # type: ignore[index]
         assert metric.reported(stand_in=True) == f"{name}/{network}"
     with pytest.raises(UserError, match="add_mdr has no stand-in"):
         METRICS["add_mdr"].make(stand_in=True)

@@ -13,9 +13,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from data_modules.common.errors import UserError
-from vdsm_glass.metrics.book import MARKDOWN, RESULTS, Book
-from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
 from vdsm_glass.metrics.registry import METRICS, MetricKind
+from vdsm_glass.metrics.results import MARKDOWN, RESULTS, NotComputed, Protocol, Result, ResultSet
 from vdsm_glass.metrics.suite import Suite
 
 PROTOCOL = Protocol(split="test", clips=2, frames=3, height=16, width=16, generated_by="swap", given_frames=1)
@@ -72,7 +71,7 @@ def test_a_metric_that_refuses_becomes_a_gap_and_the_rest_go_on():
 
 
 def test_an_error_of_the_code_is_no_gap(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("vdsm_glass.metrics.pairs.MSE.score", lambda *_: 1 / 0)
+    monkeypatch.setattr("vdsm_glass.metrics.similarity.MSE.score", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         Suite(["mse"], paired=True, frames=3).update(clips(0.0), clips(0.5))
 
@@ -98,7 +97,7 @@ def test_clips_of_one_frame_have_one_position():
 
 @pytest.mark.parametrize(("word", "nearest"), [("msee", "'mse'"), ("lpips_vg", "'lpips_vgg'")])
 def test_an_unknown_metric_gets_the_nearest_name(word: str, nearest: str):
-    with pytest.raises(UserError, match=f"'{word}' is no metric; did you mean {nearest}.*psnr"):
+    with pytest.raises(UserError, match=f"'{word}' is not a metric; did you mean {nearest}.*psnr"):
         Suite(iter(["psnr", word]), paired=True, frames=3)
 
 
@@ -142,14 +141,14 @@ def test_a_number_that_is_not_finite_is_a_gap():
 
 
 def test_a_book_is_read_as_it_was_written(tmp_path: Path):
-    book = Book()
+    book = ResultSet()
     numbers = [
         result(value=1 / 3, per_position=(0.1, 0.2), seconds=0.5),
         result("fvd", 12.5, network="i3d", checksum="abc"),
     ]
     book.add(numbers, [NotComputed("lpips", "no ä weights")])
     book.write(tmp_path / "new" / "folder")
-    read = Book.read(tmp_path / "new" / "folder" / RESULTS)
+    read = ResultSet.read(tmp_path / "new" / "folder" / RESULTS)
     assert read == book
     assert read.results["mse"].value == 1 / 3
     assert read.results["mse"].protocol == PROTOCOL
@@ -161,7 +160,7 @@ def test_a_book_is_read_as_it_was_written(tmp_path: Path):
 
 
 def test_the_newest_number_counts_and_closes_the_gap_of_its_name():
-    book = Book()
+    book = ResultSet()
     book.add([result(value=1.0)], [NotComputed("psnr", "later"), NotComputed("ssim", "too small")])
     book.add([result(value=2.0), result("psnr", 30.0)])
     assert book.values == {"mse": 2.0, "psnr": 30.0}
@@ -169,7 +168,7 @@ def test_the_newest_number_counts_and_closes_the_gap_of_its_name():
 
 
 def test_rows_of_markdown():
-    book = Book()
+    book = ResultSet()
     book.add(
         [result("a|b", 0.123456), result("fvd", 1234.5678, network="i3d", checksum="0123456789")],
         [NotComputed(name, "its weights\nare not there") for name in ("lpips", "swap/lpips")],
@@ -183,12 +182,12 @@ def test_rows_of_markdown():
         "",
         "- `lpips`, `swap/lpips`: not computed: its weights are not there",
     ]
-    assert Book().markdown().count("\n") == 2
+    assert ResultSet().markdown().count("\n") == 2
 
 
 def test_the_terminal_shows_names_as_they_are():
     """What looks like rich's markup is part of somebody's path."""
-    book = Book()
+    book = ResultSet()
     book.add([result("[bold]mse")], [NotComputed("fvd", "/data/[/red]/i3d.pt is wrong")])
     screen = io.StringIO()
     book.show(Console(file=screen, width=200), title="runs/[/b]")
@@ -198,7 +197,7 @@ def test_the_terminal_shows_names_as_they_are():
 
 @pytest.mark.parametrize("file", [RESULTS, MARKDOWN])
 def test_what_was_there_is_kept_when_writing_fails(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    old, new = Book(), Book()
+    old, new = ResultSet(), ResultSet()
     old.add([result(value=1.0)])
     new.add([result(value=2.0)])
     old.write(tmp_path)
@@ -237,16 +236,16 @@ def test_what_was_there_is_kept_when_writing_fails(file: str, tmp_path: Path, mo
 def test_a_damaged_book_is_named(content: str | bytes, tmp_path: Path):
     file = tmp_path / RESULTS
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(UserError, match="is no results file") as raised:
-        Book.read(file)
+    with pytest.raises(UserError, match="is not a results file") as raised:
+        ResultSet.read(file)
     assert str(file) in str(raised.value)
 
 
 def test_a_folder_is_no_book(tmp_path: Path):
-    with pytest.raises(UserError, match="is no results file"):
-        Book.read(tmp_path)
+    with pytest.raises(UserError, match="is not a results file"):
+        ResultSet.read(tmp_path)
 
 
 def test_a_book_that_is_not_there_says_who_writes_it(tmp_path: Path):
     with pytest.raises(UserError, match=r"is not there; `vdsm-glass test`"):
-        Book.read(tmp_path / RESULTS)
+        ResultSet.read(tmp_path / RESULTS)

@@ -9,9 +9,9 @@ from torchmetrics import Metric
 
 from data_modules.common.errors import UserError
 from vdsm_glass.metrics.controllability import DeltaMSE
-from vdsm_glass.metrics.pairs import MSE
-from vdsm_glass.metrics.protocol import Protocol
 from vdsm_glass.metrics.registry import METRICS, MetricKind
+from vdsm_glass.metrics.results import Protocol
+from vdsm_glass.metrics.similarity import MSE
 from vdsm_glass.metrics.suite import Suite
 
 SCORED = ("mse", "ssim", "fid", "fvd")

@@ -12,8 +12,7 @@ import pytest
 from data_modules.common.errors import UserError
 from vdsm_glass.cli import main
 from vdsm_glass.commands import table as command
-from vdsm_glass.metrics.book import Book
-from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
+from vdsm_glass.metrics.results import NotComputed, Protocol, Result, ResultSet
 from vdsm_glass.tables import published
 from vdsm_glass.tables.published import BUDGETS, Budget, Column, Row, Table
 from vdsm_glass.tables.render import as_html, as_markdown, draw, sheet
@@ -50,9 +49,9 @@ def wrote(runs: Path, name: str, *, version: int = 0, tested: int = 0, **content
     return file
 
 
-def book(*gaps: NotComputed, height: int = 64, **values: float) -> Book:
+def book(*gaps: NotComputed, height: int = 64, **values: float) -> ResultSet:
     on = Protocol(split="test", clips=9, frames=8, height=height, width=64)
-    made = Book()
+    made = ResultSet()
     made.add([Result(name=name, value=value, protocol=on) for name, value in values.items()], gaps)
     return made
 
@@ -140,7 +139,7 @@ def test_the_newest_results_of_the_best_budget_are_found(tmp_path: Path):
     newest = wrote(tmp_path, "tables/paper/a/two-5/full", version=2, tested=10, psnr=3)
     (tmp_path / "tables/paper/a/two-5/full/version_3").mkdir()
     found = find_results(TOY, row, runs=tmp_path)
-    assert (found.file, found.budget, found.book.values["psnr"]) == (newest, "paper", 3)
+    assert (found.file, found.budget, found.content.values["psnr"]) == (newest, "paper", 3)
 
 
 def test_measured_stands_beside_published_and_what_differs_is_marked():
@@ -192,7 +191,7 @@ def test_it_is_shown_as_markdown_as_a_page_and_as_a_picture(tmp_path: Path):
 
 def test_results_that_cannot_be_read_are_named(tmp_path: Path):
     wrote(tmp_path, "a/small", psnr=1.0).write_text('{"psnr": 1.0}', encoding="utf-8")
-    with pytest.raises(UserError, match=r"version_0/results\.json is no results file"):
+    with pytest.raises(UserError, match=r"version_0/results\.json is not a results file"):
         find_results(TOY, TOY.rows["full"], runs=tmp_path)
 
 

@@ -3,9 +3,8 @@ import torch
 from torch import nn
 
 from tests.reference.vdsm import gated_transition
-from vdsm_glass.vdsm.densities import Combiner, DynamicsDecoder, DynamicsEncoder, GatedTransition
+from vdsm_glass.vdsm.densities import Combiner, DynamicsDecoder, DynamicsEncoder, Encoder, GatedTransition
 from vdsm_glass.vdsm.elbo import ElboWeights, evaluate
-from vdsm_glass.vdsm.encoder import Encoder
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
 

@@ -1,4 +1,4 @@
-"""A trained judge, and the file it is kept in."""
+"""A trained judge and its file."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Judge:
 
     Args:
         network: in evaluation mode.
-        classes: the label that each output of a head stands for, by head.
-        source: what the clips it learned from are made of, as their store says.
-        frames: of the clips it learned from.
+        classes: the label of each output, by head.
+        source: the `source` in the manifest of the store whose clips it was trained on.
+        frames: of a training clip.
         accuracy: on the test split, in [0, 1] by head.
     """
 
@@ -43,7 +43,7 @@ class Judge:
 
     @property
     def source_hash(self) -> str:
-        """Names the clips it learned from, as their store's folder does."""
+        """The hash of `source`, which also names the store's folder."""
         return source_hash(self.source)
 
     @torch.no_grad()
@@ -52,11 +52,11 @@ class Judge:
         return {head: logits.softmax(dim=-1) for head, logits in self.network(video).items()}
 
     def targets(self, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Which output is right, (n,) by head; -1 where none is.  Args: labels (n,) by name."""
+        """The right output, (n,) by head; -1 where there is none.  Args: labels (n,) by name."""
         return targets(labels, self.classes)
 
     def check(self, data: VideoDataModule) -> None:
-        """Raises: UserError, the clips of `data` are others than the judge has learned from."""
+        """Raises: UserError, the judge was trained on other clips than those of `data`."""
         here = data.store.manifest["source"]
         if here == self.source:
             return
@@ -69,7 +69,7 @@ class Judge:
 
 
 def save_judge(judge: Judge, path: Path) -> Path:
-    """Writes the file in whole, or not at all."""
+    """Writes the judge to `path`, whole or not at all."""
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -87,9 +87,9 @@ def save_judge(judge: Judge, path: Path) -> Path:
 
 
 def load_judge(path: Path | str) -> Judge:
-    """The judge in a file, on the CPU and in evaluation mode; runs no code from the file.
+    """The judge in a file, on the CPU and in evaluation mode; no code from the file is run.
 
-    Raises: CheckpointError, the file is not there, not whole, or no judge.
+    Raises: CheckpointError, the file is missing, damaged, or not a judge.
     """
     path = Path(path)
     if not path.is_file():

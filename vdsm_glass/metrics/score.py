@@ -1,4 +1,4 @@
-"""Scores of videos that lie on a disk, whatever made them."""
+"""Scores of generated videos against real ones, both from files, whatever made them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from data_modules.tools.video_sets import Form, Side, pair
-from vdsm_glass.metrics.protocol import NotComputed, Protocol, Result
-from vdsm_glass.metrics.registry import METRICS
-from vdsm_glass.metrics.suite import DEFAULT, Suite
+from vdsm_glass.metrics.registry import DEFAULT_METRICS, METRICS
+from vdsm_glass.metrics.results import NotComputed, Protocol, Result
+from vdsm_glass.metrics.suite import Suite
 
 
 def score(
@@ -19,19 +19,19 @@ def score(
     generated: Side,
     form: Form,
     *,
-    metrics: Sequence[str] = DEFAULT,
+    metrics: Sequence[str] = DEFAULT_METRICS,
     weights: Mapping[str, Path] | None = None,
     stand_ins: bool = False,
     batch: int = 8,
     on_clips: Callable[[int], object] = lambda _: None,
 ) -> tuple[list[Result], list[NotComputed]]:
-    """Numbers and gaps, as `Suite.compute` gives them; of each side at most `batch` clips are in memory.
+    """The results, and what could not be computed, as `Suite.compute` gives them.
 
-    Clips pair by their names (`pair`); where they do not, distributions alone are compared, and the rest say why. A GPU
-    is used where there is one.
+    Clips pair by name (`pair`); if they do not, only distributions are compared. At most `batch` clips of each side are
+    in memory. A GPU is used if there is one.
 
-    Args: metrics, weights, stand_ins as for `Suite`; on_clips is told how many more clips were read.
-    Raises: UserError, a metric that there is none of, or a clip that is damaged or of another form.
+    Args: metrics, weights, stand_ins as for `Suite`; on_clips gets the number of clips after each batch.
+    Raises: UserError, an unknown metric, or a clip that is damaged or of another form.
     """
     numbers, unpaired = pair(real, generated)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -52,7 +52,7 @@ def score(
         frames=form.frames,
         height=form.height,
         width=form.width,
-        # The clips of the real side are not those of both.
+        # `clips` counts the real side.
         generated_by=name if len(real) == len(generated) else f"{name}, {len(generated)} clips",
     )
     return suite.compute(protocol)
@@ -63,9 +63,9 @@ def batches(
 ) -> Iterator[tuple[Tensor | None, Tensor | None]]:
     """Generated and real clips, (b, t, 3, h, w) in [0, 1] each, `size` at a time.
 
-    Args: numbers, of the generated clip for every real one; empty where there are no pairs: the sides then come one
-    after the other.
-    Raises: UserError, as `Side.read`.
+    Args: numbers, of the generated clip for every real one; if they are empty, the real side comes first and then the
+    generated one.
+    Raises: as `Side.read`.
     """
     if numbers:
         sides = (read(generated, numbers, form, size), read(real, range(len(real)), form, size))
@@ -78,6 +78,6 @@ def batches(
 
 
 def read(side: Side, numbers: Sequence[int], form: Form, size: int) -> Iterator[Tensor]:
-    """(b, t, 3, h, w) of the clips of these numbers, `size` at a time.  Raises: UserError, as `Side.read`."""
+    """Clips (b, t, 3, h, w) by their numbers, `size` at a time.  Raises: as `Side.read`."""
     for start in range(0, len(numbers), size):
         yield torch.stack([side.read(number, form) for number in numbers[start : start + size]])

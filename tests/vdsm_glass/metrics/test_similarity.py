@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from data_modules.common.errors import UserError
-from vdsm_glass.metrics.pairs import MSE, PSNR, SSIM, PairMetric
+from vdsm_glass.metrics.similarity import MSE, PSNR, SSIM, PairMetric
 
 
 def pair(*, errors: list[float], clips: int = 2, side: int = 16) -> tuple[Tensor, Tensor]:
