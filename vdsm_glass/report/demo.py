@@ -1,4 +1,4 @@
-"""`vdsm-glass demo`: both stages of VDSM on pendula, then a page that shows what was learned."""
+"""`vdsm-glass demo`: trains both stages of VDSM on pendula, then writes a page that shows what they learned."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STAGES = ("pretrain", "sequence")
 
 @dataclass(frozen=True)
 class Goal:
-    """What a number of results.json means, and from where on the demo counts as working."""
+    """The meaning of a number in results.json, and the least value at which the demo counts as working."""
 
     name: str
     meaning: str
@@ -40,7 +40,7 @@ GOALS = (
 
 
 def main(argv: list[str]) -> int:
-    """Trains, tests and reports.  Args: the command line behind `demo`."""
+    """Trains, tests and writes the report.  Args: argv, the command line behind `demo`."""
     parser = argparse.ArgumentParser(
         prog="vdsm-glass demo", description="Both stages of VDSM on simulated pendula, about five minutes on two cores."
     )
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     missing = [stage for stage in STAGES if not recipe(stage).is_file()]
     if missing:
-        raise UserError(f"{recipe(missing[0])}: no such recipe; run the demo from a clone of the repository")
+        raise UserError(f"{recipe(missing[0])}: there is no such recipe; run the demo from a clone of the repository")
     seconds = {stage: train(stage, options) for stage in STAGES}
     test(options)
     home = options.dir / "demo"
@@ -68,7 +68,7 @@ def recipe(stage: str) -> Path:
 
 
 def arguments(stage: str, options: argparse.Namespace) -> list[str]:
-    """What fit and test of a stage are told alike."""
+    """The options that `fit` and `test` of a stage share."""
     run = ["--run.dir", str(options.dir), "--run.name", f"demo/{stage}", "--data.root", str(options.root)]
     epochs = [] if options.epochs is None else ["--trainer.max_epochs", str(options.epochs)]
     return ["--config", str(recipe(stage)), "--trainer.logger", "callbacks.RunCSVLogger", *run, *epochs]
@@ -93,7 +93,7 @@ def test(options: argparse.Namespace) -> None:
 
 
 def stop_unless_done(code: int, what: str) -> None:
-    """Raises: SystemExit with the code of a part that did not end well."""
+    """Raises: SystemExit with this code, unless it is 0."""
     if code:
         print(f"{what} ended with code {code}; the demo stops here")
         raise SystemExit(code)
@@ -105,7 +105,7 @@ def checkpoint(recipe_folder: Path) -> Path:
 
 
 def tested(home: Path) -> Path:
-    """Where the newest test of the second stage wrote."""
+    """The folder of the second stage's newest test."""
     return home / STAGES[1] / "latest" / "test" / "latest"
 
 
