@@ -8,11 +8,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TRAINED := train-vdsm-pendulum train-vdsm-mmnist train-vdsm-sprites train-vdsm-mug
 TRAINED_GLASS := $(addprefix train-glass-,w_sprites w_sprites/compact tennis bair)
-BENCHMARKS := decoder vdsm glass loader frechet
+BENCHMARKS := decoder vdsm glass loader frechet startup
 CKPT ?= runs/demo/sequence/latest/checkpoints/last.ckpt
 ARGS ?=
 
-.PHONY: help install demo play test test-slow fuzz lint format bench clean $(TRAINED) $(TRAINED_GLASS)
+.PHONY: help install demo play test test-all fuzz lint format bench clean $(TRAINED) $(TRAINED_GLASS)
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z$$][^ ]*:.*## / { sub(/^\$$\(TRAINED\)/, "train-vdsm-NAME", $$1); sub(/^\$$\(TRAINED_GLASS\)/, "train-glass-NAME", $$1); printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,14 +25,14 @@ demo: $(INSTALLED) ## train both stages of VDSM on pendula and write runs/demo/r
 play: $(INSTALLED) ## CKPT=file: play with a trained model in the browser; the demo's by default
 	$(BIN)/vdsm-glass play $(CKPT) $(ARGS)
 
-test: $(INSTALLED) ## the tests
-	$(BIN)/python -m pytest -n 2
+test: $(INSTALLED) ## the tests that every change should pass, in minutes
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-slow: $(INSTALLED) ## the tests that take over half a minute each
-	$(BIN)/python -m pytest -n 2 -m slow
+test-all: $(INSTALLED) ## all tests: every recipe, every command of the docs, browsers and compilers too
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m ""
 
 fuzz: $(INSTALLED) ## the tests of properties and of hostile files, on new examples
-	VDSM_GLASS_HYPOTHESIS=fuzz $(BIN)/python -m pytest -n 2 -m "slow or not slow" $$(grep -rl "@given" tests)
+	VDSM_GLASS_HYPOTHESIS=fuzz $(BIN)/python -m pytest -n 2 --dist worksteal -m "" $$(grep -rl "@given" tests)
 
 lint: $(INSTALLED) ## style and types
 	$(BIN)/ruff check
@@ -57,13 +57,15 @@ clean: ## remove the .venv and caches; runs/ and data/ stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# uv installs in a sixth of pip's time; where it cannot be had or cannot reach the packages, pip does it.
+# uv installs in a sixth of pip's time; where it cannot be had or cannot reach the packages, pip does it. Bytecode is
+# compiled here, once: where Python may not write it, every start would compile 3 000 files again.
 $(INSTALLED): pyproject.toml
 	@test -x $(BIN)/python || sh -c '$(FIND_PYTHON)'
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
 	@$(BIN)/python -m pip install --quiet uv || echo "uv cannot be had here; going on with pip"
-	@if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --python $(BIN)/python --editable '.[dev]'; then :; \
+	@if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --editable '.[dev]'; then :; \
 	else $(BIN)/python -m pip install --editable '.[dev]'; fi
+	@$(BIN)/python -m compileall -q vdsm_glass data_modules callbacks
 	@touch $@
 
 # A name may be there and not run (pyenv's shims), and may be too old: both are tried out.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from data_modules.loading.sampler import ClipLoader, ClipSampler
+from tests.processes import exit_codes
 from vdsm_glass.cli import main
 
 # "SIGKILL@13": what `Interrupt` sends its own process in the middle of that step; "NAN@13": how `Noisy` spoils it.
@@ -117,24 +117,10 @@ def write_recipe(folder: Path) -> Path:
 
 
 def run_alone(*arguments: str, environment: dict[str, str] | None = None) -> int:
-    """The exit code of `vdsm-glass ...` in a process of its own; minus the signal's number if one killed it.
-
-    The processes are forked from one that has imported everything, which saves several seconds a run.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vdsm_glass.commands.train", "tests.runs"])
-    process = context.Process(target=_run, args=(list(arguments), environment or {}))
-    process.start()
-    process.join(timeout=240)
-    if process.exitcode is None:
-        process.kill()
-        raise TimeoutError(f"vdsm-glass {' '.join(arguments)} did not end")
-    return process.exitcode
+    """The exit code of `vdsm-glass ...` in a process of its own; minus the signal's number if one killed it."""
+    return exit_codes(_run, (list(arguments), environment or {}))[0]
 
 
 def _run(arguments: list[str], environment: dict[str, str]) -> None:
     os.environ.update(environment)
-    # A child of a daemon would otherwise inherit that Ctrl-C is ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    torch.set_num_threads(1)
     sys.exit(main(arguments))

@@ -29,10 +29,10 @@ class Command:
 
 
 COMMANDS = {
-    "fit": Command("vdsm_glass.commands.train:main", "train the model of a recipe", word_first=True),
-    "validate": Command("vdsm_glass.commands.train:main", "one pass over the validation split", word_first=True),
-    "test": Command("vdsm_glass.commands.train:main", "one pass over the test split", word_first=True),
-    "predict": Command("vdsm_glass.commands.train:main", "the model's outputs for a split", word_first=True),
+    "fit": Command("vdsm_glass.commands.fit:main", "train the model of a recipe", word_first=True),
+    "validate": Command("vdsm_glass.commands.fit:main", "one pass over the validation split", word_first=True),
+    "test": Command("vdsm_glass.commands.fit:main", "one pass over the test split", word_first=True),
+    "predict": Command("vdsm_glass.commands.fit:main", "the model's outputs for a split", word_first=True),
     "prepare": Command("vdsm_glass.commands.prepare:main", "build the clip store of a dataset"),
     "show": Command("vdsm_glass.commands.show:main", "draw clips of a dataset with their labels"),
     "judge": Command("vdsm_glass.commands.judge:main", "train a classifier of real clips, which scores generated ones"),

@@ -1,15 +1,16 @@
 """Runs of several processes: one folder, one decision, noise of its own for each."""
 
 import csv
-import os
 import socket
 import subprocess
-import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.processes import PATIENCE, python
 from tests.runs import SIGNAL, run_alone, write_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,53 +62,54 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def launch(*command: str, environment: dict[str, str] | None = None) -> subprocess.Popen:
-    variables = os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {})
-    return subprocess.Popen(
-        [sys.executable, "-m", *command], cwd=ROOT, env=variables, stderr=subprocess.PIPE, text=True
-    )
+def launched(*command: str, environments: Sequence[dict[str, str]] = ({},)) -> list[tuple[int, str]]:
+    """Exit code and error output of a command that is started at once in every environment."""
+    with ExitStack() as running:
+        processes = [
+            running.enter_context(python(["-m", *command], environment, cwd=ROOT, stderr=subprocess.PIPE))
+            for environment in environments
+        ]
+        said = [process.communicate(timeout=PATIENCE)[1] for process in processes]
+        return [(process.returncode, text[-2000:]) for process, text in zip(processes, said, strict=True)]
 
 
-def ended(*processes: subprocess.Popen) -> list[int]:
-    for process in processes:
-        _, said = process.communicate(timeout=280)
-        assert process.returncode in (0, 130), said[-2000:]
-    return [process.returncode for process in processes]
+def codes(*command: str, environments: Sequence[dict[str, str]] = ({},)) -> list[int]:
+    found = launched(*command, environments=environments)
+    assert all(code in (0, 130) for code, _ in found), found
+    return [code for code, _ in found]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_loss_that_is_not_finite_in_one_process_stops_both(tmp_path: Path):
     command = fit(tmp_path, "toy", "--trainer.strategy", "ddp", "--checkpoint.every_n_train_steps", "2")
-    process = launch("vdsm_glass", *command, environment={SIGNAL: "NAN@3"})
-    _, said = process.communicate(timeout=280)
-    assert process.returncode == 2
+    [(code, said)] = launched("vdsm_glass", *command, environments=[{SIGNAL: "NAN@3"}])
+    assert code == 2
     assert "vdsm-glass: error: step 3, epoch 0, batch 3: the loss is nan" in said
     saved = torch.load(only_version(tmp_path, "toy") / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 2
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_lightnings_own_launcher(tmp_path: Path):
-    whole = launch("vdsm_glass", *fit(tmp_path, "whole", "--trainer.strategy", "ddp"))
-    assert ended(whole) == [0]
+    assert codes("vdsm_glass", *fit(tmp_path, "whole", "--trainer.strategy", "ddp")) == [0]
     assert len(losses(only_version(tmp_path, "whole"))) == 10
     cut = fit(tmp_path, "cut", "--trainer.strategy", "ddp", "--ckpt_path", "last")
-    assert ended(launch("vdsm_glass", *cut, environment={SIGNAL: "SIGINT@3"})) == [130]
-    assert ended(launch("vdsm_glass", *cut)) == [0]
+    assert codes("vdsm_glass", *cut, environments=[{SIGNAL: "SIGINT@3"}]) == [130]
+    assert codes("vdsm_glass", *cut) == [0]
     assert losses(only_version(tmp_path, "cut")) == losses(only_version(tmp_path, "whole"))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_torchrun(tmp_path: Path):
     torchrun = ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
     for _ in range(2):
-        assert ended(launch(*torchrun, "-m", "vdsm_glass", *fit(tmp_path, "toy"))) == [0]
+        assert codes(*torchrun, "-m", "vdsm_glass", *fit(tmp_path, "toy")) == [0]
     folders = sorted(folder.name for folder in (tmp_path / "runs" / "toy").iterdir())
     assert folders == ["latest", "version_0", "version_1"]
     assert losses(tmp_path / "runs" / "toy" / "version_0") == losses(tmp_path / "runs" / "toy" / "version_1")
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_slurm(tmp_path: Path):
     job = {
         "SLURM_JOB_ID": "7",
@@ -119,9 +121,6 @@ def test_slurm(tmp_path: Path):
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(free_port()),
     }
-    command = fit(tmp_path, "toy")
-    tasks = [
-        launch("vdsm_glass", *command, environment=job | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank}) for rank in "01"
-    ]
-    assert ended(*tasks) == [0, 0]
+    tasks = [job | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank} for rank in "01"]
+    assert codes("vdsm_glass", *fit(tmp_path, "toy"), environments=tasks) == [0, 0]
     assert len(losses(only_version(tmp_path, "toy"))) == 10

@@ -80,7 +80,7 @@ def test_an_interrupted_run_goes_on_in_the_same_wandb_run_and_its_test_joins_it(
     assert len(list((run / "test" / "version_0" / "wandb").glob(f"offline-run-*-{wandb_id}"))) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_server_that_cannot_be_reached_is_not_waited_for(no_account: Path):
     options = logged(no_account)
     nowhere = {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}

@@ -32,7 +32,7 @@ def records(file: Path) -> Iterator[bytes]:
 
 
 # Not among the usual tests: it reads what W&B's own service writes, and failed once where others had used that service.
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_every_prefix_is_drawn_over_the_optimisers_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import wandb
     from wandb.proto.wandb_internal_pb2 import Record

@@ -1,6 +1,8 @@
 """Every recipe under experiments/ trains: two steps, on tiny data, through the command line. A new one is found."""
 
 import csv
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("experiments")
 
 
+@pytest.fixture(scope="module")
+def trained(folder: Path) -> Callable[[str], Path]:
+    """The run of a recipe that nothing is laid over; it is trained once for all tests."""
+    return cache(lambda recipe: smoke(recipe, folder))
+
+
 def rows(run: Path) -> list[dict[str, str]]:
     """What was logged of each training step."""
     with (run / "metrics.csv").open(newline="", encoding="utf-8") as lines:
@@ -55,8 +63,8 @@ def losses(run: Path) -> list[float]:
 
 
 @pytest.mark.parametrize("recipe", PRETRAINED)
-def test_both_stages_take_two_steps(recipe: str, folder: Path):
-    first = smoke(recipe, folder)
+def test_both_stages_take_two_steps(recipe: str, trained: Callable[[str], Path], folder: Path):
+    first = trained(recipe)
     second_recipe = recipe.replace("_pretrain", "_sequence")
     assert second_recipe in RECIPES, "a stage 1 without its stage 2"
     second = smoke(second_recipe, folder, "--model.pretrained", str(first / "checkpoints" / "last.ckpt"))
@@ -75,11 +83,10 @@ def test_both_stages_take_two_steps(recipe: str, folder: Path):
 
 
 @pytest.mark.parametrize("recipe", ["vdsm/compact/pendulum_pretrain", "vdsm/compact/sprites_pretrain"])
-def test_a_test_ends_with_numbers_and_pictures(recipe: str, folder: Path):
-    trained = smoke(recipe, folder, "--run.name", f"tested/{recipe}") and folder / "runs" / "tested" / recipe / "latest"
-    checkpoint = trained / "checkpoints" / "last.ckpt"
-    smoke(recipe, folder, "--run.name", f"tested/{recipe}", "--ckpt_path", str(checkpoint), command="test")
-    written = trained / "test" / "latest"
+def test_a_test_ends_with_numbers_and_pictures(recipe: str, trained: Callable[[str], Path], folder: Path):
+    run = trained(recipe)
+    smoke(recipe, folder, "--ckpt_path", str(run / "checkpoints" / "last.ckpt"), command="test")
+    written = run / "test" / "latest"
     results = ResultSet.read(written / "results.json").values
     factor = "identity" if "pendulum" in recipe else "hair"
     assert {"psnr", "experts_used", f"{factor}_from_s", f"swapped_{factor}", "action_from_s"} <= results.keys()
@@ -87,12 +94,11 @@ def test_a_test_ends_with_numbers_and_pictures(recipe: str, folder: Path):
     assert (written / "pictures" / "reconstruction.png").is_file()
 
 
-def test_predict_writes_the_latents_as_arrays(folder: Path):
+def test_predict_writes_the_latents_as_arrays(trained: Callable[[str], Path], folder: Path):
     recipe = "vdsm/compact/pendulum_pretrain"
-    trained = smoke(recipe, folder, "--run.name", "predicted") and folder / "runs" / "predicted" / "latest"
-    checkpoint = trained / "checkpoints" / "last.ckpt"
-    smoke(recipe, folder, "--run.name", "predicted", "--ckpt_path", str(checkpoint), command="predict")
-    with np.load(trained / "predict" / "latest" / "latents-0.npz") as arrays:
+    run = trained(recipe)
+    smoke(recipe, folder, "--ckpt_path", str(run / "checkpoints" / "last.ckpt"), command="predict")
+    with np.load(run / "predict" / "latest" / "latents-0.npz") as arrays:
         n = len(arrays["clip"])
         assert arrays["s"].shape == (n, 8)
         assert arrays["z"].shape == (n, 16, 8)
@@ -118,8 +124,15 @@ def test_glass_takes_a_step_of_each_phase(recipe: str, folder: Path):
     assert (run / "checkpoints" / "best.ckpt").is_file()
 
 
+OF_BOTH_MODELS = ("single_decoder", "gumbel")
+"""Ablations that `make test` trains, too."""
 ABLATIONS = [
-    pytest.param(file, "vdsm/pendulum_pretrain" if file.parents[1] == EXPERIMENTS else "glass/w_sprites", id=file.stem)
+    pytest.param(
+        file,
+        "vdsm/pendulum_pretrain" if file.parents[1] == EXPERIMENTS else "glass/w_sprites",
+        id=file.stem,
+        marks=() if file.stem in OF_BOTH_MODELS else pytest.mark.thorough,
+    )
     for file in sorted(EXPERIMENTS.rglob("ablations/*.yaml"))
 ]
 
@@ -141,12 +154,11 @@ def test_every_ablation_is_an_overlay_of_at_most_five_lines(file: Path, recipe: 
         ("wide.ckpt", "does not fit this model"),
     ],
 )
-def test_a_stage_1_that_does_not_fit_is_named(wrong: str, complaint: str, folder: Path, capsys):
-    good = smoke("vdsm/compact/pendulum_pretrain", folder, "--run.name", f"wrong/{wrong}") and (
-        folder / "runs" / "wrong" / wrong / "latest" / "checkpoints" / "last.ckpt"
-    )
+def test_a_stage_1_that_does_not_fit_is_named(
+    wrong: str, complaint: str, trained: Callable[[str], Path], folder: Path, capsys: pytest.CaptureFixture[str]
+):
     file = folder / wrong
-    content = good.read_bytes()
+    content = (trained("vdsm/compact/pendulum_pretrain") / "checkpoints" / "last.ckpt").read_bytes()
     if wrong == "truncated.ckpt":
         file.write_bytes(content[: len(content) // 2])
     elif wrong == "wide.ckpt":

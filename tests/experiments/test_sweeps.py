@@ -84,7 +84,11 @@ def test_every_trial_is_understood_and_takes_its_values(file: Path):
         make_model(config)
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+@pytest.mark.parametrize(
+    "recipe",
+    [pytest.param(each, marks=() if "compact" in each.parts else pytest.mark.thorough) for each in RECIPES],
+    ids=str,
+)
 def test_the_metric_of_a_sweep_is_logged(recipe: Path, tmp_path: Path):
     sweeps = [sweep for sweep in map(read, SWEEPS) if sweep.recipe == recipe]
     model = recipe.parts[1]

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from jsonargparse import ArgumentParser, Namespace
+
 from data_modules import DATASETS
 from data_modules.common.errors import UserError, did_you_mean
+from vdsm_glass.commands.signatures import UnreadableError, options_of
 
 if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser, Namespace
-
     from data_modules.base import VideoDataModule
 
 SIZE_OPTIONS = ("--size", "--data.size", "--data.init_args.size")
@@ -56,11 +57,16 @@ def join_sizes(argv: Sequence[str]) -> list[str]:
 
 
 def dataset_class(name: str) -> type[VideoDataModule]:
-    """The data module called `name`.  Raises: UserError, with the nearest name, where there is none."""
-    if name not in DATASETS:
-        raise UserError(f"{name!r} is not a dataset{did_you_mean(name, DATASETS)}; there are {', '.join(DATASETS)}")
+    """The data module called `name`.  Raises: as `known`."""
+    known(name)
     module, _, attribute = DATASETS[name].rpartition(".")
     return getattr(import_module(module), attribute)
+
+
+def known(name: str) -> None:
+    """Checks the name of a dataset.  Raises: UserError, with the nearest name, where there is none."""
+    if name not in DATASETS:
+        raise UserError(f"{name!r} is not a dataset{did_you_mean(name, DATASETS)}; there are {', '.join(DATASETS)}")
 
 
 def parse(
@@ -75,14 +81,22 @@ def parse(
         print(f"`vdsm-glass {command} NAME --help` lists the options of each.")
         raise SystemExit(0 if argv else 2)
     name, *rest = argv
-    kind = dataset_class(name)
-
-    from jsonargparse import ArgumentParser
-
+    known(name)
     parser = ArgumentParser(prog=f"vdsm-glass {command} {name}", allow_abbrev=False)
     parser.add_argument("--tiny", action="store_true", help="a small copy that our code draws, to try things with")
     if add_options is not None:
         add_options(parser)
-    of_dataset = parser.add_class_arguments(kind, skip={"tiny"})
+    of_dataset = _add_options_of_dataset(parser, name)
     options = parser.parse_args(join_sizes(rest))
-    return kind(tiny=options.tiny, **{key: options[key] for key in of_dataset}), options
+    return dataset_class(name)(tiny=options.tiny, **{key: options[key] for key in of_dataset}), options
+
+
+def _add_options_of_dataset(parser: ArgumentParser, name: str) -> list[str]:
+    """Adds a dataset's options and returns their names. It imports the dataset only if its source does not say them."""
+    try:
+        of_dataset = [option for option in options_of(DATASETS[name]) if option.name != "tiny"]
+    except UnreadableError:
+        return parser.add_class_arguments(dataset_class(name), skip={"tiny"})
+    for option in of_dataset:
+        parser.add_argument(f"--{option.name}", type=option.type, default=option.default, help=option.help)
+    return [option.name for option in of_dataset]

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, get_args, get_type_hints
-
-from jsonargparse import ArgumentParser
+from typing import Any
 
 from data_modules.common.errors import UserError, did_you_mean
 from vdsm_glass import recipes, registry
+from vdsm_glass.commands.signatures import UnreadableError, names_of
 
+SECTIONS = {
+    "trainer": "lightning.pytorch.Trainer",
+    "run": "vdsm_glass.runs.RunOptions",
+    "checkpoint": "callbacks.RunCheckpoint",
+    "nan_guard": "callbacks.NonFiniteGuard",
+    "evaluation": "callbacks.Evaluation",
+}
+"""Whose arguments the keys below a top-level key are."""
+CHOSEN = ("model", "data")
+"""Top-level keys below which are the arguments of a class that the config chooses."""
+SINGLE = ("config", "print_config", "seed_everything", "ckpt_path", "weights_only", recipes.PARTS_KEY)
+OF_COMMANDS = {"fit": (), "validate": ("verbose",), "test": ("verbose",), "predict": ("return_predictions",)}
+ASKS = re.compile(r"-h|--([\w.]+\.)?(help|print_config)(=.*)?")
+"""Options that need no recipe."""
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 TOP_LEVEL = ("callbacks", "data_modules", "lightning", "vdsm_glass")
 LIGHTNING = ("lightning.pytorch.callbacks", "lightning.pytorch.loggers")
@@ -33,19 +45,64 @@ class ConfigChecker:
 
     jsonargparse's messages list everything that it tried, and name neither the file nor the nearest valid key.
 
-    Args: parser, the command's; files, all recipes and parts, in the order in which they are merged.
+    Args: command, fit, validate, test or predict; files, all recipes and parts, in the order in which they are merged.
     """
 
-    parser: ArgumentParser
+    command: str
     files: list[Path]
 
-    def check_top_level(self) -> None:
-        """Raises: ConfigError, a top-level key is unknown; jsonargparse does not report one whose value is `{}`."""
-        known = {name.partition(".")[0] for name in self.options()}
+    def check_names(self, options: Sequence[str]) -> None:
+        """Finds misspelt keys at the top, in its sections and of the chosen classes, without importing any of these.
+
+        What cannot be told without them is left to `explain`, after jsonargparse has tried.
+
+        Args: options, the command line, whose dotted options are checked like the keys of files.
+        Raises: ConfigError, there is no such key; jsonargparse would pass over one at the top that holds `{}`.
+        """
+        top, owners = self.top_level(), {}
         for file in self.files:
-            for key in recipes.read(file):
-                if key.rstrip("+") not in known:
-                    raise ConfigError(f"{file}: there is no key `{key}`{did_you_mean(key, known)}")
+            content = recipes.read(file)
+            for key in content:
+                if key.rstrip("+") not in top:
+                    raise ConfigError(f"{file}: there is no key `{key}`{did_you_mean(key, top)}")
+            for section, below in content.items():
+                if isinstance(below, dict):
+                    owners[section] = below.get("class_path", owners.get(section))
+                    for name in below.get("init_args") or {} if section in CHOSEN else below:
+                        self.check_name(section, str(name).rstrip("+"), owners[section])
+        told = {word.partition("=")[0].partition(".")[0] for word in options}
+        absent = [section for section in sorted(CHOSEN) if section not in owners and f"--{section}" not in told]
+        if absent and not any(ASKS.fullmatch(word) for word in options):
+            raise ConfigError(self.nothing_about(", ".join(absent)))
+        for word in options:
+            found = re.match(r"--([A-Za-z_][\w.]*)", word)
+            if found is None or ASKS.fullmatch(word):
+                continue
+            section, *names = found[1].split(".")
+            if section not in top:
+                raise ConfigError(self.no_such_option(found[1]))
+            if section in CHOSEN and names[:1] in ([], ["class_path"]):
+                owners[section] = None  # another class, in the next word
+            elif names[:1] in (["init_args"], ["dict_kwargs"]):
+                names = names[1:] if names[0] == "init_args" else []
+            if names:
+                self.check_name(section, names[0], owners.get(section))
+
+    def check_name(self, section: str, name: str, owner: str | None) -> None:
+        """Raises: ConfigError, the class of a section takes no argument of that name."""
+        try:
+            known = names_of(SECTIONS.get(section) or owner or "")
+        except UnreadableError:
+            return
+        if name in known or not known or name in CLASS_KEYS:
+            return
+        if section in SECTIONS:
+            raise ConfigError(self.no_such_option(f"{section}.{name}"))
+        raise ConfigError(self.no_such_argument(f"{section}.{name}", str(owner), known))
+
+    def top_level(self) -> list[str]:
+        """The keys at the top."""
+        return [*SECTIONS, *CHOSEN, *SINGLE, *OF_COMMANDS[self.command]]
 
     def explain(self, message: str) -> ConfigError:
         """jsonargparse's message as an error of one sentence."""
@@ -62,19 +119,29 @@ class ConfigChecker:
         return ConfigError(message.strip())
 
     def options(self) -> list[str]:
-        """All dotted names that the parser knows, except arguments of classes that a config chooses."""
-        return [name for action in self.parser._actions if not (name := action.dest).endswith("help")]
+        """All dotted names, without those of the classes that a config chooses."""
+        within = [f"{section}.{name}" for section, owner in SECTIONS.items() for name in names_of(owner)]
+        return [*self.top_level(), *within]
+
+    def no_such_option(self, key: str) -> str:
+        """A key that the program itself does not have."""
+        first = key.partition(".")[0]
+        nearest = did_you_mean(key, self.options()) or did_you_mean(first, self.top_level())
+        return f"there is no key {self.place(key)}{nearest}"
+
+    def no_such_argument(self, path: str, owner: str, known: list[str]) -> str:
+        """A key that a chosen class, or a group of its arguments, does not have."""
+        taken = f" ({owner} takes: {', '.join(sorted(known))})" if known else ""
+        return (
+            f"there is no key {self.place(path)}{did_you_mean(path.rpartition('.')[2], [*known, *CLASS_KEYS])}{taken}"
+        )
 
     def unknown_key(self, found: re.Match[str]) -> str:
         """A misspelt key of the program, or of a class that the config chose, at any depth."""
         before, key = found.string[: found.start()], found["key"]
         owners = re.findall(r"given class_path '([^']+)'", before)
         if not owners:
-            first = key.partition(".")[0]
-            nearest = did_you_mean(key, self.options()) or did_you_mean(
-                first, {name.partition(".")[0] for name in self.options()}
-            )
-            return f"there is no key {self.place(key)}{nearest}"
+            return self.no_such_option(key)
         group, _, leaf = key.rpartition(".")
         if in_group := re.search(r"Group '([^']+)' $", before):
             group = in_group[1]
@@ -83,8 +150,7 @@ class ConfigChecker:
             group, leaf = "", group
         known = keys_of(owners[-1], group)
         path = ".".join([*re.findall(r'Parser key "([^"]+)"', before), *([group] if group else []), leaf])
-        taken = f" ({owners[-1]} takes: {', '.join(sorted(known))})" if known else ""
-        return f"there is no key {self.place(path)}{did_you_mean(leaf, [*known, *CLASS_KEYS])}{taken}"
+        return self.no_such_argument(path, owners[-1], known)
 
     def bad_class(self, found: re.Match[str]) -> str:
         """A class that cannot be imported."""
@@ -98,8 +164,11 @@ class ConfigChecker:
         return f"class_path {self.place_of_value(found['path'])} names no known class; {hint}"
 
     def missing(self, found: re.Match[str]) -> str:
-        """A required part of the config that no recipe gives."""
-        names = ", ".join(name.rpartition(".")[2] for name in found["names"].split(", "))
+        """No recipe, or half of one."""
+        return self.nothing_about(", ".join(name.rpartition(".")[2] for name in found["names"].split(", ")))
+
+    def nothing_about(self, names: str) -> str:
+        """What a recipe must say and this one does not."""
         return f"the config says nothing about: {names}; give a recipe: --config experiments/.../RECIPE.yaml"
 
     def bad_value(self, found: re.Match[str]) -> str:
@@ -157,24 +226,11 @@ def contains(keys: list[str], parts: list[str]) -> bool:
 
 
 def keys_of(class_path: str, group: str = "") -> list[str]:
-    """The arguments of a class, with those that it passes on to its base classes; or those of its argument `group`."""
-    module, _, name = class_path.rpartition(".")
-    owner = getattr(import_module(module), name)
-    classes = [kind for kind in inspect.getmro(owner) if kind is not object] if isinstance(owner, type) else [owner]
-    for kind in classes if group else []:
-        hint = get_type_hints(kind.__init__ if isinstance(kind, type) else kind).get(group)
-        inner = next(
-            (each for each in (hint, *get_args(hint)) if isinstance(each, type) and each is not type(None)), None
-        )
-        if inner is not None:
-            return list(inspect.signature(inner).parameters)
-    names: list[str] = []
-    for kind in classes:
-        parameters = inspect.signature(kind).parameters.values()
-        names += [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
-        if all(each.kind is not each.VAR_KEYWORD for each in parameters):
-            break
-    return names
+    """What a class takes, or what its argument `group` takes; nothing where its source does not say."""
+    try:
+        return names_of(class_path, group)
+    except UnreadableError:
+        return []
 
 
 def nearest_name(path: str) -> str:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveFloat, PositiveInt
 from rich.console import Console
 from rich.table import Table
 
-from data_modules.base import VideoDataModule
 from vdsm_glass.allocator import keep_freed_memory
 from vdsm_glass.commands.arguments import parse
-from vdsm_glass.judge.judge import Judge, save_judge
-from vdsm_glass.judge.labels import split_labels
-from vdsm_glass.judge.network import JudgeSizes
-from vdsm_glass.judge.training import train_judge
-from vdsm_glass.metrics.disentanglement import chance
+from vdsm_glass.commands.signatures import options_of
+
+if TYPE_CHECKING:
+    from data_modules.base import VideoDataModule
+    from vdsm_glass.judge.judge import Judge
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +28,13 @@ TRUSTED = 0.9
 def main(argv: list[str]) -> int:
     """Runs the command with the arguments `argv`.  Raises: UserError."""
     data, options = parse("judge", argv, _add_options)
+
+    import torch
+
+    from vdsm_glass.judge.judge import save_judge
+    from vdsm_glass.judge.network import JudgeSizes
+    from vdsm_glass.judge.training import train_judge
+
     if not torch.cuda.is_available():
         keep_freed_memory()
     # Plain numbers, because jsonargparse's types cannot be read back from the file.
@@ -54,6 +60,9 @@ def main(argv: list[str]) -> int:
 
 def table(judge: Judge, data: VideoDataModule) -> Table:
     """A row for each head: its accuracy on test clips, and that of always naming the commonest label."""
+    from vdsm_glass.judge.labels import split_labels
+    from vdsm_glass.metrics.disentanglement import chance
+
     wanted = judge.targets(split_labels(data, data.evaluation_dataset("test")))
     found = Table("label", title=f"the judge's accuracy on the test split, {judge.source_hash}")
     for heading in ("classes", "accuracy", "chance"):
@@ -65,14 +74,14 @@ def table(judge: Judge, data: VideoDataModule) -> Table:
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    sizes = JudgeSizes()
+    sizes = {option.name: option.default for option in options_of("vdsm_glass.judge.network.JudgeSizes")}
     parser.add_argument("--out", type=Path, help="file to write; runs/judge/NAME.pt by default")
     parser.add_argument("--epochs", type=PositiveInt, default=10, help="how many")
     parser.add_argument("--learning_rate", type=PositiveFloat, default=1e-3, help="the highest of one cycle")
     parser.add_argument(
-        "--channels", type=PositiveInt, nargs="+", default=list(sizes.channels), help="outputs of the convolutions"
+        "--channels", type=PositiveInt, nargs="+", default=list(sizes["channels"]), help="outputs of the convolutions"
     )
     parser.add_argument(
         "--recolour", type=bool, default=False, help="learn actions from clips in random colours: right for pendulum"
     )
-    parser.add_argument("--rnn_dim", type=PositiveInt, default=sizes.rnn_dim, help="width of the bi-LSTM")
+    parser.add_argument("--rnn_dim", type=PositiveInt, default=sizes["rnn_dim"], help="width of the bi-LSTM")

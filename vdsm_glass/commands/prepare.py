@@ -6,13 +6,15 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt
 from rich.console import Console
 
-from data_modules.tools.prepare import prepare
 from vdsm_glass.commands.arguments import parse
 
 
 def main(argv: list[str]) -> int:
     """The command; `argv` is what follows its word.  Raises: UserError."""
     module, options = parse("prepare", argv, _add_options)
+
+    from data_modules.tools.prepare import prepare
+
     prepare(module, Console(), workers=options.workers)
     return 0
 

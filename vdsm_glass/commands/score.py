@@ -10,11 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from data_modules.common.errors import UserError
 from data_modules.store.format import SPLITS
-from data_modules.tools.video_sets import open_set
 from vdsm_glass.commands.arguments import frame_size, join_sizes, whole_number
 from vdsm_glass.metrics.registry import DEFAULT_METRICS, METRICS, check_names
 from vdsm_glass.metrics.results import MARKDOWN, RESULTS, ResultSet
-from vdsm_glass.metrics.score import score
 
 EPILOG = f"""
 REAL and GENERATED are folders of videos (mp4, webm, gif, avi), of folders of pictures (png, jpg), or clip stores. Clips
@@ -30,6 +28,10 @@ def main(argv: list[str]) -> int:
     check_names([*options.metrics, *weights])
     if options.out:
         _make(options.out)
+
+    from data_modules.tools.video_sets import open_set
+    from vdsm_glass.metrics.score import score
+
     real, generated = (open_set(folder, options.split) for folder in (options.real, options.generated))
     form = real.form(options.frames, options.size)
     book = ResultSet()

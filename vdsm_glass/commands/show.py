@@ -8,13 +8,15 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
 from data_modules.store.format import SPLITS
-from data_modules.tools.show import show
 from vdsm_glass.commands.arguments import parse
 
 
 def main(argv: list[str]) -> int:
     """The command; `argv` is what follows its word.  Raises: UserError."""
     module, options = parse("show", argv, _add_options)
+
+    from data_modules.tools.show import show
+
     out = options.out or Path("runs") / "show" / module.name
     for path in show(module, out, split=options.split, clips=options.clips, frames=options.shown_frames):
         print(path)

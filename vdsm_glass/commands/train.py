@@ -108,8 +108,8 @@ class RecipeCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parses the command line.  Raises: UserError, naming the key, its file and the nearest valid key."""
-        checker = ConfigChecker(self._subcommand_parsers[self.command], self.files)
-        checker.check_top_level()
+        checker = ConfigChecker(self.command, self.files)
+        checker.check_names(args[1:])  # pyright: ignore[reportArgumentType, reportOptionalSubscript]
         try:
             self.config = parser.parse_args(args)  # pyright: ignore[reportArgumentType]
         except ArgumentError as error:

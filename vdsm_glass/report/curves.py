@@ -6,7 +6,6 @@ import csv
 from pathlib import Path
 
 from data_modules.common.errors import UserError
-from vdsm_glass.pictures import draw_curves
 
 
 def read_curve(file: Path, column: str) -> tuple[list[float], list[float]]:
@@ -26,6 +25,8 @@ def read_curve(file: Path, column: str) -> tuple[list[float], list[float]]:
 
 def draw_run(file: Path, columns: list[str], picture: Path) -> Path:
     """Draws the columns of a run's metrics.csv side by side, over the step."""
+    from vdsm_glass.pictures import draw_curves
+
     curves, positions = {}, {}
     for column in columns:
         positions[column], curves[column] = read_curve(file, column)

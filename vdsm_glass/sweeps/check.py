@@ -33,8 +33,8 @@ class CommandLines(RecipeCLI):
     def parsed(self, options: Sequence[str]) -> Namespace:
         """Parses a command line behind `fit`.  Raises: UserError, naming the key and the nearest valid one."""
         options = recipes.expand(options)
-        checker = ConfigChecker(self._subcommand_parsers[self.command], recipes.configs_in(options))
-        checker.check_top_level()
+        checker = ConfigChecker(self.command, recipes.configs_in(options))
+        checker.check_names(options)
         try:
             return self.parser.parse_args([self.command, *options])[self.command]
         except ArgumentError as error:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,6 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from data_modules.batch import VideoBatch
 from data_modules.loading.sampler import ClipLoader, ClipSampler, EvaluationSampler
 from tests.data_modules.toy import Toy
+from tests.processes import exit_codes
 
 ONE_PASS = 5  # batches of an epoch in the tests with a Trainer
 
@@ -225,7 +225,7 @@ def fit(
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty:UserWarning")
 @pytest.mark.parametrize("limit", [{"max_epochs": 3}, {"max_steps": 3 * ONE_PASS - 1}], ids=["by epochs", "by steps"])
 @pytest.mark.parametrize("saved", get_args(Saved))
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.thorough)])
 def test_interrupted_training_sees_what_uninterrupted_training_sees(
     toy: Toy, tmp_path: Path, saved: Saved, limit: dict[str, int], workers: int
 ) -> None:
@@ -270,7 +270,6 @@ class Notes(Callback):
 
 
 def train_in_two_processes(root: Path) -> None:
-    torch.set_num_threads(1)
     module = Toy(root=str(root), batch_size=1, eval_batch_size=3, clip_length=4, num_workers=1)
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(
@@ -287,12 +286,7 @@ def train_in_two_processes(root: Path) -> None:
 
 
 def test_two_real_processes_share_every_epoch_and_every_validation(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vdsm_glass.commands.train", "tests.runs"])  # the same as other tests start
-    process = context.Process(target=train_in_two_processes, args=(tmp_path,))
-    process.start()
-    process.join(240)
-    assert process.exitcode == 0
+    assert exit_codes(train_in_two_processes, (tmp_path,)) == [0]
     orders = []
     for phase, epoch in (("train", 0), ("train", 1), ("val", 0), ("val", 1)):
         first, second = ((tmp_path / f"{phase}-{epoch}-{rank}").read_text().split() for rank in range(2))

@@ -117,7 +117,7 @@ def test_1296_real_characters_in_9_actions_are_all_distinct(real_data: Path) -> 
     assert len(distinct_clips(wardrobe)) == 1296 * 9
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_1296_drawn_characters_in_9_actions_are_all_distinct(tmp_path: Path) -> None:
     write_lpc_sheets(tmp_path, STANDARD)
     assert len(distinct_clips(Wardrobe(tmp_path))) == 1296 * 9

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
 import pickle
 import resource
@@ -26,8 +25,7 @@ from data_modules.store.clip_source import Clip, Labels, StandIn
 from data_modules.store.format import MANIFEST, SPLITS
 from data_modules.store.parallel_reading import LOOK_AHEAD, UnitEnd, read_units
 from tests.data_modules.toy import Toy, ToyUnits
-
-FORK = multiprocessing.get_context("fork")  # a fresh interpreter would spend seconds importing PyTorch
+from tests.processes import exit_codes
 
 
 @pytest.fixture(autouse=True)
@@ -55,12 +53,9 @@ def read(module: Toy) -> list[str]:
     return module.log.read_text().splitlines() if module.log.exists() else []
 
 
-def forked(function: Callable[..., Any], *arguments: Any) -> int | None:
+def forked(function: Callable[..., Any], *arguments: Any) -> int:
     """The exit code of a process of its own."""
-    process = FORK.Process(target=function, args=arguments)
-    process.start()
-    process.join(60)
-    return process.exitcode
+    return exit_codes(function, arguments, fork=True)[0]
 
 
 def build(kind: type[Toy], root: Path, workers: int = 0, **options: Any) -> None:
@@ -249,12 +244,7 @@ def test_memory_does_not_grow_with_the_store(tmp_path: Path) -> None:
 
 
 def test_two_processes_that_read_in_parallel_both_end_well(tmp_path: Path, expected: dict[str, Any]) -> None:
-    processes = [FORK.Process(target=build, args=(ToyUnits, tmp_path, 2)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0]
+    assert exit_codes(build, *[(ToyUnits, tmp_path, 2)] * 2, fork=True) == [0, 0]
     module = ToyUnits(root=str(tmp_path), log=tmp_path / "log")
     assert len(read(module)) == 30
     assert contents(module) == expected

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
 import pickle
 import signal
@@ -25,8 +24,7 @@ from data_modules.store.clip_source import Clip
 from data_modules.store.format import MANIFEST, SPLITS, DamagedStoreError
 from data_modules.store.reader import Store
 from tests.data_modules.toy import Toy
-
-FORK = multiprocessing.get_context("fork")  # a fresh interpreter would spend seconds importing PyTorch
+from tests.processes import exit_codes
 
 
 @pytest.fixture
@@ -251,10 +249,7 @@ def test_an_error_while_reading_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path: Path) -> None:
-    process = FORK.Process(target=prepare, args=(Killed, tmp_path))
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+    assert exit_codes(prepare, (Killed, tmp_path), fork=True) == [-signal.SIGKILL]
     module = Toy(root=str(tmp_path))
     assert len(leftovers(module)) == 1
     assert not module.store_folder().exists()
@@ -264,12 +259,7 @@ def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path: Path) -> None
 
 
 def test_two_processes_at_once_both_end_well_and_one_reads(tmp_path: Path) -> None:
-    processes = [FORK.Process(target=prepare, args=(Slow, tmp_path)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0]
+    assert exit_codes(prepare, *[(Slow, tmp_path)] * 2, fork=True) == [0, 0]
     module = Toy(root=str(tmp_path))
     assert len((tmp_path / "log").read_text().splitlines()) == 3 * module.clips
     assert not leftovers(module)

@@ -211,8 +211,7 @@ def test_channels_last_changes_nothing():
     torch.testing.assert_close(rollout.frames, expected.frames, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["E", "RNN", "D"])
 def test_a_compiled_network_is_the_same_function(name):
     """Traced without a break; only its own trace, since tracing all takes minutes on a busy machine."""

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import torch
-from torch import distributed, multiprocessing
+from torch import distributed
 
+from tests.processes import exit_codes
 from tests.vdsm_glass.glass.small import small_sizes
 from vdsm_glass.glass.quantizer import VectorQuantizer
 
 
-def train(rank: int, folder: str) -> None:
+def train(rank: int, folder: Path) -> None:
     """Three steps on pairs of its own; the last prototype is dead from the second on."""
-    torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     torch.manual_seed(rank)
     u = torch.randn(6, 4) + 10 * rank
@@ -23,12 +23,12 @@ def train(rank: int, folder: str) -> None:
     for _ in range(2):
         quantizer(u)
     results = {"u": u, "placed": placed, "revived": quantizer.codes.detach(), "counts": quantizer.take_counts()}
-    torch.save(results, Path(folder) / f"{rank}.pt")
+    torch.save(results, folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
 
 def test_two_processes_share_one_codebook(tmp_path: Path):
-    multiprocessing.spawn(train, args=(str(tmp_path),), nprocs=2)
+    assert exit_codes(train, (0, tmp_path), (1, tmp_path)) == [0, 0]
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     everybody = torch.cat([first["u"], second["u"]])
     for name in ("placed", "revived"):

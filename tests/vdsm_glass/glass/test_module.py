@@ -172,7 +172,7 @@ def test_speed_and_memory_options_do_not_change_the_loss(option: str, batch: Vid
     assert_alike(loss_and_gradient(module(**{option: True}), batch), loss_and_gradient(module(), batch))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_compiled_equals_eager(batch: VideoBatch):
     assert_alike(loss_and_gradient(module(compile=True), batch), loss_and_gradient(module(), batch))
 

@@ -96,7 +96,7 @@ def test_autocast_changes_the_precision_and_not_the_function(method):
         assert torch.linalg.vector_norm(ours - theirs) < 0.02 * torch.linalg.vector_norm(theirs)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("method", METHODS)
 def test_one_graph_holds_the_layer(method):
     """`torch.compile` finds no break in it, and what it traced gives the same numbers."""

@@ -36,7 +36,7 @@ def noise(seed: int) -> Tensor:
     return torch.from_numpy(video).permute(0, 1, 4, 2, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_fvd_of_uniform_noise():
     """10.13808 by TensorFlow's original and by StyleGAN-V.  [github.com/universome/fvd-comparison]
 
@@ -50,7 +50,7 @@ def test_fvd_of_uniform_noise():
     assert float(metric.compute()) == pytest.approx(10.13808, abs=2e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_fvd_of_black_against_white():
     """151.168 by github.com/JunyaoHu/common_metrics_on_video_quality."""
     metric = FVD(features.i3d(weights("i3d")))
@@ -67,7 +67,7 @@ def test_lpips_of_black_against_white():
     assert float(found.mean()) == pytest.approx(0.8140147, abs=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_fid_of_cifar_10():
     """10.3233274 between the first 5000 training and 5000 test pictures, by torch-fidelity's own check.
 

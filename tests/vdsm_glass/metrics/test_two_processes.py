@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import distributed, multiprocessing
+from torch import distributed
 from torchmetrics import Metric
 
 from data_modules.common.errors import UserError
+from tests.processes import exit_codes
 from vdsm_glass.metrics.controllability import DeltaMSE
 from vdsm_glass.metrics.registry import METRICS, MetricKind
 from vdsm_glass.metrics.results import Protocol
@@ -54,17 +55,16 @@ def suite_without_weights(rank: int) -> list[str]:
     return [f"{each.name} {each.value}" for each in results] + [f"{gap.name} {gap.reason}" for gap in gaps]
 
 
-def part(rank: int, folder: str) -> None:
+def part(rank: int, folder: Path) -> None:
     """The first process has five clips, the second three."""
-    torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    torch.save(scores(*((0, 5), (5, 8))[rank]), Path(folder) / f"{rank}.pt")
-    (Path(folder) / f"{rank}.txt").write_text("\n".join(suite_without_weights(rank)), "utf-8")
+    torch.save(scores(*((0, 5), (5, 8))[rank]), folder / f"{rank}.pt")
+    (folder / f"{rank}.txt").write_text("\n".join(suite_without_weights(rank)), "utf-8")
     distributed.destroy_process_group()
 
 
 def test_two_processes_score_what_one_does_and_give_up_what_one_must(tmp_path: Path):
-    multiprocessing.spawn(part, args=(str(tmp_path),), nprocs=2)
+    assert exit_codes(part, (0, tmp_path), (1, tmp_path)) == [0, 0]
     whole = scores(0, 8)
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)

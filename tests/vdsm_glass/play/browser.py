@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.processes import PATIENCE, kill_all_of
+
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -28,7 +30,6 @@ FLAGS = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-PATIENCE = 60
 START = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a child of a background job would inherit that it is ignored
@@ -70,7 +71,8 @@ class Program:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=temporary.parent,
-            env=environment | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"},
+            env=environment | {"TMPDIR": str(temporary)},
+            start_new_session=True,
         )
         self.address, self.said = "", ""
 
@@ -95,8 +97,8 @@ class Program:
         return self.process.returncode
 
     def end(self) -> None:
-        """Whether or not it wants to."""
-        self.process.kill()
+        """Whether or not it wants to, with all that it started."""
+        kill_all_of(self.process.pid)
         self.process.communicate()
 
 

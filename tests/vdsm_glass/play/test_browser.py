@@ -17,7 +17,7 @@ from tests.vdsm_glass.play.small import glass_checkpoint, vdsm_checkpoint
 from vdsm_glass.pictures import write_mp4
 from vdsm_glass.play import media
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.thorough
 
 ARROW_LEFT, ARROW_RIGHT, ARROW_DOWN, SHIFT, SPACE, BACKSPACE, TAB, END = (
     "\ue012",

@@ -63,7 +63,7 @@ def test_a_demo_of_no_epochs_is_refused_before_it_trains(capsys):
         assert f"--epochs: '{epochs}' is not a whole number of at least 1" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_demo_runs_to_its_report(tmp_path: Path, capsys):
     assert demo.main(["--dir", str(tmp_path / "runs"), "--root", str(tmp_path / "data"), "--epochs", "1"]) == 0
     report = tmp_path / "runs" / "demo" / "report.html"
