@@ -49,10 +49,7 @@ def main() -> None:
         for name, memory_format in FORMATS.items():
             x = torch.randn(args.frames, channels, side, side, device=device)
             x = x.contiguous(memory_format=memory_format).requires_grad_()
-            steps = {
-                "matrices": step(BlurPool2d(size=side).to(device), x),
-                "depthwise": step(blur_pool_depthwise, x),
-            }
+            steps = {"matrices": step(BlurPool2d(size=side).to(device), x), "depthwise": step(blur_pool_depthwise, x)}
             found = common.median_timings(steps, device=device, repeats=args.repeats)
             row = {"maps": f"{channels}x{side}²", "memory": name}
             row |= {f"{way}_ms": round(1e3 * timing.wall, 3) for way, timing in found.items()}

@@ -113,18 +113,8 @@ def _status_bytes(key: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:")) * 1024
 
 
-def available_memory(device: torch.device) -> int | None:
-    """Bytes that can still be allocated without swapping; None where the system does not tell."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    with contextlib.suppress(OSError):
-        lines = (PROC / "meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) * 1024
-    return None
-
-
 def hardware(device: torch.device) -> dict[str, Any]:
-    """What the numbers were measured on, in words a reader can compare with his own machine."""
+    """Describes the machine and the versions that the numbers were measured with."""
     found: dict[str, Any] = {
         "device": device.type,
         "cpu": _cpu_name(),

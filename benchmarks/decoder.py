@@ -3,7 +3,7 @@
     python -m benchmarks.decoder [--batch 20 --frames 8 --experts 40 --width 1.0 --repeats 5]
 
 Sprites' sizes by default. `pretrain`: gradients reach every expert, the mixture and the input. `sequence`: the experts
-are frozen and blended without gradient, gradients reach the input alone. The loop is `tests/reference`'s.
+are frozen and blended without gradient, gradients reach the input alone. The loop is `benchmarks/loop.py`'s.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks import common
-from tests.reference.mixture_decoder import mixture_conv_transpose2d
+from benchmarks.loop import LoopedConvTranspose2d
 from vdsm_glass.allocator import keep_freed_memory
 from vdsm_glass.layers.mixture_conv import Method, MixtureConvTranspose2d
 
@@ -79,6 +79,7 @@ class Case:
             .requires_grad_(stage == "pretrain")
             for layer in layers
         ]
+        self.looped = [LoopedConvTranspose2d(module) for module in self.modules] if args.loop else []
         maps = torch.randn(args.batch, args.frames, first.side, first.side, first.in_channels, device=device)
         self.x = rearrange(maps, "b t h w c -> b t c h w").requires_grad_()
         logits = torch.randn(args.batch, args.experts, device=device)
@@ -87,8 +88,8 @@ class Case:
         self.cotangent = torch.randn(args.batch, args.frames, last.out_channels, side, side, device=device)
 
     def inputs(self) -> list[Tensor]:
-        """Whatever takes gradients in this stage."""
-        parameters = [parameter for module in self.modules for parameter in module.parameters()]
+        """All tensors that take gradients in this stage."""
+        parameters = [parameter for module in (*self.modules, *self.looped) for parameter in module.parameters()]
         return [tensor for tensor in (self.x, self.mixture, *parameters) if tensor.requires_grad]
 
     def forward(self, way: Way) -> Tensor:
@@ -96,10 +97,7 @@ class Case:
         for depth, module in enumerate(self.modules):
             x = F.leaky_relu(x, negative_slope=SLOPE) if depth else x
             if way == "loop":
-                weight = rearrange(module.weight, "k kh kw o i -> k i o kh kw")
-                x = mixture_conv_transpose2d(
-                    x, self.mixture, weight, module.bias, stride=module.stride, padding=module.padding
-                )
+                x = self.looped[depth](x, self.mixture)
             else:
                 module.method = way
                 x = module(x, self.mixture)
@@ -117,23 +115,12 @@ class Case:
 
         return run
 
-    def fits_the_loop(self, device: torch.device) -> bool:
-        """Whether the loop's B x K x P products, twice in backward, leave a third of the memory to others."""
-        copies = 2 if self.mixture.requires_grad else 1
-        largest = max(module.weight.numel() for module in self.modules)
-        available = common.available_memory(device)
-        return available is None or 4 * copies * self.x.shape[0] * largest < 0.67 * available
-
 
 def measure(layers: list[Layer], *, name: str, stage: str, precision: str, args: argparse.Namespace) -> list[dict]:
     """One row for every way of computing it."""
     device = torch.device(args.device)
     case = Case(layers, stage=stage, args=args, device=device)
-    steps = {
-        way: case.step(way, autocast=precision == "bf16")
-        for way in WAYS
-        if way != "loop" or (args.loop and case.fits_the_loop(device))
-    }
+    steps = {way: case.step(way, autocast=precision == "bf16") for way in WAYS if way != "loop" or args.loop}
     times = common.median_timings(steps, device=device, repeats=args.repeats, max_seconds=args.loop_seconds)
     passes = 3 if stage == "pretrain" else 2
     gigaflop = passes * sum(layer.gigaflop(args.batch, args.frames) for layer in layers)
@@ -148,8 +135,7 @@ def measure(layers: list[Layer], *, name: str, stage: str, precision: str, args:
             "times_faster_than_loop": round(times["loop"].wall / times[way].wall, 2) if "loop" in times else None,
             "times_less_cpu_than_loop": round(times["loop"].cpu / times[way].cpu, 2) if "loop" in times else None,
             "gigaflop_per_s": round(gigaflop / times[way].wall, 1),
-            # The loop's is what its products take, and not worth another of its calls.
-            "peak_mib": None if way == "loop" else _mib(common.peak_memory(step, device)),
+            "peak_mib": _mib(common.peak_memory(step, device)),
         }
         for way, step in steps.items()
     ]

@@ -31,7 +31,7 @@ from benchmarks import common
 from data_modules.base import VideoDataModule
 from data_modules.batch import VideoBatch
 from data_modules.sprites import Sprites
-from data_modules.store.columns import StoreSplit
+from data_modules.store.reader import StoreSplit
 from data_modules.w_sprites import WSprites
 from vdsm_glass.allocator import keep_freed_memory
 

@@ -1,4 +1,5 @@
 """When things happen: what runs between the steps of a LightningModule."""
+# ruff: noqa: F401 -- the imports below are what type checkers see of `__getattr__`.
 
 from __future__ import annotations
 
@@ -26,55 +27,33 @@ if TYPE_CHECKING:
     from callbacks.wandb_logger import RunWandbLogger
     from callbacks.weight_average import WeightAverage
 
-_HOMES = {
-    "AtomicCheckpointIO": "callbacks.checkpoint_io",
-    "CodebookHealth": "callbacks.codebook",
-    "Disentanglement": "callbacks.disentanglement",
-    "Evaluation": "callbacks.evaluation",
-    "GLASSEvaluation": "callbacks.glass_evaluation",
-    "GLASSPictures": "callbacks.glass_pictures",
-    "GLASSSchedules": "callbacks.glass_schedules",
-    "GracefulStop": "callbacks.graceful_stop",
-    "JudgeEvaluation": "callbacks.judge_evaluation",
-    "KLAnnealing": "callbacks.kl_annealing",
-    "LatentWriter": "callbacks.latents",
-    "NonFiniteError": "callbacks.nan_guard",
-    "NonFiniteGuard": "callbacks.nan_guard",
-    "RNGState": "callbacks.rng_state",
-    "RunCSVLogger": "callbacks.csv_logger",
-    "RunCheckpoint": "callbacks.checkpoint",
-    "RunFolder": "callbacks.run_folder",
-    "RunWandbLogger": "callbacks.wandb_logger",
-    "VDSMPictures": "callbacks.pictures",
-    "WeightAverage": "callbacks.weight_average",
+_MODULES = {
+    "AtomicCheckpointIO": "checkpoint_io",
+    "CodebookHealth": "codebook",
+    "Disentanglement": "disentanglement",
+    "Evaluation": "evaluation",
+    "GLASSEvaluation": "glass_evaluation",
+    "GLASSPictures": "glass_pictures",
+    "GLASSSchedules": "glass_schedules",
+    "GracefulStop": "graceful_stop",
+    "JudgeEvaluation": "judge_evaluation",
+    "KLAnnealing": "kl_annealing",
+    "LatentWriter": "latents",
+    "NonFiniteError": "nan_guard",
+    "NonFiniteGuard": "nan_guard",
+    "RNGState": "rng_state",
+    "RunCSVLogger": "csv_logger",
+    "RunCheckpoint": "checkpoint",
+    "RunFolder": "run_folder",
+    "RunWandbLogger": "wandb_logger",
+    "VDSMPictures": "pictures",
+    "WeightAverage": "weight_average",
 }
-
-__all__ = [
-    "AtomicCheckpointIO",
-    "CodebookHealth",
-    "Disentanglement",
-    "Evaluation",
-    "GLASSEvaluation",
-    "GLASSPictures",
-    "GLASSSchedules",
-    "GracefulStop",
-    "JudgeEvaluation",
-    "KLAnnealing",
-    "LatentWriter",
-    "NonFiniteError",
-    "NonFiniteGuard",
-    "RNGState",
-    "RunCSVLogger",
-    "RunCheckpoint",
-    "RunFolder",
-    "RunWandbLogger",
-    "VDSMPictures",
-    "WeightAverage",
-]
+__all__ = list(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a callback when it is first named, so that one that needs W&B costs those nothing who do without."""
-    if name not in _HOMES:
+    """Imports a callback when its name is first used, so that a program pays only for the callbacks that it uses."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"callbacks.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Which checkpoints a run keeps: last.ckpt to go on from, best.ckpt to use."""
+"""The checkpoints that a run keeps: last.ckpt to go on from, best.ckpt to use."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ from callbacks.graceful_stop import any_process, step_ended, stop_agreed
 from callbacks.rng_state import KEY as RNG
 from data_modules.common.errors import UserError, did_you_mean
 
+LAST, BEST = "last.ckpt", "best.ckpt"
 SECONDS_PER_MINUTE = 60.0
 OF_TRAINING = ("callbacks", "optimizer_states", "lr_schedulers", "current_model_state", "averaging_state", RNG)
-"""What a checkpoint that is only to be used can do without; two are `WeightAverage`'s."""
+"""What a checkpoint needs only for training; the averaging states are `WeightAverage`'s."""
 
 
 class RunCheckpoint(Checkpoint):
-    """Keeps `<run>/checkpoints/last.ckpt` and, if a metric is watched, `best.ckpt`.
+    """Keeps `<run>/checkpoints/last.ckpt` and, if a metric is monitored, `best.ckpt`.
 
-    last.ckpt holds everything and is written every few minutes, when training ends and when Ctrl-C or SIGTERM ends it
-    (a checkpoint of Sprites' full width is 1.6 GB, and an epoch may last half a second). It is only written where
-    Lightning resumes exactly: never between the last step of an epoch and the end of its validation, which a resumed
-    run would skip. Other exceptions leave it alone: their state may be the error.
+    last.ckpt holds everything. It is written before the first step, so that every run can be resumed, then every few
+    minutes (a checkpoint of Sprites' full width is 1.6 GB, and an epoch may last half a second), and when training ends
+    or is ended by Ctrl-C or SIGTERM. It is only written where Lightning resumes exactly: never between the last step of
+    an epoch and the end of its validation, which a resumed run would skip. Other exceptions leave it alone, because the
+    state that they leave may be wrong.
 
     Args:
-        monitor: the logged metric that says what is best; none, no best.ckpt.
-        mode: whether less of it is better, or more.
+        monitor: the logged metric that best.ckpt is chosen by; without one there is no best.ckpt.
+        mode: whether less or more of the metric is better.
         every_minutes: how often last.ckpt is written.
-        every_n_train_steps: writes it also after so many optimiser steps.
-        best_weights_only: leave the optimiser's state out of best.ckpt; a run cannot be resumed from it then.
+        every_n_train_steps: after how many optimiser steps last.ckpt is also written.
+        best_weights_only: leave out of best.ckpt what only training needs; then no run can be resumed from it.
     """
 
     def __init__(
@@ -65,8 +67,11 @@ class RunCheckpoint(Checkpoint):
             rank_zero_only(remove_leftovers)(self.folder)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._saved_at = time.monotonic()
-        self._saved_step = trainer.global_step
+        # The first process decides: others may not see its disk, and all save together.
+        if trainer.strategy.broadcast((self.folder / LAST).is_file()):
+            self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
+        else:
+            self.save_last(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -97,16 +102,16 @@ class RunCheckpoint(Checkpoint):
         self.save_last(trainer, between_epochs=True)
 
     def save_last(self, trainer: Trainer, *, between_epochs: bool = False) -> None:
-        """Writes last.ckpt, unless this step is in it already."""
+        """Writes last.ckpt, unless it holds this step already."""
         self._postponed, self._between_epochs = False, between_epochs
         if is_trial(trainer) or self._saved_step == trainer.global_step:
             return
-        self.last_model_path = str(self.folder / "last.ckpt")
+        self.last_model_path = str(self.folder / LAST)
         trainer.save_checkpoint(self.last_model_path, weights_only=False)
         self._saved_step, self._saved_at = trainer.global_step, time.monotonic()
 
     def save_if_best(self, trainer: Trainer) -> None:
-        """Writes best.ckpt if the watched metric has never been so good."""
+        """Writes best.ckpt if the monitored metric is better than ever before."""
         if self.monitor is None or self.monitor not in trainer.callback_metrics or is_trial(trainer):
             return
         score = float(trainer.callback_metrics[self.monitor])
@@ -114,17 +119,17 @@ class RunCheckpoint(Checkpoint):
         better = score == score and (before is None or (score < before if self.mode == "min" else score > before))
         if any_process(trainer, better):
             self.best_score = score
-            self.best_model_path = str(self.folder / "best.ckpt")
+            self.best_model_path = str(self.folder / BEST)
             self._only_weights = self.best_weights_only
             try:
-                # Told to save weights only, Lightning would ask no callback: not for the mean of the weights either.
+                # With weights_only=True no callback could put the mean of the weights in.
                 trainer.save_checkpoint(self.best_model_path, weights_only=False)
             finally:
                 self._only_weights = False
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         if self._between_epochs:
-            # The loader's place in an epoch that is over would be taken up again in the next one.
+            # The next epoch would otherwise start at the loader's position in the finished one.
             checkpoint["loops"]["fit_loop"]["state_dict"].pop("combined_loader", None)
         if self._only_weights:
             for key in OF_TRAINING:
@@ -136,7 +141,7 @@ class RunCheckpoint(Checkpoint):
         steps, now = self.every_n_train_steps, trainer.global_step
         by_steps = bool(steps) and now % steps == 0 and now != self._saved_step
         by_time = time.monotonic() - self._saved_at >= self.every_minutes * SECONDS_PER_MINUTE
-        # Clocks differ between processes, and saving is something that all do together.
+        # Clocks differ between processes, but all of them must save together.
         return by_steps or any_process(trainer, by_time)
 
     def _check_monitored(self, trainer: Trainer) -> None:

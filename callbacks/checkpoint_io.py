@@ -1,4 +1,4 @@
-"""Checkpoint files that are whole at every moment, and that run no code when they are read."""
+"""Writes checkpoint files atomically, and reads them without running code from them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ TEMPORARY = ".tmp"
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Writes beside the target, flushes to the disk and renames: a reader finds the old file or the new one.
+    """Writes beside the target, flushes to the disk and renames, so that readers find the old file or the new one.
 
-    Lightning's own writer collects the file in memory, and moves it from /tmp, which is a copy where /tmp is another
-    disk.
+    Lightning's own writer builds the file in memory and moves it from /tmp, which copies it if /tmp is another disk.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Replaces `path` at once.  Raises: TypeError, storage options, of which there are none."""
+        """Replaces `path` atomically.  Raises: TypeError, storage options are given."""
         if storage_options is not None:
             raise TypeError(f"{type(self).__name__} takes no storage_options, got {storage_options!r}")
         path = Path(path)
@@ -37,7 +36,7 @@ class AtomicCheckpointIO(CheckpointIO):
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        # The rename itself lives in the folder, which has its own buffer.
+        # The rename is stored in the folder, which is flushed separately.
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -47,7 +46,7 @@ class AtomicCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Callable | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """The checkpoint on the CPU, plain data only whatever `weights_only` says.  Raises: CheckpointError."""
+        """The checkpoint on the CPU; only plain data is read, whatever `weights_only` is.  Raises: CheckpointError."""
         return read_whole(path, mapped=False)
 
     def remove_checkpoint(self, path: str | Path) -> None:
@@ -56,6 +55,6 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what a killed process had half written."""
+    """Removes files that killed processes did not finish writing."""
     for file in folder.glob(f".*{TEMPORARY}"):
         file.unlink(missing_ok=True)

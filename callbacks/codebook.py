@@ -1,4 +1,4 @@
-"""How the codebook of local actions fares."""
+"""Logs how the codebook of local actions is used."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ KEY = "codebook_counts"
 class CodebookHealth(Callback):
     """Logs how the K local actions were used over the last training steps, by all processes together.
 
-    `codebook/perplexity` is K where all are used alike and 1 where one is used, `codebook/dead` is how many were not
-    used at all, `codebook/usage_<k>` the share of each. Every step logs what the last full window gave.
+    `codebook/perplexity` is K if all are used equally and 1 if only one is used, `codebook/dead` the number of unused
+    ones, `codebook/usage_<k>` the share of each. Every step logs the values of the last complete window.
 
     Args:
-        window: training steps that are counted together.
+        window: the number of training steps that are counted together.
 
     Raises: UserError, a window of no steps.
     """

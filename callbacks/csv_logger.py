@@ -1,4 +1,4 @@
-"""metrics.csv in the run folder, continued and not overwritten when a run is resumed."""
+"""metrics.csv in the run folder; a resumed run continues it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 class RunCSVLogger(CSVLogger):
     """Writes `<folder>/metrics.csv`, one row per logged step, each on the disk before the next step ends.
 
-    Args: folder, by default the run folder, which the command line tells it by `enter`.
+    Args: folder, by default the run folder, which the command line sets by `enter`.
     """
 
     def __init__(self, folder: str | None = None) -> None:
@@ -24,7 +24,7 @@ class RunCSVLogger(CSVLogger):
         self._steps_done = 0
 
     def enter(self, folder: Path, *, steps_done: int = 0) -> None:
-        """Writes to `folder`. Args: steps_done, optimiser steps in the checkpoint that the run goes on from."""
+        """Sets the folder.  Args: steps_done, the optimiser steps in the checkpoint that the run is resumed from."""
         self._save_dir = self._root_dir = str(folder)
         self._steps_done = steps_done
 
@@ -35,14 +35,14 @@ class RunCSVLogger(CSVLogger):
 
     @property
     def experiment(self) -> Any:
-        """The writer; rows that the interrupted run wrote after its checkpoint are taken out when it is made."""
+        """The writer. When it is made, it removes the rows that an interrupted run wrote after its checkpoint."""
         if self._experiment is None and rank_zero_only.rank == 0:
             self._experiment = RunWriter(self._save_dir, steps_done=self._steps_done)
         return self._experiment
 
     @rank_zero_only
     def log_hyperparams(self, params: Any = None) -> None:
-        """Nothing: config.yaml has them all."""
+        """Does nothing, because config.yaml holds all hyper-parameters."""
 
 
 class RunWriter(ExperimentWriter):
@@ -71,7 +71,7 @@ class RunWriter(ExperimentWriter):
         super().log_metrics(dict(metrics_dict), step)
 
     def _check_log_dir_exists(self) -> None:
-        # Lightning's deletes an earlier metrics.csv here.
+        # Lightning's method deletes an earlier metrics.csv.
         pass
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
@@ -80,11 +80,11 @@ class RunWriter(ExperimentWriter):
     def _rows(self) -> list[dict[str, str]]:
         file = Path(self.metrics_file_path)
         text = file.read_text(encoding="utf-8") if file.is_file() else ""
-        # What follows the last newline was cut short.
+        # What follows the last newline is incomplete.
         return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
 
     def _replace(self, rows: list[dict[str, str]], fieldnames: list[str] | None = None) -> None:
-        # At once: killed in the middle, a file written in place would lose the run's history.
+        # Atomically: a process killed while it writes in place would lose the run's history.
         temporary = Path(f"{self.metrics_file_path}.tmp")
         with temporary.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, fieldnames=fieldnames or self.metrics_keys)

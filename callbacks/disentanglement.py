@@ -14,7 +14,7 @@ from callbacks.drawing import spread, upload
 from callbacks.results import Scoring, named, protocol
 from data_modules.base import VideoDataModule
 from data_modules.batch import VideoBatch
-from data_modules.store.reader import Split
+from data_modules.store.format import Split
 from vdsm_glass.metrics.disentanglement import Labelled, LeakMatrix, score
 from vdsm_glass.report.leaks import draw_leaks
 from vdsm_glass.vdsm.frames import Latents

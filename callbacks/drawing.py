@@ -1,4 +1,4 @@
-"""Pictures while a model learns: when they are drawn, of which clips, and where they go."""
+"""Pictures drawn during training: when they are drawn, of which clips, and where they go."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from data_modules.base import VideoDataModule
 from data_modules.loading.clips import ClipDataset
-from data_modules.store.reader import Split
+from data_modules.store.format import Split
 from vdsm_glass.pictures import enlarge
 from vdsm_glass.registry import model_of
 
@@ -22,14 +22,13 @@ SMALLEST_CELL = 64
 
 
 class Drawing(Callback, ABC):
-    """Draws from validation clips after a validation, `every_n_epochs` apart, and at the end of training; from test
-    clips at the end of a test. Into `<run>/pictures/`, the same files anew each time, and to W&B.
+    """Draws validation clips after a validation and at the end of training, and test clips at the end of a test.
 
-    A subclass says what is drawn (`draw`).
+    The pictures replace those in `<run>/pictures/`, and are sent to W&B. A subclass draws them (`draw`).
 
     Args:
-        every_n_epochs: how often at most; 0 for the end only.
-        fps: of the moving pictures, frames a second.
+        every_n_epochs: the fewest epochs between two drawings; 0 draws at the end only.
+        fps: frames per second of the moving pictures.
     """
 
     def __init__(self, every_n_epochs: int, fps: float) -> None:
@@ -56,7 +55,7 @@ class Drawing(Callback, ABC):
 
     @torch.no_grad()
     def draw_split(self, trainer: Trainer, pl_module: LightningModule, *, split: Split) -> None:
-        """Draws everything from `split`, in one process."""
+        """Draws everything from `split`, in the first process only."""
         if not trainer.is_global_zero:
             return
         data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
@@ -68,8 +67,8 @@ class Drawing(Callback, ABC):
                 upload(logger, written, prefix=split)
 
 
-def cast(dataset: ClipDataset, label: str, count: int) -> list[int]:
-    """Positions of at most `count` clips, of different labels as far as there are different ones."""
+def clips_of_each_label(dataset: ClipDataset, label: str, count: int) -> list[int]:
+    """Positions of at most `count` clips, first of all one of each label."""
     values = np.asarray(dataset.split.array(label))
     values = values[dataset.usable] if len(values) == len(dataset.split) else np.zeros(len(dataset), np.int64)
     _, first = np.unique(values, return_index=True)
@@ -84,7 +83,7 @@ def spread(values: np.ndarray, count: int) -> np.ndarray:
 
 
 def scaled(frames: Tensor) -> Tensor:
-    """Frames large enough to be looked at."""
+    """Frames enlarged to a side of at least SMALLEST_CELL."""
     return enlarge(frames, at_least=SMALLEST_CELL)
 
 

@@ -9,7 +9,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from callbacks.drawing import Drawing, cast, scaled
+from callbacks.drawing import Drawing, clips_of_each_label, scaled
 from data_modules.batch import VideoBatch
 from data_modules.loading.clips import ClipDataset
 from vdsm_glass.generate.glass import GLASSModel
@@ -48,7 +48,7 @@ class GLASSPictures(Drawing):
         self.local_action = local_action
 
     def draw(self, model: GLASSModel, dataset: ClipDataset, folder: Path) -> list[Path]:
-        batch = dataset[cast(dataset, "identity", self.clips)].to(model.device).decoded()
+        batch = dataset[clips_of_each_label(dataset, "identity", self.clips)].to(model.device).decoded()
         return [
             write_png(scaled(layers_panel(model.network, batch)), folder / "layers.png"),
             *self.draw_reconstruction(model, batch.video, folder),

@@ -1,4 +1,4 @@
-"""Schedules of GLASS: the clip's length T, how many real frames the RNN sees, T_f, and the levels of L_RECF."""
+"""GLASS's schedules: the clip length T, the number T_f of real frames that the RNN sees, and L_RECF's levels."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ LEAST = {"T_f": 1, "T": 2, "recf_levels": 1}
 class GLASSSchedules(Callback):
     """Applies T_f, T and the levels of L_RECF before every step, logs them, and draws them once.
 
-    [GLASS appendix B.2]. A knot's position is the number of optimiser steps done. The picture goes to
-    `<run>/pictures/schedules.png`. Nothing is kept between steps: on resume the values follow from the step.
+    [GLASS appendix B.2]. A knot's position is a number of optimiser steps. The picture is
+    `<run>/pictures/schedules.png`. The values depend on the step alone, so a resumed run needs no saved state.
 
     Args:
-        T_f: frames after which the RNN is fed its own.
-        T: frames of a training clip, the first of those that the data gives; None takes them all.
-        recf_levels: over how many average-pooled copies L_RECF is summed.
+        T_f: the number of frames after which the RNN is fed its own.
+        T: the number of frames of a training clip, its first ones; None takes all.
+        recf_levels: the number of average-pooled copies that L_RECF is summed over.
 
-    Raises: UserError, a schedule that does not give whole numbers, or gives too small ones.
+    Raises: UserError, a schedule's values are not whole numbers, or are too small.
     """
 
     def __init__(self, T_f: Schedule, T: Schedule | None = None, recf_levels: Schedule | None = None) -> None:
@@ -35,7 +35,7 @@ class GLASSSchedules(Callback):
         self.schedules = {name: schedule for name, schedule in given.items() if schedule is not None}
         for name, schedule in self.schedules.items():
             if schedule.rounding == "none":
-                raise UserError(f"the schedule of {name} counts, so its values are whole; set its rounding: nearest")
+                raise UserError(f"the schedule of {name} needs whole numbers; set its rounding: nearest")
             if (least := min(int(schedule(step)) for step in places(schedule))) < LEAST[name]:
                 raise UserError(
                     f"the schedule of {name} falls to {least}, expected {LEAST[name]} or more at every knot"
@@ -55,7 +55,7 @@ class GLASSSchedules(Callback):
 
     @rank_zero_only
     def draw(self, trainer: Trainer) -> None:
-        """Draws the schedules over the whole of the training."""
+        """Draws the schedules over the whole training."""
         from vdsm_glass.pictures import draw_curves
 
         last = max(knot[0] for schedule in self.schedules.values() for knot in schedule.knots)
@@ -71,6 +71,6 @@ class GLASSSchedules(Callback):
 
 
 def places(schedule: Schedule) -> list[int]:
-    """Steps at all knots and between them, as finely as the picture shows them."""
+    """DRAWN_STEPS + 1 evenly spaced steps from the first knot to the last."""
     first, last = (round(schedule.knots[end][0]) for end in (0, -1))
     return [first + round(i * (last - first) / DRAWN_STEPS) for i in range(DRAWN_STEPS + 1)]

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a run between two steps, where everything can be saved."""
+"""Ends a run between two steps on Ctrl-C, so that everything can be saved."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MESSAGE = b"\nstopping after this step and saving; Ctrl-C again stops at once, w
 
 
 class GracefulStop(Callback):
-    """Holds a first Ctrl-C back until the step (or a validation that is under way) has ended; a second acts at once.
+    """Delays a first Ctrl-C until the step or a running validation has ended; a second one acts at once.
 
-    A step that is broken off has drawn its noise and taken its batch: a checkpoint of that moment would not resume to
-    the numbers of an uninterrupted run. All processes of a DDP job stop after the same step.
+    An interrupted step has already drawn its noise and taken its batch, so a run resumed from a checkpoint of that
+    moment would differ from an uninterrupted one. All processes of a DDP job stop after the same step.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class GracefulStop(Callback):
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        # Data workers inherit this handler, and are silent; print() must not be called in one.
+        # Data workers inherit this handler and must print nothing; print() is not safe in a signal handler.
         if os.getpid() == self._process:
             os.write(2, MESSAGE)
 
@@ -46,14 +46,14 @@ class GracefulStop(Callback):
             self.agreed = any_process(trainer, self.asked or trainer.received_sigterm)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Asked during a validation.
+        # For a signal that came during a validation.
         self.agreed = any_process(trainer, self.asked or trainer.received_sigterm)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        # Only here, and not when the step ended: its metrics are logged in between.
+        # Here and not at the end of the step, because its metrics are logged in between.
         self._stop()
 
     def _stop(self) -> None:
@@ -84,5 +84,5 @@ def step_ended(trainer: Trainer, batch_idx: int) -> bool:
 
 
 def any_process(trainer: Trainer, answer: bool) -> bool:
-    """Whether any process says yes; one small all-reduce where there are several."""
+    """Whether the answer of any process is true; several processes use one small all-reduce."""
     return trainer.strategy.reduce_boolean_decision(answer, all=False) if trainer.world_size > 1 else answer

@@ -1,4 +1,4 @@
-"""What a judge of real clips finds in what VDSM draws, at the end of a test."""
+"""Scores what VDSM draws with a classifier of real clips, at the end of a test."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class JudgeEvaluation(Callback):
-    """Logs `test/judge/action/frozen_dynamics/acc` and all else that `judge_results` gives.
+    """Logs `test/judge/action/frozen_dynamics/acc` and all other numbers of `judge_results`.
 
-    Every process computes the same.
+    Every process computes the same numbers.
 
     Args:
-        judge: file that `vdsm-glass judge` has written, for the same clips.
-        clips: at most so many for each label, balanced.
-        batch_size: clips drawn at once.
-        seed: of the choice of clips and of all that is drawn.
-    Raises: UserError when the test begins, no such judge, or one of other clips.
+        judge: a file that `vdsm-glass judge` has written, for the same clips.
+        clips: the largest number of clips per label; the labels are balanced.
+        batch_size: the number of clips drawn at once.
+        seed: for the choice of clips and everything that is drawn.
+    Raises: UserError when the test begins, there is no such judge, or it was trained on other clips.
     """
 
     def __init__(self, judge: Path, clips: int = 500, batch_size: int = 32, seed: int = 0) -> None:
@@ -52,5 +52,5 @@ class JudgeEvaluation(Callback):
             batch_size=self.batch_size,
             seed=self.seed,
         )
-        # They are the same in every process already; Lightning wants to hear that it may average them.
+        # All processes have the same numbers; Lightning warns if it may not average them.
         pl_module.log_dict({f"test/{name}": float(value) for name, value in results.items()}, sync_dist=True)

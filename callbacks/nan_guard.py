@@ -1,4 +1,4 @@
-"""A loss or gradient that is not finite is an event with a name."""
+"""Stops training at a loss or gradient that is not finite."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ SHOWN = 3
 
 
 class NonFiniteError(UserError):
-    """Training met a loss or gradient that is NaN or infinite."""
+    """A loss or gradient is NaN or infinite."""
 
 
 class NonFiniteGuard(Callback):
     """Stops a run before a non-finite loss or gradient reaches the weights, and says where it came from.
 
-    It adds up, on the device, the loss and the norm of all gradients, and asks once a step whether the sum is finite;
-    all processes of a DDP job decide alike. The checkpoint last written is left as it is. fp16's loss scaler skips
-    overflowing steps by itself; with it only the loss is looked at.
+    It adds the loss and the norm of all gradients on the device, and checks once per step whether the sum is finite.
+    All processes of a DDP job decide alike. The last checkpoint is left as it is. fp16's loss scaler skips overflowing
+    steps by itself, so only the loss is checked with it.
 
     Args:
-        skip: how many such steps may be left out, in total, before the run is stopped: their gradients are dropped, and
-            the optimiser changes nothing.
+        skip: the total number of such steps that may be left out, without their gradients, before the run is stopped.
     """
 
     def __init__(self, skip: int = 0) -> None:
@@ -40,7 +39,7 @@ class NonFiniteGuard(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         clips = getattr(batch, "clip", None)
         self._place = f"step {trainer.global_step}, epoch {trainer.current_epoch}, batch {batch_idx}"
-        # Kept as it is: to read it would wait for the device.
+        # Kept as a tensor, because reading it would wait for the device.
         self._clips = clips
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
@@ -55,7 +54,7 @@ class NonFiniteGuard(Callback):
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         total = torch.zeros((), device=pl_module.device) if scaled else gradient_norm(pl_module)
         if loss is not None:
-            # inf - inf must not pass for a number, hence the magnitude.
+            # The magnitude, so that no infinities cancel.
             total = total + loss.abs()
         if trainer.world_size > 1:
             # Gradients are the same everywhere, the loss is not.
@@ -97,10 +96,12 @@ class NonFiniteGuard(Callback):
     def _drop_gradients(self, module: LightningModule, found: str) -> None:
         for parameter in module.parameters():
             parameter.grad = None
-        # Running statistics take the forward pass in, whatever becomes of its gradients.
+        # Running statistics were updated in the forward pass, although its gradients are dropped.
         spoilt = [name for name, buffer in module.named_buffers() if _is_bad(buffer)]
         if spoilt:
-            raise NonFiniteError(f"{self._message(found)}. Not this time: buffer {spoilt[0]} took it in")
+            raise NonFiniteError(
+                f"{self._message(found)}. This step cannot be left out: the buffer {spoilt[0]} is not finite any more"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         return {"skipped": self.skipped}
@@ -110,7 +111,7 @@ class NonFiniteGuard(Callback):
 
 
 def gradient_norm(module: nn.Module) -> Tensor:
-    """The 2-norm of all gradients together, on their device; 0 if there are none."""
+    """The 2-norm of all gradients together, on their device; 0 without gradients."""
     gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
     return nn.utils.get_total_norm(gradients, foreach=True).float()
 

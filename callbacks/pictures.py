@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from callbacks.drawing import Drawing, cast, scaled
+from callbacks.drawing import Drawing, clips_of_each_label, scaled
 from data_modules.loading.clips import ClipDataset
 from vdsm_glass.generate.vdsm import VDSMFramesModel, VDSMModel, decode_grid
 from vdsm_glass.pictures import grid, strip, with_margins, write_gif, write_png
@@ -57,7 +57,7 @@ class VDSMPictures(Drawing):
 
     def clips(self, dataset: ClipDataset, label: str, count: int, device: torch.device) -> Tensor:
         """(count, t, 3, h, w): clips whose labels differ as far as the split has different ones."""
-        return dataset[cast(dataset, label, count)].to(device).decoded().video
+        return dataset[clips_of_each_label(dataset, label, count)].to(device).decoded().video
 
     def draw_reconstruction(self, model: VDSMFramesModel, video: Tensor, folder: Path) -> list[Path]:
         pairs = torch.stack([video, model.reconstruct(video)], dim=1).flatten(end_dim=1)
@@ -79,7 +79,7 @@ class VDSMPictures(Drawing):
         return [write_gif(grid(scaled(cells)), folder / "samples.gif", fps=self.fps)]
 
     def draw_rollout(self, model: VDSMModel, dataset: ClipDataset, motions: Tensor, folder: Path) -> list[Path]:
-        kinds = [self.whole(dataset, cast(dataset, "action", self.actions), like=motions)]
+        kinds = [self.whole(dataset, clips_of_each_label(dataset, "action", self.actions), like=motions)]
         kinds.append(model.rollout(motions, steps=self.rollout_steps))
         kinds.append(model.rollout(motions, steps=self.rollout_steps, dynamics="prior"))
         video = grid(scaled(torch.stack(kinds)))

@@ -1,4 +1,4 @@
-"""How far a callback has come, on the bar that the trainer shows."""
+"""Shows the progress of a callback on the trainer's progress bar."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 
 @contextmanager
 def progress(trainer: Trainer, clips: int) -> Iterator[Callable[[int], object]]:
-    """Yields what is to be told how many more clips are done; shows nothing where the trainer does not."""
+    """Yields a function to call with the number of clips just done; without a trainer's bar it shows nothing."""
     bar = trainer.progress_bar_callback
     if isinstance(bar, RichProgressBar) and (shown := bar.progress) is not None:
-        # A second live display would garble the trainer's.
+        # rich allows one live display at a time.
         task = shown.add_task("Scoring", total=clips)
         try:
             yield lambda done: shown.update(task, advance=done, refresh=True)

@@ -1,4 +1,4 @@
-"""One stream of noise for the training steps, kept in the checkpoint."""
+"""A stream of noise for the training steps alone, kept in the checkpoint."""
 
 from __future__ import annotations
 
@@ -14,24 +14,29 @@ KEY = "rng_states"
 
 
 class RNGState(Callback):
-    """Gives training steps a stream of noise that nothing else draws from, and saves where it stands.
+    """Gives training steps a stream of noise that nothing else draws from, and saves its position.
 
-    The generators are read when a step ends and put back before the next one begins. What happens in between (a loader
-    drawing a seed for its workers, a validation, a picture of random samples) moves them elsewhere, and happens more or
-    less often in a run that was interrupted. So a resumed run draws the noise that the uninterrupted one draws, and
-    validating more often does not change what is learnt. Each process has its own stream.
+    The generators' states are stored when training starts and after every step, and restored before every step. What
+    draws in between (a loader that seeds its workers, a validation, a picture of random samples) does so more or less
+    often in an interrupted run. So a resumed run draws the noise of an uninterrupted one, and more validations do not
+    change what is learned. Each process has its own stream.
 
-    PyTorch's generators are kept apart in this way, at 2 us a step. NumPy's and Python's take 0.2 ms to read and write,
-    and our steps do not draw from them: they are only saved and restored.
+    This holds for PyTorch's generators, at 2 us per step. NumPy's and Python's take 0.2 ms to read and write; training
+    steps do not draw from them, and they are restored only before a resumed run's first step.
     """
 
     def __init__(self) -> None:
         self._stream: dict[str, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self._stream:
-            # Lightning seeds all processes alike: they would draw the same noise for different clips.
+        device = trainer.strategy.root_device
+        if self._stream:
+            # A loader that draws its order when it is first iterated draws the same as in the uninterrupted run.
+            write_generators(self._stream, device)
+        else:
+            # Lightning gives all processes the same seed: they would draw the same noise for different clips.
             torch.manual_seed(torch.initial_seed() + trainer.global_rank)
+            self._stream = read_torch(device)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         write_generators(self._stream, trainer.strategy.root_device)
@@ -53,8 +58,8 @@ class RNGState(Callback):
             self._stream = states[trainer.global_rank]
         else:
             rank_zero_warn(
-                f"the checkpoint was written by {len(states)} processes and is resumed by {trainer.world_size}: it "
-                "goes on with other noise than the uninterrupted run would have drawn"
+                f"the checkpoint was written by {len(states)} processes and is resumed by {trainer.world_size}: "
+                "the noise will not be that of an uninterrupted run"
             )
 
 
@@ -67,7 +72,7 @@ def read_torch(device: torch.device) -> dict[str, Any]:
 
 
 def read_others() -> dict[str, Any]:
-    """The state of NumPy's and Python's generators, in containers that a checkpoint can hold without pickled code."""
+    """The state of NumPy's and Python's generators, as plain data that a checkpoint can hold."""
     state: Any = np.random.get_state()  # noqa: NPY002
     name, keys, position, has_gauss, cached_gaussian = state
     version, words, gauss_next = random.getstate()
@@ -78,7 +83,7 @@ def read_others() -> dict[str, Any]:
 
 
 def write_generators(state: dict[str, Any], device: torch.device) -> None:
-    """Puts those generators that `state` speaks of into the state that was read."""
+    """Restores the generators whose states are in `state`."""
     if "torch" in state:
         torch.set_rng_state(state["torch"])
     if "cuda" in state and device.type == "cuda":

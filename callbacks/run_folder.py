@@ -1,4 +1,4 @@
-"""Moving a run into its folder when it starts."""
+"""Moves a run into its folder when it starts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from vdsm_glass import runs
 
 
 class RunFolder(Callback):
-    """Makes `trainer.default_root_dir` the run folder on every process, and puts the config there.
+    """Sets `trainer.default_root_dir` to the run folder on every process, and writes the config there.
 
-    The folder is made by the first process; the others learn of it here, once they can talk to each other, so that
-    torchrun, SLURM and Lightning's own launcher need no arrangement beforehand. Must be the first callback.
+    The first process has made the folder, and broadcasts its path here, once the processes are connected, so that
+    torchrun, SLURM and Lightning's launcher need no preparation. It must be the first callback.
 
     Args:
-        folder: the run folder; None on all processes but the first.
-        config: the whole config as YAML. A resumed run keeps its own and adds a changed one as config.resume-<n>.yaml.
+        folder: the run folder; only the first process's is used.
+        config: the whole config as YAML. A resumed run keeps its config and adds a changed one as
+            config.resume-<n>.yaml.
     """
 
     def __init__(self, folder: Path | None, config: str) -> None:
@@ -25,19 +26,19 @@ class RunFolder(Callback):
         self.config = config
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # Lightning has no public way to change it after the Trainer was made.
+        # Lightning has no public way to change it once the Trainer exists.
         trainer._default_root_dir = trainer.strategy.broadcast(str(self.folder))  # pyright: ignore[reportAttributeAccessIssue]
         folder = Path(trainer.default_root_dir)
         for callback in trainer.checkpoint_callbacks:
             if getattr(callback, "dirpath", folder) is None:
-                # A ModelCheckpoint would otherwise write to wherever the first logger does.
+                # A ModelCheckpoint would otherwise write to the first logger's folder.
                 callback.dirpath = str(folder / runs.CHECKPOINTS)  # pyright: ignore[reportAttributeAccessIssue]
         if trainer.is_global_zero:
             self.write_config(folder)
             runs.link_latest(folder)
 
     def write_config(self, folder: Path) -> None:
-        """Writes the config, unless one of the same content is there."""
+        """Writes the config, unless the folder has one of the same content."""
         written = [folder / runs.CONFIG, *sorted(folder.glob("config.resume-*.yaml"))]
         if not written[0].is_file():
             written[0].write_text(self.config, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A running mean of the weights, which is what gets evaluated and kept."""
+"""A running mean of the weights, which is evaluated and saved in their place."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 
 
 class WeightAverage(EMAWeightAveraging):
-    """Validates, keeps and ends with an exponential moving average of the weights, those of batch norms included.
+    """Validates, saves and ends with an exponential moving average of the weights, batch norms' statistics included.
 
-    Small batches make every step noisy; the mean over the last 1 / (1 - decay) steps is not. Checkpoints hold it under
-    `state_dict`, where everything that reads a model looks, and beside it what training goes on from. A run whose first
-    part had no average takes one up when it is resumed with this callback.
+    Small batches make every step noisy; the mean over the last 1 / (1 - decay) steps is less so. Checkpoints hold it as
+    `state_dict`, which everything that reads a model uses, and beside it the weights that training goes on from. A run
+    that began without this callback can be resumed with it.
 
-    Lightning's callback with differences. The average stays in place until validation has ended for all callbacks, and
-    is in place for all of them when training ends, wherever they stand in the list. A checkpoint of that last moment,
-    too, holds what training would go on from. The average is kept on the model's own device. A test, which reads the
-    average as it reads any weights, is not warned.
+    It differs from Lightning's callback in four ways. The average stays in place until validation has ended for all
+    callbacks, and is in place for all of them when training ends, in whatever order they are listed. A checkpoint
+    written then also holds the weights that training would go on from. The average is kept on the model's device. A
+    test gives no warning, because it reads the average like any weights.
 
-    Args: decay: of the mean, per step.
+    Args: decay: the decay of the mean per step.
     """
 
     def __init__(self, decay: float = 0.995) -> None:
@@ -28,16 +28,16 @@ class WeightAverage(EMAWeightAveraging):
         self._in_place = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # The model is moved only after this hook, and would leave its average behind.
+        # The model is moved to its device after this hook, and its average would not be.
         self._device = trainer.strategy.root_device
         self._in_place = False
         super().setup(trainer, pl_module, stage)
-        # First of all, so that whoever draws or saves when training ends finds the average.
+        # First in the list, so that callbacks that draw or save when training ends find the average.
         callbacks: list[Callback] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
         callbacks.insert(0, callbacks.pop(callbacks.index(self)))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leaves the average where it is: other callbacks may still have to look at it."""
+        """Leaves the average in place, because other callbacks may still evaluate it."""
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_validation_epoch_end(trainer, pl_module)

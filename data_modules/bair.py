@@ -1,4 +1,4 @@
-"""BAIR: a robot arm that pushes things over a table.  [Ebert et al., CoRL 2017; at 256: Menapace et al., CVPR 2021]"""
+"""BAIR: a robot arm pushes things over a table.  [Ebert et al., CoRL 2017; at 256: Menapace et al., CVPR 2021]"""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from data_modules.base import Split
-from data_modules.common.errors import DataError, MissingSourceError, UserError
+from data_modules.common.errors import DataError, MissingSourceError
 from data_modules.drawings import tiny_video
 from data_modules.drawings.tiny import write_once
 from data_modules.shared import splits
@@ -20,7 +19,7 @@ from data_modules.shared.recordings import RecordedVideos, Recordings, split_fol
 from data_modules.sources.frames import resize
 from data_modules.sources.softmotion import SIDE, find_records, read_trajectory
 from data_modules.sources.tfrecord import Record
-from data_modules.store.reader import SPLITS
+from data_modules.store.format import SPLITS, Split
 
 Layout = Literal["auto", "folders", "tfrecord"]
 LONGEST = 256
@@ -30,18 +29,19 @@ ORIGINAL = "softmotion30_44k"
 class BAIR(RecordedVideos):
     """The BAIR robot pushing dataset, about 44 000 clips of 30 frames; identity and action are unknown.
 
-    The test is the dataset's. Where there is no validation, a part of the training clips is taken. As bytes,
-    which is how they are kept, all clips take 260 GB at 256 and 16 GB at 64.
+    The test split is the dataset's. Where there is no validation, a part of the training clips is taken. A store of all
+    clips takes 260 GB at 256 and 16 GB at 64.
 
     Args:
         layout: "folders" for `ROOT/bair/{train,val,test}/NNNNN/*.png` of 256 x 256 pixels, "tfrecord" for the original
-            `ROOT/bair/softmotion30_44k/{train,test}/*.tfrecords` of 64 x 64, "auto" for what is there.
-        size: as everywhere; 64 for the layout "tfrecord", else 256, by default.
+            `ROOT/bair/softmotion30_44k/{train,test}/*.tfrecords` of 64 x 64, "auto" for whichever is there.
+        size: height and width of a frame in pixels; by default 64 for the layout "tfrecord", else 256.
         validation_part: part of the training clips that are for validation, where the dataset has none.
         split_seed: of that choice; `seed` is that of the training order.
     """
 
     name = "bair"
+    rights = "The BAIR robot pushing dataset (Ebert et al.): see its owners' terms."
 
     def __init__(
         self,
@@ -55,18 +55,14 @@ class BAIR(RecordedVideos):
     ) -> None:
         own_size = SIDE if layout == "tfrecord" else 256
         super().__init__(size=own_size if size is None else size, clip_length=clip_length, **kwargs)
-        if not 0 < validation_part < 1 or split_seed < 0:
-            raise UserError(
-                f"bair: validation_part is {validation_part} and split_seed {split_seed}; expected between 0 and 1, and"
-                " at least 0."
-            )
         self.layout: Layout = layout
         self.validation_part = validation_part
         self.split_seed = split_seed
+        self._check_part("validation_part")
+        self._check_least(0, "split_seed")
 
     @property
     def folder(self) -> Path:
-        """Where BAIR is looked for."""
         if self.tiny:
             layout = "tfrecord" if self.layout == "tfrecord" else f"folders-{self._longest_window}"
             return self.root / "drawn" / f"bair-{layout}-{tiny_video.VERSION}"
@@ -76,7 +72,7 @@ class BAIR(RecordedVideos):
     def location(self) -> str:
         return "bair"
 
-    def draw(self) -> None:
+    def draw_tiny(self) -> None:
         if self.layout == "tfrecord":
             write_once(self.folder, lambda folder: tiny_video.write_softmotion(folder / ORIGINAL))
         else:
@@ -120,12 +116,11 @@ class BAIR(RecordedVideos):
         )
 
 
-class Softmotion:
+class Softmotion(Recordings):
     """The original TFRecords: `FOLDER/{train,test}/*.tfrecords`; a seeded part of train is for validation."""
 
     def __init__(self, folder: Path, validation_part: float, split_seed: int) -> None:
         self.folder = folder
-        self.remarks: list[str] = []
         train, test = find_records(folder / "train"), find_records(folder / "test")
         if not (train and test):
             raise DataError(f"{folder}: {len(train)} training and {len(test)} test records. Is all of it there?")
@@ -138,12 +133,6 @@ class Softmotion:
             for record in self.shares[split]:
                 digest.update(os.fsencode(f"{split} {record.path.name} {record.offset} {record.length}\n"))
         return digest.hexdigest()
-
-    def units(self, split: Split) -> list[Record]:
-        return self.shares[split]
-
-    def count(self, split: Split) -> int | None:
-        return len(self.shares[split])
 
     def read(
         self,

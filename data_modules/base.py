@@ -1,9 +1,9 @@
-"""What all datasets share: from a source to a store, and from the store to batches."""
+"""What all datasets share: the way from a source to a store, and from the store to batches."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
+from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,34 +17,38 @@ from data_modules.common.errors import DataError, UserError
 from data_modules.loading.clips import ClipDataset
 from data_modules.loading.sampler import ClipLoader, ClipSampler, EvaluationSampler
 from data_modules.store.build import locate, open_or_build
-from data_modules.store.reader import Split, Store
-from data_modules.store.source import ClipSource
+from data_modules.store.clip_source import ClipSource
+from data_modules.store.format import Split
+from data_modules.store.reader import Store
 
 __all__ = ["Split", "VideoDataModule"]
 
 
 class VideoDataModule(LightningDataModule, ClipSource):
-    """Clips of one dataset as `VideoBatch`es. A subclass says what `ClipSource` asks it; all else is here.
+    """Clips of one dataset as `VideoBatch`es. A subclass answers what `ClipSource` asks; everything else is here.
 
     Args:
         root: folder of the sources and the stores built from them.
         size: height and width of a frame in pixels, one number for a square.
         clip_length: frames of a training clip.
         eval_clip_length: frames of a validation or test clip; `clip_length` by default.
-        stride: take every n-th frame; or (least, most), of which every training sample draws its own and evaluation
+        stride: take every n-th frame; or (least, most), from which every training sample draws its own and evaluation
             takes the least.
         eval_stride: take every n-th frame of a validation or test clip instead.
-        batch_size: training clips a step and process.
+        batch_size: training clips per step and process.
         eval_batch_size: the same for validation and test; `batch_size` by default.
         num_workers: loader processes; 0 loads in the training process. Batches do not depend on it.
         batches_per_epoch: training steps of an epoch; one pass over the clips by default.
-        seed: of everything random here; same seed, same batches.
-        tiny: read a small copy that our code draws in the dataset's own format.
+        seed: of everything random here; the same seed gives the same batches.
+        tiny: read a small copy that our code draws in the dataset's own format; an error for a dataset without
+            `draw_tiny`.
         flip: mirror whole training clips left to right, each with probability 1/2.
         pair_actions: a training clip is two clips of one identity, one after the other: 2 `clip_length` frames.
     """
 
     name: ClassVar[str]
+    rights: ClassVar[str] = ""
+    """In a sentence, what the data is and whose; it stands on the page of every exported model."""
 
     def __init__(
         self,
@@ -94,7 +98,7 @@ class VideoDataModule(LightningDataModule, ClipSource):
         return self.store.names("action")
 
     def attributes(self, identity: np.ndarray) -> dict[str, np.ndarray]:
-        """The static factors to recognise in a clip; the identity itself, unless identities are made of parts.
+        """The static factors to recognise in a clip; the identity itself where identities are not made of parts.
 
         Args: identity: any shape, int.   Returns: arrays of that shape by factor.
         """
@@ -103,10 +107,7 @@ class VideoDataModule(LightningDataModule, ClipSource):
 
     @property
     def store(self) -> Store:
-        """The clips; built by `prepare_data`, or ahead of training by `vdsm-glass prepare`.
-
-        Raises: DataError where neither was done.
-        """
+        """The clips, after `prepare_data` or `vdsm-glass prepare`.  Raises: DataError where neither was called."""
         if self._store is None:
             place = locate(self)
             try:
@@ -115,23 +116,9 @@ class VideoDataModule(LightningDataModule, ClipSource):
                 raise DataError(f"{place.folder} is not there. Run `vdsm-glass prepare {self.name}`.") from None
         return self._store
 
-    @property
-    def stores(self) -> Path:
-        """Where the stores of all datasets are."""
-        return self.root / "stores"
-
     def store_folder(self) -> Path:
-        """Where the store is, or will be.  Raises: DataError where its files are not there."""
+        """Where the store is, or will be.  Raises: DataError where the source's files are missing."""
         return locate(self).folder
-
-    def request(self) -> dict[str, Any]:
-        """All that the stored clips depend on but the files themselves, and where those are looked for, as JSON."""
-        return self.describe_source({"location": self.location})
-
-    def describe_source(self, fingerprint: dict[str, Any]) -> dict[str, Any]:
-        """All that the stored clips depend on, of files with that `fingerprint`, as JSON will give it back."""
-        common = {"dataset": self.name, "height": self.height, "width": self.width, "tiny": self.tiny}
-        return json.loads(json.dumps(common | self.source() | fingerprint))
 
     def prepare_data(self) -> None:
         """Build the store if it is missing or damaged; Lightning calls this in one process a machine."""
@@ -140,6 +127,12 @@ class VideoDataModule(LightningDataModule, ClipSource):
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002
         """Open the store; Lightning calls this in every process."""
         _ = self.store
+
+    def for_loader_process(self) -> VideoDataModule:
+        """A copy without the trainer, which cannot be sent to a process that is not forked."""
+        sent = copy(self)
+        sent.trainer = None
+        return sent
 
     def training_dataset(self) -> ClipDataset:
         """Random windows of the training clips.  Raises: DataError where no clip is long enough."""
@@ -162,7 +155,7 @@ class VideoDataModule(LightningDataModule, ClipSource):
         )
 
     def train_dataloader(self) -> DataLoader[VideoBatch]:
-        """Random windows of the training clips; saves and takes up its position within an epoch.
+        """Random windows of the training clips; the loader can save and restore its position within an epoch.
 
         Raises: UserError for Lightning's `overfit_batches`, which would replace the sampler and take clips one by one.
         """
@@ -194,9 +187,9 @@ class VideoDataModule(LightningDataModule, ClipSource):
         return self._evaluation_loader("test")
 
     def transfer_batch_to_device(self, batch: VideoBatch, device: torch.device, dataloader_idx: int) -> VideoBatch:  # noqa: ARG002
-        """The batch on `device`, decoded there; Lightning would wait for the copy of what is not a plain tensor.
+        """The batch on `device`, decoded there, without waiting for the copy as Lightning's own method does.
 
-        Not in `on_after_batch_transfer`, which then could not be a model's own: Lightning calls that of one of the two.
+        Decoding is not in `on_after_batch_transfer`, because Lightning would then not call the model's own.
         """
         return batch.to(device, non_blocking=True).decoded()
 
@@ -228,12 +221,26 @@ class VideoDataModule(LightningDataModule, ClipSource):
         return 0 if self.trainer is None else self.trainer.global_rank
 
     def _check_options(self) -> None:
+        if self.tiny and type(self).draw_tiny is ClipSource.draw_tiny:
+            raise UserError(f"{self.name} has no tiny copy: leave tiny out, or give the dataset a method `draw_tiny`.")
         if self.largest_stride < self.stride:
             found = self.stride, self.largest_stride
             raise UserError(f"{self.name}: stride is {found}; expected one number, or the least and then the most.")
-        smallest = {"num_workers": 0, "seed": 0, "height": 1, "width": 1, "batches_per_epoch": 1}
-        smallest |= {option: 1 for name in ("clip_length", "stride", "batch_size") for option in (name, f"eval_{name}")}
-        for option, least in smallest.items():
+        self._check_least(0, "num_workers", "seed")
+        self._check_least(1, "height", "width", "batches_per_epoch")
+        self._check_least(
+            1, "clip_length", "eval_clip_length", "stride", "eval_stride", "batch_size", "eval_batch_size"
+        )
+
+    def _check_least(self, least: int, *options: str) -> None:
+        """Raises: UserError where one of the `options` is below `least`; None counts as large enough."""
+        for option in options:
             value = getattr(self, option)
             if value is not None and value < least:
                 raise UserError(f"{self.name}: {option} is {value}; expected at least {least}.")
+
+    def _check_part(self, *options: str) -> None:
+        """Raises: UserError where one of the `options` is not a part of the whole: above 0 and below 1."""
+        for option in options:
+            if not 0 < getattr(self, option) < 1:
+                raise UserError(f"{self.name}: {option} is {getattr(self, option)}; expected above 0 and below 1.")

@@ -1,4 +1,4 @@
-"""The one type that models see."""
+"""The type of batch that all models take."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from math import prod
 import torch
 from torch import Tensor
 
-_Place = tuple[str, torch.dtype, tuple[int, ...]]  # a field and what it is
+_Place = tuple[str, torch.dtype, tuple[int, ...]]  # a field, its type and its shape
 
 
 @dataclass(frozen=True)
 class VideoBatch:
     """A batch of clips with whatever labels the dataset knows.
 
-    Datasets and loaders give pictures as bytes, a quarter of the data to move. The data module decodes them once they
-    are on the device; who loops over a loader himself writes `batch.to(device).decoded()`.
+    Datasets and loaders give pictures as bytes, a quarter of the data to move. The data module decodes them on the
+    device; a loop of your own over a loader calls `batch.to(device).decoded()`.
 
     Args:
         video: (b, t, 3, h, w) float32 in [0, 1]; until `decoded` uint8, 255 times that.
@@ -47,11 +47,11 @@ class VideoBatch:
 
     @property
     def present(self) -> dict[str, Tensor]:
-        """The tensors that are there, by field."""
+        """The tensors of the labels that are known, by field."""
         return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
 
     def map(self, function: Callable[[Tensor], Tensor]) -> VideoBatch:
-        """A batch in which `function` was applied to every tensor that is there."""
+        """A batch in which `function` was applied to every tensor."""
         return replace(self, **{name: function(value) for name, value in self.present.items()})
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> VideoBatch:
@@ -59,7 +59,7 @@ class VideoBatch:
         return self.map(lambda value: value.to(device, non_blocking=non_blocking))
 
     def decoded(self) -> VideoBatch:
-        """The batch as models see it, pictures as float32; itself where they are that already."""
+        """The batch as models take it, pictures as float32; the batch itself where they are float32 already."""
         if self.video.dtype != torch.uint8:
             return self
         mask = None if self.mask is None else self.mask.float()
@@ -70,7 +70,7 @@ class VideoBatch:
         return self.map(lambda value: value.pin_memory())
 
     def __reduce__(self) -> tuple[Callable[..., VideoBatch], tuple[Tensor, list[_Place]]]:
-        """One block of bytes: from one process to another, every tensor costs a file handle and a round trip."""
+        """Send one block of bytes: every tensor sent to another process would cost a file handle and a round trip."""
         # Larger items first, so that each tensor begins where its type may begin.
         tensors = dict(sorted(self.present.items(), key=lambda item: -item[1].itemsize))
         block = torch.cat([tensor.reshape(-1).view(torch.uint8) for tensor in tensors.values()])
@@ -78,7 +78,7 @@ class VideoBatch:
 
     @classmethod
     def unlabelled(cls, video: Tensor) -> VideoBatch:
-        """A batch of clips (b, t, 3, h, w) of which nothing is known."""
+        """A batch of clips (b, t, 3, h, w) without labels."""
         unknown = torch.full((video.shape[0],), -1, dtype=torch.int64, device=video.device)
         return cls(video=video, identity=unknown, action=unknown, clip=unknown)
 

@@ -10,10 +10,11 @@ from data_modules.common.errors import DataError, MissingSourceError, UserError
 from data_modules.drawings import tiny_video
 from data_modules.drawings.tiny import write_once
 from data_modules.shared import splits
-from data_modules.shared.recordings import RecordedVideos, SplitVideos
-from data_modules.sources.collection import Video, find_videos
+from data_modules.shared.recordings import RecordedVideos, SplitVideos, VideosInTime
+from data_modules.sources.collection import find_videos
 from data_modules.sources.frames import Shape
-from data_modules.store.reader import Split
+
+SplitBy = Literal["auto", "folders", "seeded", "time"]
 
 
 class VideoFolder(RecordedVideos):
@@ -21,7 +22,10 @@ class VideoFolder(RecordedVideos):
 
     A folder of pictures (PNG, JPG) is one video, its frames in natural order, where no film is in that folder. Links
     are followed, also out of the folder, and what is reached twice counts once. Films are turned upright; what is
-    transparent in a GIF is white. A video is never in two splits, and never as a whole in memory.
+    transparent in a GIF is white. A video is never as a whole in memory.
+
+    Three videos or more are each in one split. Fewer are split in time: the beginning of each is for training, then
+    come validation and test, with at least one clip's length between two of them, so that no frame is nearly in two.
 
     Args:
         videos: the folder; `ROOT/videos` by default.
@@ -30,14 +34,18 @@ class VideoFolder(RecordedVideos):
         every: take every n-th frame into the store; `stride` does it when clips are cut from there.
         clip_frames: longer videos make several clips of so many frames, which bounds the memory; a training clip never
             reaches over the end of one.
-        split_by: "folders" goes by folders called train, val and test at the top, "seeded" by chance; "auto" by folders
-            where there are train and test. Without val, a part of train is taken.
-        parts: of train, val and test in the seeded split, by video.
-        split_seed: of that split; `seed` is that of the training order.
+        split_by: "folders" goes by folders called train, val and test at the top, "seeded" puts each video into a split
+            by chance, "time" splits each video in time; "auto" goes by folders where there are train and test, else it
+            is seeded, or where there are too few videos, in time. Without val, a part of train is taken.
+        parts: of train, val and test in the seeded split, by video, and in the split in time, by frame.
+        split_seed: of the seeded split; `seed` is that of the training order.
+        gap: frames between two splits of one video, counted after `every`; more where a training or evaluation clip
+            spans more. Each split has at least as many frames, so the video needs five times as many.
         skip_damaged: leave a damaged video out, from where it is damaged, and say so, instead of stopping.
     """
 
     name = "folder"
+    rights = "Videos that the person who trained the model chose: state whose they are before you pass the model on."
 
     def __init__(
         self,
@@ -46,32 +54,31 @@ class VideoFolder(RecordedVideos):
         shape: Shape = "crop",
         every: int = 1,
         clip_frames: int = 256,
-        split_by: Literal["auto", "folders", "seeded"] = "auto",
+        split_by: SplitBy = "auto",
         parts: tuple[float, float, float] = (8, 1, 1),
         split_seed: int = 0,
+        gap: int = 32,
         skip_damaged: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if every < 1 or clip_frames < 1 or split_seed < 0:
-            raise UserError(
-                f"folder: every is {every}, clip_frames {clip_frames} and split_seed {split_seed}; expected at least"
-                " 1, 1 and 0."
-            )
         if not min(parts) > 0:
             raise UserError(f"folder: parts is {parts}; expected three numbers above 0, as 8, 1, 1.")
         self.videos = videos
         self.shape: Shape = shape
         self.every = every
         self.clip_frames = clip_frames
-        self.split_by: Literal["auto", "folders", "seeded"] = split_by
+        self.split_by: SplitBy = split_by
         self.parts = tuple(parts)
         self.split_seed = split_seed
+        self.gap = gap
         self.skip_damaged = skip_damaged
+        self._check_least(1, "every", "clip_frames")
+        self._check_least(0, "split_seed", "gap")
+        self.gap = max(gap, (self.clip_length - 1) * self.largest_stride + 1, self._evaluation_window)
 
     @property
     def folder(self) -> Path:
-        """Where videos are looked for."""
         if self.tiny:
             return self.root / "drawn" / f"videos-{self.every * self._longest_window}-{tiny_video.VERSION}"
         return self.root / self.location if self.videos is None else Path(self.videos)
@@ -80,11 +87,15 @@ class VideoFolder(RecordedVideos):
     def location(self) -> str:
         return self.videos or "videos"
 
-    def draw(self) -> None:
+    def draw_tiny(self) -> None:
         frames = self.every * self._longest_window
         write_once(self.folder, lambda folder: tiny_video.write_videos(folder, frames=frames))
 
     def find(self) -> SplitVideos:
+        """The videos in `folder`, shared out as `split_by` says.
+
+        Raises: MissingSourceError where there are none; DataError where they cannot be shared out.
+        """
         if not self.folder.is_dir():
             raise MissingSourceError(
                 f"There is no folder {self.folder.absolute()}. Put videos there (mp4, webm, gif, avi, or folders of"
@@ -97,26 +108,27 @@ class VideoFolder(RecordedVideos):
                 f"{self.folder.absolute()} holds no videos; expected mp4, webm, gif, avi, png or jpg files."
             )
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
-        return SplitVideos(
-            self._shared_out(videos),
-            shape=self.shape,
-            every=self.every,
-            longest=self.clip_frames,
-            skip_damaged=self.skip_damaged,
-            remarks=[f"left out of all splits: {reasons}."] if reasons else [],
-        )
-
-    def _shared_out(self, videos: list[Video]) -> dict[Split, list[Video]]:
+        options: dict[str, Any] = {
+            "shape": self.shape,
+            "every": self.every,
+            "longest": self.clip_frames,
+            "skip_damaged": self.skip_damaged,
+            "remarks": [f"left out of all splits: {reasons}."] if reasons else [],
+        }
         shares = splits.by_folder([video.name for video in videos], videos)
-        complete = bool(shares["train"] and shares["test"])
-        if self.split_by == "folders" and not complete:
+        has_folders = bool(shares["train"] and shares["test"])
+        if self.split_by == "folders" and not has_folders:
             raise DataError(
                 f"{self.folder} has no folders `train` and `test` that hold videos. Make them, or set split_by: seeded."
             )
-        if self.split_by == "seeded" or not complete:
-            return splits.seeded(videos, self.parts, self.split_seed, f"videos in {self.folder}")
-        part = self.parts[1] / sum(self.parts)
-        return splits.with_validation(shares, part, self.split_seed, f"videos in {self.folder}/train")
+        if has_folders and self.split_by in ("auto", "folders"):
+            part = self.parts[1] / sum(self.parts)
+            shares = splits.with_validation(shares, part, self.split_seed, f"videos in {self.folder}/train")
+        elif self.split_by == "time" or (self.split_by == "auto" and splits.sizes(len(videos), self.parts)[0] < 1):
+            return VideosInTime(videos, self.parts, self.gap, **options)
+        else:
+            shares = splits.seeded(videos, self.parts, self.split_seed, f"videos in {self.folder}")
+        return SplitVideos(shares, **options)
 
     def source(self) -> dict[str, Any]:
         return {

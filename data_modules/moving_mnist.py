@@ -1,4 +1,4 @@
-"""Moving MNIST: digits that bounce between the walls of the frame. [Srivastava, Mansimov & Salakhutdinov, 2015]"""
+"""Moving MNIST: digits bounce between the walls of the frame.  [Srivastava, Mansimov & Salakhutdinov, 2015]"""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ from typing import Any, Literal
 import numpy as np
 from einops import rearrange, repeat
 
-from data_modules.base import Split, VideoDataModule
+from data_modules.base import VideoDataModule
 from data_modules.common.errors import DataError, MissingSourceError, UserError
-from data_modules.common.remote_files import MNIST
 from data_modules.drawings import tiny
-from data_modules.loading.clips import Clip
 from data_modules.sources.frames import resize
 from data_modules.sources.idx import FILES, mnist_files, read_mnist
-from data_modules.store.labels import Labels
-from data_modules.store.reader import SPLITS
-from data_modules.store.source import StandIn
+from data_modules.sources.remote_files import MNIST
+from data_modules.store.clip_source import Clip, Labels, StandIn
+from data_modules.store.format import SPLITS, Split
 
 CANVAS, DIGIT = 64, 28
 ROOM = CANVAS - DIGIT
-"""How far a digit can move, in pixels."""
+"""How many pixels a digit can move, each way."""
 HELD_OUT = 5_000 / 60_000
 """The last 5000 of MNIST's training digits are for validation."""
 FALLBACK_TEST = 0.2
@@ -41,20 +39,23 @@ class Digits:
     images: np.ndarray
     labels: np.ndarray
 
+    def __getitem__(self, chosen: slice | np.ndarray) -> Digits:
+        return Digits(self.images[chosen], self.labels[chosen])
+
 
 class MovingMNIST(VideoDataModule):
-    """Digits that bounce with constant speed; identity is the digit, action how it moves.
+    """Digits bounce with constant speed; identity is the digit, action its motion.
 
     The action is a slope and a speed. A bounce changes neither, so that the label holds for every window of a clip.
-    With S slopes, the k-th is (k + 1/2 ± 1/4) 90°/S from the horizontal. Where a digit starts, and whether to the left
-    or right, up or down, differs from clip to clip. Motion is drawn independently of the digit.
+    With S slopes, the k-th is (k + 1/2 ± 1/4) 90°/S from the horizontal. Where a digit starts, and whether it goes left
+    or right, up or down, is drawn for every clip. Motion is drawn independently of the digit.
 
     With two digits a <= b, of motions u and v out of M: identity 10a + b, action u·M + v, the brighter pixel of both.
 
     Args:
-        idx: folder of MNIST's four IDX files, plain or .gz; by default `ROOT/mnist`, and where that is not there,
+        idx: folder of MNIST's four IDX files, plain or .gz; by default `ROOT/mnist`, or where that is missing,
             scikit-learn's 1797 digits, enlarged.
-        download: fetch the files where they are missing; by default `vdsm-glass prepare` does, and training does not.
+        download: fetch missing files; by default `vdsm-glass prepare` does, and training does not.
         digits: in a frame.
         slopes: how many classes of slope.
         speeds: the classes of speed, pixels a frame at 64 x 64.
@@ -65,6 +66,7 @@ class MovingMNIST(VideoDataModule):
     """
 
     name = "mmnist"
+    rights = "Moving MNIST, made of the MNIST digits (LeCun, Cortes, Burges), or of scikit-learn's digits."
 
     def __init__(
         self,
@@ -85,7 +87,7 @@ class MovingMNIST(VideoDataModule):
         if self.height != self.width:
             raise UserError(f"mmnist: size is {self.height}x{self.width}; expected a square.")
         if self.flip:
-            raise UserError("mmnist: mirrored digits are no digits. Leave flip off.")
+            raise UserError("mmnist: mirrored digits are not digits. Leave flip off.")
         if slopes < 1 or not speeds or not all(0 < speed <= ROOM for speed in speeds):
             raise UserError(
                 f"mmnist: {slopes} slopes and speeds {list(speeds)}; expected at least one of each, and speeds"
@@ -106,7 +108,7 @@ class MovingMNIST(VideoDataModule):
 
     @property
     def folder(self) -> Path:
-        """Where the IDX files are looked for."""
+        """Where the IDX files, or their tiny copy, are looked for."""
         if self.tiny:
             return self.root / "drawn" / f"mnist-tiny-{tiny.VERSION}"
         return self.root / "mnist" if self.idx is None else Path(self.idx)
@@ -115,13 +117,12 @@ class MovingMNIST(VideoDataModule):
     def location(self) -> str:
         return self.idx or "mnist"
 
-    def obtain(self) -> None:
-        if self.tiny:
-            tiny.write_once(self.folder, lambda folder: tiny.write_mnist(folder, train=240, test=40))
+    def draw_tiny(self) -> None:
+        tiny.write_once(self.folder, lambda folder: tiny.write_mnist(folder, train=240, test=40))
 
     def fetch(self) -> bool:
         if self.idx is not None and not self.download:
-            return False  # a folder that was named, and perhaps misspelt, is not filled unasked
+            return False  # the folder that was named may be misspelt
         MNIST.fetch(self.folder)
         return True
 
@@ -169,74 +170,61 @@ class MovingMNIST(VideoDataModule):
 
     def read_unit(self, unit: tuple[Split, range]) -> Iterator[Clip]:
         split, indices = unit
-        pool = self.pool(split)
+        pool = self.pools[split]
         for index in indices:
             yield self.clip(pool, np.random.default_rng([self.simulation_seed, SPLITS.index(split), index]), index)
 
     def clip(self, pool: Digits, generator: np.random.Generator, index: int) -> Clip:
-        """One clip; all that is random in it comes from `generator`."""
+        """One clip; everything random in it comes from `generator`."""
         chosen = generator.integers(len(pool.images), size=self.digits)
-        motions = [self._motion(generator) for _ in chosen]
+        drawn = [self._motion(generator) for _ in chosen]
         order = np.argsort(pool.labels[chosen], kind="stable")
-        chosen, motions = chosen[order], [motions[place] for place in order]
+        shown = pool[chosen[order]]
+        motions, paths = zip(*(drawn[place] for place in order), strict=True)
 
         canvas = np.zeros((self.frames, CANVAS, CANVAS), dtype=np.uint8)
-        for image, (_, corners) in zip(pool.images[chosen], motions, strict=True):
+        for image, corners in zip(shown.images, paths, strict=True):
             for frame, (x, y) in zip(canvas, np.rint(corners).astype(int), strict=True):
                 place = frame[y : y + DIGIT, x : x + DIGIT]
                 np.maximum(place, image, out=place)
-        identity = int(np.ravel_multi_index(tuple(pool.labels[chosen]), (10,) * self.digits))
-        action = int(np.ravel_multi_index([motion for motion, _ in motions], (self._motions,) * self.digits))
+        identity = int(np.ravel_multi_index(tuple(shown.labels), (10,) * self.digits))
+        action = int(np.ravel_multi_index(motions, (self.slopes * len(self.speeds),) * self.digits))
         labels = self.describe_labels()
         return Clip(
             video=resize(repeat(canvas, "t h w -> t h w c", c=3), self.height, self.width),
             identity=identity,
             action=action,
             name=f"clip {index}, {labels.identity[identity]}, {labels.action[action]}",
-            position=self._centre(motions[0][1]) if self.digits == 1 else None,
+            position=self._centre(paths[0]) if self.digits == 1 else None,
         )
 
-    def pool(self, split: Split) -> Digits:
-        """The digits that clips of `split` are made of; those of two splits never share one."""
-        return self._pools[split]
-
     @cached_property
-    def _pools(self) -> dict[Split, Digits]:
+    def pools(self) -> dict[Split, Digits]:
+        """The digits that clips are made of, by split; two splits never share one."""
         files = mnist_files(self.folder)
         if files is None:
             images, labels = tiny.small_digits()
-            order = np.random.default_rng(0).permutation(len(labels))
-            images, labels, test = images[order], labels[order], round(FALLBACK_TEST * len(labels))
-            training, testing = Digits(images[test:], labels[test:]), Digits(images[:test], labels[:test])
+            digits = Digits(images, labels)[np.random.default_rng(0).permutation(len(labels))]
+            test = round(FALLBACK_TEST * len(labels))
+            training, testing = digits[test:], digits[:test]
         else:
             training, testing = (Digits(*read_mnist(*files[part])) for part in ("train", "test"))
-        if training.images.shape[1:] != (DIGIT, DIGIT) or testing.images.shape[1:] != (DIGIT, DIGIT):
+        shapes = training.images.shape[1:], testing.images.shape[1:]
+        if set(shapes) != {(DIGIT, DIGIT)}:
             raise DataError(
-                f"{self.folder}: its images are {training.images.shape[1:]} and {testing.images.shape[1:]} pixels;"
-                f" expected {DIGIT}x{DIGIT} as MNIST's."
+                f"{self.folder}: its images are {shapes[0]} and {shapes[1]} pixels; expected {DIGIT}x{DIGIT}."
             )
         held = max(1, round(HELD_OUT * len(training.labels)))
-        return {
-            "train": Digits(training.images[:-held], training.labels[:-held]),
-            "val": Digits(training.images[-held:], training.labels[-held:]),
-            "test": testing,
-        }
+        return {"train": training[:-held], "val": training[-held:], "test": testing}
 
     def describe_labels(self) -> Labels:
         """The digit, or both; the motion as "22° at 2 px", or two of them."""
-        one = [
-            f"{90 * (slope + 0.5) / self.slopes:.0f}° at {speed:g} px"
-            for slope in range(self.slopes)
-            for speed in self.speeds
-        ]
+        angles = [90 * (slope + 0.5) / self.slopes for slope in range(self.slopes)]
+        one = [f"{angle:.0f}° at {speed:g} px" for angle in angles for speed in self.speeds]
         return Labels(
             identity=[f"{identity:0{self.digits}d}" for identity in range(10**self.digits)],
             action=one if self.digits == 1 else [f"{first}, {second}" for first in one for second in one],
         )
-
-    @property
-    def _motions(self) -> int:
-        return self.slopes * len(self.speeds)
 
     def _motion(self, generator: np.random.Generator) -> tuple[int, np.ndarray]:
         """A motion's label and its path: (t, 2), (x, y) pixels of the digit's upper left corner."""
@@ -254,5 +242,5 @@ class MovingMNIST(VideoDataModule):
 
 
 def bounced(path: np.ndarray) -> np.ndarray:
-    """A straight path folded at the walls 0 and ROOM: a triangle wave of period 2 ROOM."""
+    """A straight path, reflected at the walls 0 and ROOM: a triangle wave of period 2 ROOM."""
     return ROOM - np.abs(np.mod(path, 2 * ROOM) - ROOM)

@@ -1,4 +1,4 @@
-"""MUG: people who show six emotions.  [Aifanti, Papachristou & Delopoulos, The MUG Facial Expression Database, 2010]"""
+"""MUG: people show six emotions.  [Aifanti, Papachristou & Delopoulos, The MUG Facial Expression Database, 2010]"""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from data_modules.base import Split, VideoDataModule
-from data_modules.common.errors import DataError, MissingSourceError, UserError
-from data_modules.drawings import tiny
-from data_modules.loading.clips import Clip
-from data_modules.sources.mug import EMOTIONS, Recordings, find_recordings
-from data_modules.store.labels import Labels
+from data_modules.base import VideoDataModule
+from data_modules.common.errors import DataError, MissingSourceError
+from data_modules.drawings import tiny_video
+from data_modules.drawings.tiny import write_once
+from data_modules.sources.mug import EMOTIONS, MugSequences, find_sequences
+from data_modules.store.clip_source import Clip, Labels
+from data_modules.store.format import Split
 
 log = logging.getLogger(__name__)
 
@@ -25,18 +26,23 @@ TEST_PART = 0.25
 class MUG(VideoDataModule):
     """Faces from rest to an emotion and back; identity is the subject, action the emotion.
 
-    A quarter of the sequences, seeded, are the test; a few of the others are for validation. All splits share subjects.
+    A seeded quarter of the sequences is the test, a few of the others are for validation. All splits share subjects.
 
     Args:
         layout: "tree" for the database's folders `ROOT/mug/SUBJECT/EMOTION/TAKE/*.jpg`, "npz" for aligned sequences in
-            `ROOT/mug/*.npz`, "auto" for what is there.
-        action_codes: what the actions 0, 1, ... in an npz mean; all that is none of the six emotions is left out.
+            `ROOT/mug/*.npz`, "auto" for whichever is there.
+        action_codes: what the actions 0, 1, ... in an npz mean; those that are not one of the six emotions are left
+            out.
         every: take every n-th frame of the recordings.
         validation_part: part of the training sequences that are for validation.
         split_seed: of the split; `seed` is that of the training order.
     """
 
     name = "mug"
+    rights = (
+        "The MUG Facial Expression Database, which is licensed for research and may not be passed on; ask its owners "
+        "before you publish a model, or pictures, made from it."
+    )
 
     def __init__(
         self,
@@ -50,45 +56,45 @@ class MUG(VideoDataModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(clip_length=clip_length, **kwargs)
-        if not 0 < validation_part < 1 or every < 1 or split_seed < 0:
-            raise UserError(
-                f"mug: validation_part is {validation_part}, every {every} and split_seed {split_seed}; expected"
-                " between 0 and 1, at least 1 and at least 0."
-            )
         self.layout: Literal["auto", "tree", "npz"] = layout
         self.action_codes = tuple(action_codes)
         self.every = every
         self.validation_part = validation_part
         self.split_seed = split_seed
+        self._check_part("validation_part")
+        self._check_least(1, "every")
+        self._check_least(0, "split_seed")
 
     @property
     def folder(self) -> Path:
-        """Where MUG is looked for."""
+        """Where MUG, or its tiny copy, is looked for."""
         if self.tiny:
             layout = "npz" if self.layout == "npz" else "tree"
-            return self.root / "drawn" / f"mug-{layout}-{self._tiny_frames}-{tiny.VERSION}"
+            return self.root / "drawn" / f"mug-{layout}-{self._tiny_frames}-{tiny_video.VERSION}"
         return self.root / self.location
 
     @property
     def location(self) -> str:
         return "mug"
 
+    def draw_tiny(self) -> None:
+        write = tiny_video.write_mug_npz if self.layout == "npz" else tiny_video.write_mug_tree
+        frames = self._tiny_frames
+        write_once(self.folder, lambda folder: write(folder, subjects=2, takes=2, frames=frames))
+
     def obtain(self) -> None:
-        if self.tiny:
-            write = tiny.write_mug_npz if self.layout == "npz" else tiny.write_mug_tree
-            frames = self._tiny_frames
-            tiny.write_once(self.folder, lambda folder: write(folder, subjects=2, takes=2, frames=frames))
+        super().obtain()
         if left_out := self.recordings.left_out:
             reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
             log.info("mug: left out of all splits: %s.", reasons)
 
     @cached_property
-    def recordings(self) -> Recordings:
+    def recordings(self) -> MugSequences:
         """The sequences that are there.
 
         Raises: MissingSourceError, with how to obtain MUG and where to put it; DataError where it is malformed.
         """
-        found = find_recordings(self.folder, layout=self.layout, codes=self.action_codes)
+        found = find_sequences(self.folder, layout=self.layout, codes=self.action_codes)
         if found is None:
             raise MissingSourceError(
                 f"MUG is not in {self.folder.absolute()}.\n"
@@ -114,11 +120,11 @@ class MUG(VideoDataModule):
 
     def fingerprint(self) -> dict[str, Any]:
         if self.tiny:
-            return {"recordings": f"drawn, version {tiny.VERSION}, {self.layout}, {self._tiny_frames} frames"}
+            return {"recordings": f"drawn, version {tiny_video.VERSION}, {self.layout}, {self._tiny_frames} frames"}
         return {"recordings": self.recordings.fingerprint()}
 
     def sequences(self, split: Split) -> np.ndarray:
-        """Which of the recordings are in `split`, in ascending order; how long they are plays no part."""
+        """Which of the recordings are in `split`, in ascending order, whatever their lengths."""
         order = np.random.default_rng(self.split_seed).permutation(len(self.recordings.identity))
         test = round(TEST_PART * len(order))
         validation = max(1, round(self.validation_part * (len(order) - test)))
@@ -128,7 +134,7 @@ class MUG(VideoDataModule):
         return np.sort(parts[split])
 
     def units(self, split: Split) -> list[int] | None:
-        """The sequences, where they are separate files; those of an npz can only be read in one go."""
+        """The sequences where they are separate files; None for an npz, which can only be read in one go."""
         return self.sequences(split).tolist() if self.recordings.separate else None
 
     def read_unit(self, unit: int) -> Iterator[Clip]:

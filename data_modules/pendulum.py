@@ -11,11 +11,10 @@ from einops import rearrange
 from scipy.integrate import solve_ivp
 from scipy.special import ellipk
 
-from data_modules.base import Split, VideoDataModule
+from data_modules.base import VideoDataModule
 from data_modules.common.errors import UserError
-from data_modules.loading.clips import Clip
-from data_modules.store.labels import Labels
-from data_modules.store.reader import SPLITS
+from data_modules.store.clip_source import Clip, Labels
+from data_modules.store.format import SPLITS, Split
 
 COLOURS = {
     "red": (225, 45, 45),
@@ -32,28 +31,30 @@ COLOURS = {
     "grey": (140, 145, 150),
 }
 BACKGROUND = (38, 42, 54)
-ROD = 0.5  # how far the rod's colour lies from the background's on the way to the bob's
+ROD = 0.5
+"""The rod's colour, from the background's (0) to the bob's (1)."""
 
-# In parts of the frame's shorter side, from its middle.
+# In parts of the frame's shorter side, from the frame's middle.
 PIVOT_Y, LENGTH, BOB_RADIUS, ROD_RADIUS = -0.2, 0.37, 0.125, 0.025
 
 
 class Pendulum(VideoDataModule):
     """Simulated pendula, drawn anti-aliased; nothing to download.
 
-    Identity is the colour, action the swing: a period and an amplitude. Where in its swing a clip starts differs from
-    clip to clip. Test clips show pairs of colour and swing that are in no training or validation clip.
+    Identity is the colour, action the swing: a period and an amplitude. Every clip starts elsewhere in its swing. Test
+    clips show pairs of colour and swing that are in no training or validation clip.
 
     Args:
         colours: identities, 2 to 12.
         swings: actions, at least 2.
         sequences_per_pair: training and test clips of each of their pairs; validation has a quarter as many.
-        frames: of a stored clip; long, so that rollouts can be compared with it.
+        frames: of a stored clip; many, so that rollouts can be compared with it.
         damping: rate in 1/frame at which the angular velocity decays.
         simulation_seed: of the clips and of which pairs are held out; `seed` is that of the training order.
     """
 
     name = "pendulum"
+    rights = "Damped pendula, which vdsm-glass simulates; no one else has rights in them."
 
     def __init__(
         self,
@@ -72,17 +73,14 @@ class Pendulum(VideoDataModule):
                 f"pendulum: {colours} colours and {swings} swings; expected 2 to {len(COLOURS)} colours and at least 2 "
                 "swings, so that pairs of them can be kept for the test."
             )
-        if sequences_per_pair < 1 or frames < 1 or damping < 0 or simulation_seed < 0:
-            raise UserError(
-                f"pendulum: sequences_per_pair is {sequences_per_pair}, frames {frames}, damping {damping} and "
-                f"simulation_seed {simulation_seed}; expected at least 1, 1, 0 and 0."
-            )
         self.colours = colours
         self.swings = swings
         self.sequences_per_pair = 1 if self.tiny else sequences_per_pair
         self.frames = frames
         self.damping = damping
         self.simulation_seed = simulation_seed
+        self._check_least(1, "sequences_per_pair", "frames")
+        self._check_least(0, "damping", "simulation_seed")
 
     def source(self) -> dict[str, Any]:
         return {
@@ -96,6 +94,9 @@ class Pendulum(VideoDataModule):
 
     def count(self, split: Split) -> int:
         return len(self.pairs(split)) * self._sequences(split)
+
+    def draw_tiny(self) -> None:
+        """Nothing is drawn: the tiny copy is simulated as well, with one clip of each pair."""
 
     def units(self, split: Split) -> list[tuple[Split, int, int]]:
         return [(split, *pair) for pair in self.pairs(split)]
@@ -124,8 +125,11 @@ class Pendulum(VideoDataModule):
             )
 
     def pairs(self, split: Split) -> list[tuple[int, int]]:
-        """The (identity, action) pairs of `split`: for the test those on seeded diagonals of the table of all pairs, so
-        that every identity and every action is both in training and in the test."""
+        """The (identity, action) pairs of `split`.
+
+        Those of the test are on seeded diagonals of the table of all pairs, so that every identity and every action is
+        both in training and in the test.
+        """
         generator = np.random.default_rng(self.simulation_seed)
         row, column = generator.permutation(self.colours), generator.permutation(self.swings)
         held_out = np.add.outer(row, column) % min(self.colours, self.swings) == 0
@@ -150,12 +154,12 @@ class Pendulum(VideoDataModule):
 
 
 def simulate(*, period: float, amplitude: float, phase: float, damping: float, frames: int) -> np.ndarray:
-    """θ'' = -(2π / period)² sin θ - damping θ', let go at rest at `amplitude`.
+    """θ'' = -(2π / period)² sin θ - damping θ', released at rest at `amplitude`.
 
     Args:
-        period: of small swings, in frames; wide ones take longer.
+        period: of small swings, in frames; wide swings take longer.
         amplitude: in radians.
-        phase: in [0, 1), which part of the first (undamped) swing is over at the first frame.
+        phase: in [0, 1), the part of the first (undamped) swing that is over at the first frame.
         damping: 1/frame.
     Returns: (frames,) angles in radians, 0 hanging down, positive to the right.
     """
@@ -175,7 +179,7 @@ def simulate(*, period: float, amplitude: float, phase: float, damping: float, f
 
 
 def draw(angles: np.ndarray, *, colour: tuple[int, int, int], height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Frames of a pendulum: a pixel is covered by as much as half a pixel's distance from the shape's edge says.
+    """Frames of a pendulum, anti-aliased: a pixel's coverage follows from its distance to the shape's edge.
 
     Args: angles (t,) in radians.
     Returns: video (t, height, width, 3) uint8; centre of the bob (t, 2) float32, (x, y) in pixels.

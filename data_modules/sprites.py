@@ -1,16 +1,16 @@
-"""Sprites: 1296 characters who walk, cast spells and slash.  [Li & Mandt, Disentangled Sequential Autoencoder, 2018]"""
+"""Sprites: 1296 characters walk, cast spells and slash.  [Li & Mandt, Disentangled Sequential Autoencoder, 2018]"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from data_modules.base import Split
 from data_modules.common.errors import UserError
-from data_modules.loading.clips import Clip
 from data_modules.shared.characters import ACTIONS, CharacterModule, character_name
 from data_modules.sources.frames import resize
 from data_modules.sources.lpc import FRAMES, over
+from data_modules.store.clip_source import Clip
+from data_modules.store.format import Split
 
 TRAINING_PART = 1000 / 1296
 
@@ -18,15 +18,19 @@ TRAINING_PART = 1000 / 1296
 class Sprites(CharacterModule):
     """Characters of the Liberated Pixel Cup, 8 frames each: identity is the character, action one of 9.
 
-    The split is the generator's of Li & Mandt: characters in the order of a permutation with seed 423, the first 1000
-    for training, the other 296 for the test. Of the 1000 the last few are for validation.
+    The split is that of Li & Mandt's generator: characters in the order of a permutation with seed 423, the first 1000
+    for training, the other 296 for the test. The last few of the 1000 are for validation.
 
     Args:
-        background: colour behind the characters; theirs is black.
+        background: colour behind the characters; Li & Mandt's is black.
         validation_part: part of the training characters that are for validation.
     """
 
     name = "sprites"
+    rights = (
+        "Characters of the Liberated Pixel Cup, whose art is under CC-BY-SA 3.0 and GPL 3.0 and requires that its"
+        " artists are named; where the sheets were absent, characters drawn by vdsm-glass."
+    )
 
     def __init__(
         self,
@@ -37,15 +41,14 @@ class Sprites(CharacterModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(clip_length=clip_length, **kwargs)
-        if not 0 < validation_part < 1:
-            raise UserError(f"sprites: validation_part is {validation_part}; expected between 0 and 1.")
         if not all(0 <= channel <= 255 for channel in background):
             raise UserError(f"sprites: background is {background}; expected red, green and blue, each 0 to 255.")
         self.background = background
         self.validation_part = validation_part
+        self._check_part("validation_part")
 
     def source(self) -> dict[str, Any]:
-        return super().source() | {"background": self.background, "validation_part": self.validation_part}
+        return {"background": self.background, "validation_part": self.validation_part}
 
     def split_sizes(self, characters: int) -> tuple[int, int]:
         training = round(TRAINING_PART * characters)

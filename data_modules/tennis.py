@@ -12,14 +12,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from data_modules.base import Split
 from data_modules.common.errors import DataError, MissingSourceError, UserError
 from data_modules.drawings import tiny_video
 from data_modules.drawings.tiny import write_once
 from data_modules.shared import splits
 from data_modules.shared.recordings import RecordedVideos, Recordings, split_folders
 from data_modules.sources.matches import Sequence, find_film, read_annotations, read_sequences, read_splits
-from data_modules.store.reader import SPLITS
+from data_modules.store.format import SPLITS, Split
 
 EVERY = 5
 EVALUATION_FRAMES = 16
@@ -32,7 +31,7 @@ class Tennis(RecordedVideos):
     """Sequences of two tennis matches, 96 x 256; identity and action are unknown.
 
     Training sequences are kept with all their frames, of which a clip takes every 5th. Validation and test clips are
-    16 frames that are every 5th already, as they are published; so `eval_stride` is 1.
+    16 frames of which each is the 5th after the one before, as they are published; so `eval_stride` is 1.
 
     Args:
         layout: "folders" for `ROOT/tennis/{train,val,test}/NNNNN/00000.png`, "videos" to cut the sequences out of match
@@ -45,6 +44,7 @@ class Tennis(RecordedVideos):
     """
 
     name = "tennis"
+    rights = "Broadcast tennis matches, in which their owners have rights."
 
     def __init__(
         self,
@@ -61,17 +61,15 @@ class Tennis(RecordedVideos):
         **kwargs: Any,
     ) -> None:
         super().__init__(size=size, clip_length=clip_length, stride=stride, eval_stride=eval_stride, **kwargs)
-        if split_seed < 0:
-            raise UserError(f"tennis: split_seed is {split_seed}; expected at least 0.")
         self.from_videos = layout == "videos" or (layout == "auto" and videos is not None)
         if not self.from_videos and (videos or annotations or split_list):
             raise UserError("tennis: annotations and split_list are of match videos; give --videos, or layout: videos.")
         self._videos, self._annotations, self._split_list = videos, annotations, split_list
         self.split_seed = split_seed
+        self._check_least(0, "split_seed")
 
     @property
     def folder(self) -> Path:
-        """Where the sequences, or the match videos, are looked for."""
         if self.tiny:
             windows = f"{self._training_window}-{self._evaluation_window}"
             layout = "videos" if self.from_videos else "folders"
@@ -97,7 +95,7 @@ class Tennis(RecordedVideos):
         beside = self.annotations.with_name("splits.csv")
         return beside if beside.is_file() else None
 
-    def draw(self) -> None:
+    def draw_tiny(self) -> None:
         write = tiny_video.write_match if self.from_videos else tiny_video.write_rallies
         # Of a match only every 5th frame becomes part of an evaluation clip.
         evaluation = EVERY * EVALUATION_FRAMES + 1 if self.from_videos else self._evaluation_window
@@ -141,7 +139,7 @@ class Part:
     evaluation: bool
 
 
-class Matches:
+class Matches(Recordings):
     """Sequences that are cut out of match videos.
 
     Args: folder: of the videos; annotations, split_list: the CSV files; split_seed: of the split where none is given.
@@ -150,7 +148,6 @@ class Matches:
 
     def __init__(self, folder: Path, annotations: Path, split_list: Path | None, split_seed: int) -> None:
         self.folder = folder
-        self.remarks: list[str] = []
         sequences = read_annotations(annotations)
         told: Mapping[int, str | None] = dict(enumerate(sequence.split for sequence in sequences))
         if split_list is not None:

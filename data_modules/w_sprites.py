@@ -1,4 +1,4 @@
-"""W-Sprites: characters who walk about in front of a moving landscape, with every label.  [GLASS section 5, app. C]"""
+"""W-Sprites: characters walk about in front of a moving landscape, with every label.  [GLASS section 5, app. C]"""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any
 import numpy as np
 from einops import reduce
 
-from data_modules.base import Split
 from data_modules.common.errors import UserError
 from data_modules.drawings import tiny
 from data_modules.drawings.landscapes import draw_valley
-from data_modules.loading.clips import Clip
 from data_modules.shared.characters import ACTIONS, CharacterModule, character_name
 from data_modules.shared.walks import MOVES, random_walk
 from data_modules.sources.frames import fit, read_picture
 from data_modules.sources.lpc import CELL, FRAMES
+from data_modules.store.clip_source import Clip
+from data_modules.store.format import Split
 
 VERSION = 1
-"""Of how clips are made: raise it when the same options give other clips."""
+"""Part of the store's source: raise it when the same options give other clips."""
 
 WALKING = {"left": "left", "right": "right", "up": "front", "down": "front"}
 STAY = list(MOVES).index("stay")
 WALKS = {list(MOVES).index(move): ACTIONS.index(("walk", direction)) for move, direction in WALKING.items()}
-"""Move -> local action."""
+"""By move, the local action of a walking character."""
 IN_PLACE = [label for label, (action, _) in enumerate(ACTIONS) if action != "walk"]
 IN_PLACE_FRAMES = (4, 8)
 
@@ -39,31 +39,34 @@ TINY_FRAMES = (16, 24)
 
 
 class WSprites(CharacterModule):
-    """LPC characters on a random walk in front of a landscape on another one; drawn here, every label exact.
+    """LPC characters on a random walk in front of a landscape on another one; drawn here, so that labels are exact.
 
-    Frame i shows the character after the move g_i: walking its way, to the front where that is up or down, or, for
-    "stay", in one of the six in-place actions. So `local_action[i]`, which is also `action[i]`, is what frame i shows,
-    and what the transition from frame i - 1 to i is to be compared with; `foreground_shift[i]` is the move from frame i
-    to i + 1. The first frame shows a g_0 that has moved nothing. Position is the middle of the character's cell.
+    Frame i shows the character after the move g_i: walking left or right, walking to the front for up or down, or for
+    "stay" in one of the six in-place actions. `local_action[i]`, which is also `action[i]`, is what frame i shows, and
+    what the transition from frame i - 1 to i is compared with; `foreground_shift[i]` is the move from frame i to i + 1.
+    The first frame shows a g_0 that has moved nothing. Position is the middle of the character's cell.
 
-    Frames whose shorter side is less than 96 pixels show a scene 2, 3, ... times as large, averaged down, its labels
-    with it: shifts are then parts of pixels, and a mask is what the character touches.
+    Where the frame's shorter side is less than 96 pixels, the scene is 2, 3, ... times as large and its pixels are
+    averaged. Labels are reduced likewise: shifts become parts of pixels, a mask is every pixel the character touches.
 
     Args:
-        background: picture, PNG or JPG, to walk in front of; one that our code draws by default. Its largest centred
-            part of the frame's shape is taken, such that the frame fits into it with `background_limit` to spare.
+        background: picture, PNG or JPG, to walk in front of; by default one that our code draws. Its largest centred
+            part that has the shape of the frame and `background_limit` pixels around it is made to fit.
         frames: fewest and most of a clip.
         clips_per_character: how many clips show each character.
-        max_characters: take about so many characters instead of all, in the proportions of the splits, which stay
-            parts of the full ones.
-        p_inertia: of the character's walk.
+        max_characters: take about so many characters instead of all, as many of each split in proportion.
+        p_inertia: probability that the character's last move goes on.
         step: pixels of the scene that a character walks between two frames.
-        background_p_inertia, background_step: the same of the landscape's walk.
-        background_limit: pixels of the scene that the landscape is at most away from its middle, either way.
+        background_p_inertia, background_step: the same for the landscape's walk.
+        background_limit: pixels of the scene that the landscape is at most away from its middle, in each direction.
         simulation_seed: of the clips; `seed` is that of the training order.
     """
 
     name = "w_sprites"
+    rights = (
+        "Characters of the Liberated Pixel Cup, whose art is under CC-BY-SA 3.0 and GPL 3.0 and requires that its"
+        " artists are named, or characters drawn by vdsm-glass, before a moving picture."
+    )
 
     def __init__(
         self,
@@ -93,7 +96,13 @@ class WSprites(CharacterModule):
         self.background_step = background_step
         self.background_limit = background_limit
         self.simulation_seed = simulation_seed
-        self._check_scene()
+        if not 1 <= self.frames[0] <= self.frames[1]:
+            raise UserError(f"w_sprites: frames is {self.frames}; expected the fewest, at least 1, and then the most.")
+        self._check_least(1, "clips_per_character", "max_characters", "step", "background_step")
+        self._check_least(0, "background_limit", "simulation_seed")
+        for option in ("p_inertia", "background_p_inertia"):
+            if not 0 <= getattr(self, option) <= 1:
+                raise UserError(f"w_sprites: {option} is {getattr(self, option)}; expected between 0 and 1.")
 
     @property
     def reduction(self) -> int:
@@ -102,7 +111,7 @@ class WSprites(CharacterModule):
 
     @property
     def walks(self) -> dict[str, tuple[float, float]]:
-        """How far characters and landscape walk at most, left to right and top to bottom, in pixels of the frame."""
+        """How far characters and landscape can walk, left to right and top to bottom, in pixels of the frame."""
         landscape = 2 * self.background_limit / self.reduction
         height, width = (side - CELL / self.reduction for side in (self.height, self.width))
         return {"foreground": (width, height), "background": (landscape, landscape)}
@@ -111,7 +120,7 @@ class WSprites(CharacterModule):
         return super().fingerprint() | {"background": self._background_fingerprint()}
 
     def source(self) -> dict[str, Any]:
-        return super().source() | {
+        return {
             "version": VERSION,
             "frames": self.frames,
             "clips_per_character": self.clips_per_character,
@@ -122,7 +131,7 @@ class WSprites(CharacterModule):
         }
 
     def split_sizes(self, characters: int) -> tuple[int, int]:
-        """8:1:1, the test rounded like the validation. With the real sheets both are within the test of Sprites."""
+        """8:1:1. With the real sheets, validation and test are both within the test of Sprites."""
         tenth = max(1, round(characters / 10))
         return characters - 2 * tenth, tenth
 
@@ -141,25 +150,22 @@ class WSprites(CharacterModule):
         return self.characters(split).tolist()
 
     def read_unit(self, unit: int) -> Iterator[Clip]:
-        wardrobe, landscape = self.wardrobe(), self._landscape
+        wardrobe, landscape = self.wardrobe(), self.landscape
         strips = np.stack([wardrobe.clip(unit, action, direction) for action, direction in ACTIONS])
         for number in range(self.clips_per_character):
             yield self.simulate(unit, number, strips, landscape)
 
     @cached_property
-    def _landscape(self) -> np.ndarray:
-        return self.landscape()
-
     def landscape(self) -> np.ndarray:
-        """(h, w, 3) uint8: what is behind the characters, as large as the scene and everything it may move to."""
+        """(h, w, 3) uint8: the picture behind the characters, large enough for all of the landscape's walk."""
         picture = draw_valley() if self.background is None else read_picture(Path(self.background))
         height, width = (side * self.reduction + 2 * self.background_limit for side in (self.height, self.width))
         return np.asarray(fit(picture, height, width))
 
     def simulate(self, character: int, number: int, strips: np.ndarray, landscape: np.ndarray) -> Clip:
-        """Clip `number` of `character`, a function of these, the options and `simulation_seed`.
+        """Clip `number` of `character`, which depends on these and the options alone.
 
-        Args: strips (9, 8, 64, 64, 4) uint8, the character's actions; landscape as `landscape`.
+        Args: strips (9, 8, 64, 64, 4) uint8, the character's actions; landscape, see `landscape`.
         """
         generator = np.random.default_rng([self.simulation_seed, character, number])
         height, width = self.height * self.reduction, self.width * self.reduction
@@ -205,25 +211,12 @@ class WSprites(CharacterModule):
             raise UserError(f"w_sprites: the background {path} is not there. Give the path of a PNG or JPG picture.")
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    def _check_scene(self) -> None:
-        fewest, most = self.frames
-        if not 1 <= fewest <= most:
-            raise UserError(f"w_sprites: frames is {self.frames}; expected the fewest, at least 1, and then the most.")
-        smallest = {"clips_per_character": 1, "max_characters": 1, "step": 1, "background_step": 1}
-        for option, least in (smallest | {"background_limit": 0, "simulation_seed": 0}).items():
-            value = getattr(self, option)
-            if value is not None and value < least:
-                raise UserError(f"w_sprites: {option} is {value}; expected at least {least}.")
-        for option in ("p_inertia", "background_p_inertia"):
-            if not 0 <= getattr(self, option) <= 1:
-                raise UserError(f"w_sprites: {option} is {getattr(self, option)}; expected between 0 and 1.")
-
 
 def animate(generator: np.random.Generator, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """p(local action | g): what a character does in each frame of a walk.  [GLASS section 5 and appendix C]
 
-    Who walks goes on with the same steps around corners. Who stays does one of the six in-place actions, uniformly
-    drawn, for 4 to 8 frames, then the next one, until the walk goes on.
+    A walking character keeps step around corners. A staying one does one of the six in-place actions, drawn uniformly,
+    for 4 to 8 frames, then the next one, until the walk goes on.
 
     Args: moves (t,), positions in `MOVES`.
     Returns: local actions (t,) int64, positions in `ACTIONS`; and (t,) int64, which of an action's 8 frames is shown.
@@ -243,7 +236,7 @@ def animate(generator: np.random.Generator, moves: np.ndarray) -> tuple[np.ndarr
 
 
 def _stays(generator: np.random.Generator, frames: int) -> Iterator[int]:
-    """How long each in-place action of a stay of `frames` takes: 4 to 8, uniformly; the last one ends with the stay."""
+    """How long each in-place action of a stay lasts: 4 to 8 frames, drawn uniformly; the last ends with the stay."""
     while frames > 0:
         length = min(frames, int(generator.integers(*IN_PLACE_FRAMES, endpoint=True)))
         yield length

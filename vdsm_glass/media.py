@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from data_modules.common.errors import DataError, UserError
 from data_modules.common.files import replacing
-from data_modules.sources import frames, video
+from data_modules.sources import frames
+from data_modules.sources.collection import decode_frames
 from vdsm_glass.pictures import enlarge, grid, strip, to_uint8, write_gif, write_mp4, write_png
 
 log = logging.getLogger(__name__)
@@ -165,7 +166,7 @@ def _from_array(given: Tensor) -> Tensor:
 def _read_file(path: Path, fit: Fit, *, most: int) -> Tensor:
     """The frames of a file, (t, 3, h, w)."""
     shown: list[np.ndarray] = []
-    for picture in _pictures(path, most=most + 1):
+    for picture in decode_frames(path, stop=most + 1):
         height, width = fit(picture.height, picture.width)
         shown.append(np.asarray(frames.fit(picture, height, width)))
         if shown[-1].shape != shown[0].shape:
@@ -175,19 +176,3 @@ def _read_file(path: Path, fit: Fit, *, most: int) -> Tensor:
     if len(shown) > most:
         log.info("%s: only its first %d frames are read", path, most)
     return rearrange(torch.from_numpy(np.stack(shown[:most])), "t h w c -> t c h w").float() / 255
-
-
-def _pictures(path: Path, *, most: int) -> Iterator[Image.Image]:
-    """The frames in a file or folder.  Raises: DataError, naming it."""
-    if path.is_dir():
-        yield from (frames.read_picture(file) for file in frames.frame_paths(path)[:most])
-    elif path.suffix.lower() in frames.SUFFIXES:
-        yield frames.read_picture(path)
-    elif path.suffix.lower() == ".webp":
-        yield from frames.read_animation(path, most=most)
-    elif path.suffix.lower() in video.SUFFIXES or not path.exists():
-        with video.open_film(path) as film:
-            yield from film.frames(stop=most)
-    else:
-        known = ", ".join(sorted(video.SUFFIXES | frames.SUFFIXES | {".webp"}))
-        raise DataError(f"{path}: its suffix is not a video's; expected one of {known}, or a folder of pictures")

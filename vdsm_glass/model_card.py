@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import yaml
@@ -12,19 +13,6 @@ from vdsm_glass.generate.vocabulary import Model
 from vdsm_glass.metrics.results import RESULTS, ResultSet
 from vdsm_glass.runs import CONFIG, versions
 
-OF_DATA = {
-    "Pendulum": "Damped pendula, simulated by vdsm-glass: no rights of others.",
-    "MovingMNIST": "Moving MNIST, made of the MNIST digits (LeCun, Cortes, Burges), or of scikit-learn's digits.",
-    "Sprites": "Characters of the Liberated Pixel Cup, whose art is under CC-BY-SA 3.0 and GPL 3.0 and wants its "
-    "artists named; where the sheets were absent, characters drawn by vdsm-glass.",
-    "WSprites": "Characters of the Liberated Pixel Cup, whose art is under CC-BY-SA 3.0 and GPL 3.0 and wants its "
-    "artists named, or characters drawn by vdsm-glass, before a moving picture.",
-    "MUG": "The MUG Facial Expression Database, which is licensed for research and may not be passed on; ask its "
-    "owners before you publish a model, or pictures, made from it.",
-    "Tennis": "Broadcast tennis matches: their owners' rights stand.",
-    "BAIR": "The BAIR robot pushing dataset (Ebert et al.): see its owners' terms.",
-    "VideoFolder": "Somebody's own videos: their rights are for whoever exports this to state.",
-}
 UNKNOWN = "Not known: the checkpoint lay in no run whose config.yaml names it."
 
 PAGE = """# {title}
@@ -103,9 +91,18 @@ def data_note(run: Path | None) -> str:
         return UNKNOWN
     try:
         data = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))["data"]
-        name = str(data["class_path"]).rpartition(".")[2]
+        path = str(data["class_path"])
         drawn = bool(data.get("init_args", {}).get("tiny"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         return UNKNOWN
-    note = OF_DATA.get(name, f"`{name}`: see its owners' terms.")
+    note = rights_of(path) or f"`{path.rpartition('.')[2]}`: see its owners' terms."
     return f"{note} Only a small copy of it, drawn by vdsm-glass, was used." if drawn else note
+
+
+def rights_of(path: str) -> str:
+    """What the data module of that import path says about its data; empty where it says nothing or is not installed."""
+    module, _, name = path.rpartition(".")
+    try:
+        return str(getattr(getattr(import_module(module or "data_modules"), name), "rights", ""))
+    except (ImportError, AttributeError, TypeError, ValueError):  # the last two for a malformed path
+        return ""

@@ -1,4 +1,4 @@
-"""Recipes: YAML files that stand on shared parts, named by where they lie under experiments/."""
+"""Recipes: YAML files built from shared parts, and named by their paths below experiments/."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ OPTIONS = ("--config", "-c")
 
 
 class RecipeError(UserError):
-    """A recipe that is missing, malformed, or that stands on parts which do."""
+    """A recipe, or a part that it needs, is missing or malformed."""
 
 
 def expand(argv: Sequence[str]) -> list[str]:
-    """The command line in which every `--config recipe.yaml` is preceded by the parts it stands on.
+    """The command line with the parts of every recipe inserted before its `--config recipe.yaml`.
 
-    A recipe's `base: [part.yaml, ...]` names, relative to itself, files merged underneath it, which may have a `base`
-    of their own. A part that several files stand on is merged once, where it comes first.
-    Raises: RecipeError, a file that is missing or malformed, or parts that stand on each other.
+    A recipe's `base: [part.yaml, ...]` names the files that it is merged over, relative to itself; they may have a
+    `base` of their own. A part that several files need is merged once, where it comes first.
+    Raises: RecipeError, a file is missing or malformed, or parts include each other.
     """
     loaded: set[Path] = set()
     expanded: list[str] = []
@@ -56,10 +56,10 @@ def _split(argv: Iterable[str]) -> Iterator[Path | str]:
 
 
 def parts_of(file: Path, above: tuple[Path, ...] = ()) -> list[Path]:
-    """The parts that `file` stands on, lowest first.  Args: above, the files on the way to it."""
+    """The parts that `file` needs, in the order in which they are merged.  Args: above, the files that led to it."""
     if file.resolve() in (other.resolve() for other in above):
         circle = " -> ".join(str(other) for other in (*above, file))
-        raise RecipeError(f"{file}: stands on itself: {circle}; take one of these `{PARTS_KEY}` entries out")
+        raise RecipeError(f"{file}: includes itself: {circle}; remove one of these `{PARTS_KEY}` entries")
     names = read(file).get(PARTS_KEY, [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise RecipeError(f"{file}: `{PARTS_KEY}` is {names!r}, expected a list of files relative to this one")
@@ -67,13 +67,13 @@ def parts_of(file: Path, above: tuple[Path, ...] = ()) -> list[Path]:
     for name in names:
         part = file.parent / name
         if not part.is_file():
-            raise RecipeError(f"{file}: stands on {name!r}, but there is no file {part}{_nearest_file(part)}")
+            raise RecipeError(f"{file}: `{PARTS_KEY}` names {name!r}, but there is no file {part}{_nearest_file(part)}")
         parts += [*parts_of(part, (*above, file)), part]
     return parts
 
 
 def read(file: Path) -> dict[str, Any]:
-    """A recipe as written.  Raises: RecipeError, no such file, no YAML, a key given twice, no mapping."""
+    """A recipe as written.  Raises: RecipeError, no such file, invalid YAML, a key given twice, not a mapping."""
     if not file.is_file():
         raise RecipeError(f"{file}: no such recipe{_nearest_file(file)}")
     try:
@@ -88,7 +88,7 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def name_of(file: Path) -> str:
-    """What a recipe is called: its path below the nearest `experiments` folder, else its own name, without suffix.
+    """A recipe's name: its path below the nearest `experiments` folder, or else its file's name, without suffix.
 
     >>> name_of(Path("/home/me/experiments/vdsm/sprites_pretrain.yaml"))
     'vdsm/sprites_pretrain'
@@ -104,12 +104,12 @@ def _nearest_file(file: Path) -> str:
     folder = file.parent
     if not folder.is_dir():
         return f" (and no folder {folder})"
-    nearest = did_you_mean(file.stem, (other.stem for other in folder.glob("*.yaml")))  # for they all end alike
+    nearest = did_you_mean(file.stem, (other.stem for other in folder.glob("*.yaml")))
     return nearest.replace("'?", ".yaml'?")
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Safe YAML in which a key that is given twice is an error; plain YAML quietly keeps the last."""
+    """Safe YAML in which a key given twice is an error; PyYAML itself silently keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()

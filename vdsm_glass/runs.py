@@ -24,7 +24,7 @@ class RunOptions:
     Args:
         dir: the folder of all runs.
         name: the recipe's name; by default the first --config file's path below experiments/, without suffix.
-        version: which version; by default the first that is free, or with `--ckpt_path last` the one resumed.
+        version: which version; by default one more than the newest, or with `--ckpt_path last` the newest.
     """
 
     dir: str = "runs"
@@ -32,18 +32,18 @@ class RunOptions:
     version: int | None = None
 
 
-class Start:
-    """Where a command reads its checkpoint and where it writes.
+class RunPaths:
+    """The checkpoint that a command reads and the folder that it writes to.
 
-    `fit --ckpt_path last` goes on in the folder of the newest version that has one; any other fit gets a new version.
-    What is tested lands beside its checkpoint, in `<run>/test/version_<n>`, or in `<dir>/<recipe>/test/version_<n>`
-    where the checkpoint lies in no run.
+    `fit --ckpt_path last` goes on in the newest version's folder; any other fit makes a new version. A test writes
+    beside its checkpoint, to `<run>/test/version_<n>`, or to `<dir>/<recipe>/test/version_<n>` if that is in no run.
 
     Args:
         command: fit, validate, test or predict.
         options: the run's options, with its name filled in.
         ckpt_path: a file, or `last` or `best`: that file of the newest version of this recipe that has one.
-    Raises: UserError, no such checkpoint; but `fit --ckpt_path last` then starts from the beginning.
+    Raises: UserError, there is no such checkpoint, or `fit --ckpt_path last` would resume an older run than the newest.
+        Where no version has a checkpoint, `fit --ckpt_path last` starts from the beginning.
     """
 
     def __init__(self, *, command: str, options: RunOptions, ckpt_path: str | None) -> None:
@@ -53,17 +53,17 @@ class Start:
         self.resumes = command == "fit" and ckpt_path == LAST and self.checkpoint is not None
 
     @property
-    def home(self) -> Path | None:
+    def run_folder(self) -> Path | None:
         """The run that the checkpoint belongs to."""
         return run_of(self.checkpoint) if self.checkpoint else None
 
     def make_folder(self) -> Path:
-        """The folder to write to, made if it is new; to be called by one process of a job."""
+        """Makes the folder to write to, unless a run is resumed, and returns it; called by one process of a job."""
         if self.resumes and self.checkpoint is not None:
             return self.checkpoint.parent.parent
         if self.command == "fit":
             return new_version(self.recipe_folder, self.version)
-        return new_version((self.home or self.recipe_folder) / self.command)
+        return new_version((self.run_folder or self.recipe_folder) / self.command)
 
     def _find(self, ckpt_path: str) -> Path | None:
         if ckpt_path not in (LAST, BEST):
@@ -73,12 +73,19 @@ class Start:
             folders = [self.recipe_folder / f"{VERSION}{self.version}"]
         files = (folder / CHECKPOINTS / f"{ckpt_path}.ckpt" for folder in folders)
         found = next((file for file in files if file.is_file()), None)
-        if found is None and (self.command, ckpt_path) != ("fit", LAST):
+        resumes = (self.command, ckpt_path) == ("fit", LAST)
+        if found is None and not resumes:
             raise UserError(
                 f"{self.recipe_folder}: no version has a {CHECKPOINTS}/{ckpt_path}.ckpt; train it first: vdsm-glass fit"
             )
         if found is None:
             print(f"no checkpoint under {self.recipe_folder} yet: starting from the beginning", file=sys.stderr)
+        elif resumes and (older := found.parent.parent) != folders[0]:
+            raise UserError(
+                f"{folders[0]}: this is the newest run, and it has no checkpoint to resume; to resume {older.name} "
+                f"instead, add --run.version {older.name.removeprefix(VERSION)}; to start a new one, leave --ckpt_path "
+                "out"
+            )
         return found
 
 
@@ -93,10 +100,10 @@ def versions(recipe_folder: Path) -> list[Path]:
 
 
 def new_version(recipe_folder: Path, version: int | None = None) -> Path:
-    """Makes a version folder that nobody else has, also if several processes ask at once.
+    """Makes a new version folder and returns it; processes that ask at the same time get different ones.
 
-    Args: version, the number to take; by default one more than the newest.
-    Raises: UserError, `version` is there already.
+    Args: version, its number; by default one more than the newest.
+    Raises: UserError, `version` exists already.
     """
     taken = versions(recipe_folder)
     number = int(taken[0].name.removeprefix(VERSION)) + 1 if taken and version is None else version or 0
@@ -107,7 +114,7 @@ def new_version(recipe_folder: Path, version: int | None = None) -> Path:
         except FileExistsError:
             if version is not None:
                 raise UserError(
-                    f"{folder}: this version is there already; leave --run.version out for a new one, or resume it "
+                    f"{folder}: this version exists already; leave --run.version out for a new one, or resume it "
                     "with --ckpt_path last"
                 ) from None
             number += 1
@@ -116,7 +123,7 @@ def new_version(recipe_folder: Path, version: int | None = None) -> Path:
 
 
 def link_latest(folder: Path) -> None:
-    """Points the recipe's `latest` at this version, at once: whoever looks finds the old link or the new one."""
+    """Points the recipe's `latest` at this version, atomically: readers find the old link or the new one."""
     temporary = folder.parent / f".{LATEST}.{os.getpid()}"
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(folder.name, target_is_directory=True)
@@ -124,12 +131,12 @@ def link_latest(folder: Path) -> None:
 
 
 def discard_if_empty(folder: Path) -> None:
-    """Removes a version folder in which a run that could not start has left nothing."""
+    """Removes a version folder if it is empty, as a run that could not start leaves it."""
     with contextlib.suppress(OSError):
         folder.rmdir()
 
 
 def run_of(checkpoint: Path) -> Path | None:
-    """The run folder that a checkpoint lies in, if it lies in one."""
+    """The run folder that holds a checkpoint; None if it is in no run."""
     folder = checkpoint.absolute().parent
     return folder.parent if folder.name == CHECKPOINTS and (folder.parent / CONFIG).is_file() else None

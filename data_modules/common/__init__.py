@@ -1,1 +1,1 @@
-"""What all readers and stores share: errors for people, atomic files, downloads."""
+"""What all readers and stores share: errors for the user, atomic files, downloads."""

@@ -1,4 +1,4 @@
-"""Files from the internet: checked, taken up where they broke off, whole or not there, and one clear error offline."""
+"""Downloading files: each is checked, an interrupted download resumes, and a file appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from data_modules.common.errors import DownloadError
 
 OFFLINE = "VDSM_GLASS_OFFLINE"
-"""Environment variable: where it is set, nothing is downloaded."""
+"""Environment variable; nothing is downloaded where it is set."""
 TIMEOUT = 15.0
-"""Seconds to wait for a connection, and then for every next byte."""
+"""Seconds to wait for a connection, and for every next byte."""
 ATTEMPTS = 3
-"""How often a file is asked for at one mirror while it keeps breaking off."""
+"""How often a file is requested from one mirror while the connection keeps breaking off."""
 CHUNK = 1 << 16
 
 
 class BrokenOffError(Exception):
-    """A connection ended, or was silent for too long, before all had come; asking again may help."""
+    """A connection ended, or was silent for too long, before the file was complete; another attempt may help."""
 
 
 class WrongContentError(Exception):
-    """What came is not the file; asking again will not help."""
+    """The server sent something else than the file; another attempt will not help."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """What a file must be: its size in bytes and its SHA-256."""
+    """The size in bytes and the SHA-256 that a file must have."""
 
     bytes: int
     sha256: str
 
     def is_at(self, path: Path) -> bool:
-        """Whether `path` is that file."""
+        """Whether the file at `path` has that size and checksum."""
         if not path.is_file() or path.stat().st_size != self.bytes:
             return False
         with path.open("rb") as file:
@@ -52,11 +52,11 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class RemoteFiles:
-    """Files that may be downloaded together.
+    """Files that are downloaded together.
 
     Args:
         name: what they are called, for messages.
-        mirrors: addresses that a file's path is put behind, tried in this order.
+        mirrors: addresses to which a file's path is appended, tried in this order.
         page: where a person finds them.
         files: by path.
     """
@@ -67,7 +67,7 @@ class RemoteFiles:
     files: Mapping[str, RemoteFile]
 
     def fetch(self, folder: Path) -> None:
-        """Make `folder` hold all files. They appear there when the last has come; a call that broke off is taken up.
+        """Make `folder` hold all files. They appear there when all are complete; an interrupted call can be repeated.
 
         Raises: DownloadError that says what failed at each mirror, and where to get the files and put them by hand.
         """
@@ -109,14 +109,14 @@ class RemoteFiles:
         )
 
     def _folders(self) -> list[str]:
-        """The paths, those of one folder as that folder."""
+        """The files' paths; those in one folder are summed up as that folder."""
         return list(dict.fromkeys(f"{path.partition('/')[0]}/" if "/" in path else path for path in self.files))
 
 
 def download(url: str, path: Path, file: RemoteFile, on_bytes: Callable[[int], object]) -> None:
-    """`url` as `path`, which holds what it must or does not exist; what has come of it is in `path` + `.part`.
+    """Download `url` to `path`, which appears when it is complete and correct; until then it is `path` + `.part`.
 
-    Args: on_bytes is told how many bytes are there.
+    Args: on_bytes is told how many bytes have arrived.
     Raises: BrokenOffError, also where `OFFLINE` is set or there is no network; WrongContentError.
     """
     if os.environ.get(OFFLINE):
@@ -139,13 +139,13 @@ def download(url: str, path: Path, file: RemoteFile, on_bytes: Callable[[int], o
             part.replace(path)
             return
         part.unlink()
-        if not before:  # else it was perhaps the part of before that was wrong
-            raise WrongContentError("what came has another checksum than expected")
+        if not before:  # otherwise the part from an earlier call may be what was wrong
+            break
     raise WrongContentError("what came has another checksum than expected")
 
 
 def _append(url: str, part: Path, size: int, on_bytes: Callable[[int], object]) -> None:
-    """Ask for what `part` lacks of `size` bytes, and append it."""
+    """Request the bytes that `part` lacks, and append them."""
     have = part.stat().st_size if part.is_file() else 0
     if have >= size:
         return
@@ -171,7 +171,7 @@ def _append(url: str, part: Path, size: int, on_bytes: Callable[[int], object]) 
 
 
 def _chunks(response: http.client.HTTPResponse, limit: int) -> Iterator[bytes]:
-    """What the server sends, up to one byte more than `limit`, which makes the checksum fail."""
+    """What the server sends, up to one byte more than `limit`, with which the checksum fails."""
     left = limit + 1
     while left and (chunk := response.read(min(CHUNK, left))):
         left -= len(chunk)
@@ -179,7 +179,7 @@ def _chunks(response: http.client.HTTPResponse, limit: int) -> Iterator[bytes]:
 
 
 def _move(waiting: Path, folder: Path) -> None:
-    """What is in `waiting` into `folder`: at once where there is no folder yet, else file by file."""
+    """Move the files in `waiting` into `folder`: in one step where there is no folder yet, else file by file."""
     if not folder.exists():
         waiting.rename(folder)
         return

@@ -1,4 +1,4 @@
-"""Errors meant for the person at the keyboard: one message, no traceback."""
+"""Errors meant for the user: one message without a traceback."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class DataError(UserError):
 
 
 class MissingSourceError(DataError):
-    """The files that clips are read from are not there; the message says where to get them and where to put them."""
+    """The files that clips are read from are missing; the message says where to get them and where to put them."""
 
 
 class DownloadError(DataError):
-    """A file cannot be downloaded, or is not what it should be; the message says how to get it by hand."""
+    """A file cannot be downloaded, or has another content than expected; the message says how to get it by hand."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` with the nearest of `known`, or nothing if none is near."""
+    """`; did you mean 'x'?` with the word of `known` nearest to `word`, or nothing if none is near."""
     nearest = get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""

@@ -1,4 +1,4 @@
-"""Files that are there in whole, or not at all."""
+"""Writing files so that they are complete, or as they were before."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, of the same suffix, that becomes `path` once all is written.
+    """A temporary path beside `path`, with the same suffix, that becomes `path` when the context is left.
 
-    Whoever reads `path` meanwhile, or after a kill, finds the file of before. Its folder is made.
+    Until then, and after an error or a kill, `path` is what it was before. Its folder is made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
@@ -29,7 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(content: object, path: Path) -> Path:
-    """`content` as indented JSON."""
+    """Write `content` as indented JSON and return `path`."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return path

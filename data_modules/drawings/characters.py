@@ -23,13 +23,13 @@ COLOURS: dict[str, Sequence[Colour]] = {
 
 SPELL_RAISE = (0.0, 0.3, 0.55, 0.75, 0.9, 1.0, 0.4)
 SLASH_ANGLE = (75.0, -150.0, -65.0, -25.0, 15.0, 55.0)
-"""Degrees below the horizontal, forward: the arm hangs, is lifted back over the head, and comes down."""
+"""Degrees below the horizontal, forward: the arm hangs, goes back over the head, and comes down."""
 ARM = 13.0
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the joints are, in pixels of a cell; `facing` is left where the character is seen from its side."""
+    """Positions of the joints, in pixels of a cell; `facing` is left where the character is seen from its side."""
 
     facing: str
     head: Point
@@ -51,7 +51,7 @@ def draw_sheet(layer: str, choice: int) -> Image.Image:
 
 
 def draw_cell(layer: str, choice: int, action: str, direction: str, column: int) -> Image.Image:
-    """One cell: a layer of a character in one moment of an action, 64 x 64 RGBA."""
+    """One cell: a layer of a character at one moment of an action, 64 x 64 RGBA."""
     mirrored = direction == "right"
     pose = POSES[action](standing("left" if mirrored else direction), column)
     colour = COLOURS[layer][choice % len(COLOURS[layer])]
@@ -62,7 +62,7 @@ def draw_cell(layer: str, choice: int, action: str, direction: str, column: int)
 
 
 def standing(facing: str) -> Pose:
-    """Arms down, feet on the ground."""
+    """The pose of a character that stands, arms down."""
     if facing == "left":
         return Pose(
             facing, (31, 23), ((32, 36), (32, 36)), ((32, 48), (32, 48)), ((32, 47), (32, 47)), ((31, 59), (33, 59))
@@ -110,7 +110,7 @@ def _slash(pose: Pose, column: int) -> Pose:
 
 
 def _moved(pose: Pose, right: float, down: float) -> Pose:
-    """The pose with all above the hips moved."""
+    """The pose with everything above the hips moved."""
 
     def move(point: Point) -> Point:
         return point[0] + right, point[1] + down
@@ -208,7 +208,7 @@ def _darker(colour: Colour, by: float) -> Colour:
 
 
 def _outlined(picture: Image.Image, colour: Colour) -> Image.Image:
-    """A dark rim one pixel wide around what is drawn."""
+    """The picture with a dark rim, one pixel wide, around what is drawn."""
     rim = Image.new("RGBA", picture.size, (*_darker(colour, 0.4), 255))
     rim.putalpha(picture.getchannel("A").filter(ImageFilter.MaxFilter(3)))
     rim.alpha_composite(picture)

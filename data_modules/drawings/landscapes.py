@@ -1,4 +1,4 @@
-"""A valley between mountains, textured all over so that the smallest shift of it can be seen."""
+"""A valley between mountains, textured everywhere so that the smallest shift of it can be seen."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def draw_valley() -> Image.Image:
 def noise(generator: np.random.Generator, *, coarsest: int, octaves: int = 5) -> np.ndarray:
     """Fractal noise: uniform numbers on grids of `coarsest`, 2 `coarsest`, ... cells a side, each half as strong.
 
-    Returns: (HEIGHT, WIDTH) in [0, 1], stretched to all of it.
+    Returns: (HEIGHT, WIDTH), stretched to the whole of [0, 1].
     """
     total = np.zeros((HEIGHT, WIDTH))
     for octave in range(octaves):

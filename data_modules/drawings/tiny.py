@@ -1,4 +1,4 @@
-"""Small copies of the datasets, drawn by our code and written in the real formats, for the real readers to read."""
+"""Small copies of LPC sheets and MNIST, drawn by our code and written in the real formats, for the real readers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ from einops import rearrange
 from PIL import Image
 
 from data_modules.drawings.characters import draw_sheet
-from data_modules.drawings.faces import draw_sequence
 from data_modules.sources.idx import FILES, UNSIGNED_BYTES
-from data_modules.sources.mug import EMOTIONS
 
 VERSION = 1
-"""Part of every drawn source's description: raise it when a drawing changes."""
+"""Part of what a store of drawn sheets or digits is made from: raise it when a drawing changes."""
 
 
 def write_once(folder: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill `folder` unless it is there; whole or not at all, also with several processes at once."""
+    """Let `write` fill `folder` unless it is there: completely or not at all, also with several processes at once."""
     if folder.is_dir():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -75,32 +73,3 @@ def small_digits() -> tuple[np.ndarray, np.ndarray]:
     for image, digit in zip(images, small, strict=True):
         image[4:24, 4:24] = np.asarray(Image.fromarray(digit).resize((20, 20), Image.Resampling.BICUBIC))
     return images, np.asarray(labels).astype(np.uint8)
-
-
-def write_mug_tree(folder: Path, *, subjects: int, takes: int, frames: int) -> None:
-    """MUG's own tree, `subject/emotion/take/img_0000.jpg`, with takes to leave out: neutral, of a session, short."""
-    for subject in range(subjects):
-        recordings = [
-            (emotion, f"take{take:03d}", frames, 1 - 0.2 * take) for emotion in EMOTIONS for take in range(takes)
-        ]
-        if subject == 0:
-            recordings += [("neutral", "take000", 2, 1.0), ("session0", "take000", 2, 1.0)]
-            recordings += [(EMOTIONS[0], f"take{takes:03d}", 2, 1.0)]
-        for emotion, take, length, strength in recordings:
-            place = folder / f"{subject + 1:03d}" / emotion / take
-            place.mkdir(parents=True)
-            drawn = emotion if emotion in EMOTIONS else "neutral"
-            video = draw_sequence(subject, drawn, frames=length, size=64, strength=strength)
-            for number, frame in enumerate(video):
-                Image.fromarray(frame).save(place / f"img_{number:04d}.jpg", quality=92)
-
-
-def write_mug_npz(folder: Path, *, subjects: int, takes: int, frames: int) -> None:
-    """The aligned MUG: an object array of sequences (t, 112, 112, 3); beside it labels (n, 2), subject and emotion."""
-    labels = np.array([(s, e) for s in range(subjects) for e in range(len(EMOTIONS)) for _ in range(takes)])
-    sequences = np.empty(len(labels), dtype=object)
-    for index, (subject, emotion) in enumerate(labels):
-        strength = 1 - 0.2 * (index % takes)
-        sequences[index] = draw_sequence(subject, EMOTIONS[emotion], frames=frames, size=112, strength=strength)
-    np.savez_compressed(folder / "MUG_0-255_OF_112x112_color.npz", sequences)
-    np.savez(folder / "labels.npz", labels)

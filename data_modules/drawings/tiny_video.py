@@ -1,4 +1,4 @@
-"""Small copies of the recorded datasets, drawn by our code and written in the real formats, for the real readers."""
+"""Small copies of recorded datasets, drawn by our code and written in the real formats, for the real readers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from PIL import Image
 
-from data_modules.drawings.court import draw_rally
-from data_modules.drawings.robot import draw_push
-from data_modules.sources.crc32c import masked_crc32c
+from data_modules.drawings.scenes import draw_push, draw_rally, draw_sequence
 from data_modules.sources.matches import COLUMNS
+from data_modules.sources.mug import EMOTIONS
 from data_modules.sources.softmotion import ACTION, FRAMES, IMAGE, POSITION, SIDE
+from data_modules.sources.tfrecord import masked_crc32c
 
 if TYPE_CHECKING:
     from av import VideoStream
 
-VERSION = 1
-"""Part of every drawn source's description: raise it when a drawing changes."""
+VERSION = 2
+"""Part of what a store of drawn recordings is made from: raise it when a drawing changes."""
 
 CODECS = {".mp4": "libx264", ".mkv": "libx264", ".webm": "libvpx", ".avi": "mpeg4"}
 QUICKLY = {"libx264": {"preset": "ultrafast"}, "libvpx": {"deadline": "realtime", "cpu-used": "8"}, "mpeg4": {}}
@@ -52,12 +52,12 @@ def write_pictures(folder: Path, video: np.ndarray) -> None:
     """`folder/00000.png`, one for each frame."""
     folder.mkdir(parents=True)
     for number, frame in enumerate(video):
-        # Small enough as they are; compressing them well would take most of the time.
+        # Good compression would take most of the time.
         Image.fromarray(frame).save(folder / f"{number:05d}.png", compress_level=1)
 
 
 def write_videos(folder: Path, *, frames: int) -> None:
-    """A folder of videos as someone may have it: films of all kinds, and folders of pictures, at several depths."""
+    """A folder of videos as a person may have it: films of all kinds, and folders of pictures, at several depths."""
     places = ("a.mp4", "b.gif", "c", "more/d.webm", "more/e.avi", "more/f", "more/ähnlich/g.mp4", "h.gif", "i", "j.mp4")
     for seed, place in enumerate(places):
         path = folder / place
@@ -71,7 +71,7 @@ def write_videos(folder: Path, *, frames: int) -> None:
 
 
 def write_rallies(folder: Path, training: int, evaluation: int) -> None:
-    """Tennis in folders of pictures, each sequence of so many frames, with metadata that nobody may open."""
+    """Tennis in folders of pictures, each sequence of so many frames, with metadata that must not be opened."""
     for split, number, seed in _places():
         frames = training if split == "train" else evaluation
         place = folder / split / f"{number:05d}"
@@ -101,6 +101,35 @@ def write_pushes(folder: Path, *, frames: int) -> None:
     """BAIR in folders of pictures, each clip of so many frames."""
     for split, number, seed in _places():
         write_pictures(folder / split / f"{number:05d}", draw_push(seed, frames=frames, size=256).video)
+
+
+def write_mug_tree(folder: Path, *, subjects: int, takes: int, frames: int) -> None:
+    """MUG's own tree, `subject/emotion/take/img_0000.jpg`, with takes to leave out: neutral, of a session, short."""
+    for subject in range(subjects):
+        recordings = [
+            (emotion, f"take{take:03d}", frames, 1 - 0.2 * take) for emotion in EMOTIONS for take in range(takes)
+        ]
+        if subject == 0:
+            recordings += [("neutral", "take000", 2, 1.0), ("session0", "take000", 2, 1.0)]
+            recordings += [(EMOTIONS[0], f"take{takes:03d}", 2, 1.0)]
+        for emotion, take, length, strength in recordings:
+            place = folder / f"{subject + 1:03d}" / emotion / take
+            place.mkdir(parents=True)
+            drawn = emotion if emotion in EMOTIONS else "neutral"
+            video = draw_sequence(subject, drawn, frames=length, size=64, strength=strength)
+            for number, frame in enumerate(video):
+                Image.fromarray(frame).save(place / f"img_{number:04d}.jpg", quality=92)
+
+
+def write_mug_npz(folder: Path, *, subjects: int, takes: int, frames: int) -> None:
+    """The aligned MUG: an object array of sequences (t, 112, 112, 3); beside it labels (n, 2), subject and emotion."""
+    labels = np.array([(s, e) for s in range(subjects) for e in range(len(EMOTIONS)) for _ in range(takes)])
+    sequences = np.empty(len(labels), dtype=object)
+    for index, (subject, emotion) in enumerate(labels):
+        strength = 1 - 0.2 * (index % takes)
+        sequences[index] = draw_sequence(subject, EMOTIONS[emotion], frames=frames, size=112, strength=strength)
+    np.savez_compressed(folder / "MUG_0-255_OF_112x112_color.npz", sequences)
+    np.savez(folder / "labels.npz", labels)
 
 
 def write_softmotion(folder: Path) -> None:

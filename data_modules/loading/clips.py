@@ -1,4 +1,4 @@
-"""Clips on their way into a store, and out of it again as batches."""
+"""Batches cut out of the clips of a store."""
 
 from __future__ import annotations
 
@@ -15,43 +15,14 @@ from torch.utils.data import Dataset
 
 from data_modules.batch import VideoBatch
 from data_modules.common.errors import DataError
-from data_modules.store.columns import StoreSplit
+from data_modules.store.reader import StoreSplit
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One whole video, as a source reads it.
-
-    All clips of a dataset have one frame size and carry the same fields.
-
-    Args:
-        video: (t, h, w, 3) uint8.
-        identity: the static factor's label; -1 where unknown.
-        action: the dynamic factor's label, one for the clip or (t,), one for each frame; -1 where unknown.
-        name: what a person would call the clip, for messages: a file name, say.
-        mask: (t, h, w) uint8 in {0, 1}, foreground.
-        foreground_shift: (t-1, 2) float32, (x, y) pixels between a frame and the next; x to the right, y down.
-        background_shift: as `foreground_shift`, for the background.
-        local_action: (t,) in-place action of each frame.
-        position: (t, 2) float32, (x, y) pixels, centre of the foreground; (0, 0) is the centre of the top left pixel.
-    """
-
-    video: np.ndarray
-    identity: int = -1
-    action: int | np.ndarray = -1
-    name: str = ""
-    mask: np.ndarray | None = None
-    foreground_shift: np.ndarray | None = None
-    background_shift: np.ndarray | None = None
-    local_action: np.ndarray | None = None
-    position: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
 class Sample:
-    """Which frames make a sample: `start`, `start + stride`, ... of a clip, or of two, one after the other."""
+    """Which frames make a sample: `start`, `start + stride`, ... of one clip, or of two, one after the other."""
 
     clips: list[int]
     starts: list[int]
@@ -60,15 +31,15 @@ class Sample:
 
 
 class ClipDataset(Dataset[VideoBatch]):
-    """Batches cut from one split of a store, their pictures still bytes: `dataset[keys].decoded()` is what models see.
+    """Batches cut from one split of a store, pictures as bytes: models take `dataset[keys].decoded()`.
 
-    It is asked for a whole batch at once, so that frames are copied once from the mapped file into the batch.
+    An item is a whole batch, so that frames are copied once, from the mapped file into the batch.
 
     Args:
         split: the clips.
         length: frames of a sample.
-        stride: how far they lie apart. A range (least, most) is drawn from for every random sample, no further than the
-            clip allows; samples that are not random take the least.
+        stride: how far apart they are. Every random sample draws from a range (least, most), as far as the clip is
+            long enough; samples that are not random take the least.
         flip: mirror a sample left to right with probability 1/2, all its frames alike. Labels are kept.
         pair: a sample is two windows of one identity, one after the other, from two clips where there are two.
         name: of the split, for messages.
@@ -127,14 +98,14 @@ class ClipDataset(Dataset[VideoBatch]):
         return Sample(clips=clips.tolist(), starts=starts, stride=stride, mirrored=mirrored)
 
     def _random_stride(self, steps: int, generator: random.Random) -> int:
-        """One for the whole sample, whose shortest clip is `steps` steps long."""
+        """The stride of a sample whose shortest clip has `steps` steps."""
         if self.stride == self.largest_stride:
             return self.stride
         longest = steps // (self.length - 1) if self.length > 1 else self.largest_stride
         return generator.randint(self.stride, min(self.largest_stride, longest))
 
     def _partner(self, position: int, generator: random.Random) -> int:
-        """Another clip of the same identity; the same one where it is the only one."""
+        """Another clip of the same identity; the clip itself where there is no other."""
         same = np.flatnonzero(self._identity == self._identity[position])
         others = same[same != position]
         return int(generator.choice(others)) if len(others) else position
@@ -159,7 +130,7 @@ class ClipDataset(Dataset[VideoBatch]):
         )
 
     def _gather(self, field: str, rows: np.ndarray) -> Tensor | None:
-        """(b, t, ...) the `rows` (b, t) of a per-frame field; None where the dataset does not know it."""
+        """(b, t, ...) the `rows` (b, t) of a per-frame field; None where the dataset has no such field."""
         return torch.from_numpy(self.split.array(field).take(rows, axis=0)) if field in self.split else None
 
     def _pictures(self, field: str, rows: np.ndarray, mirrored: np.ndarray) -> Tensor | None:
@@ -181,7 +152,7 @@ class ClipDataset(Dataset[VideoBatch]):
     def _shift(self, field: str, rows: np.ndarray, strides: np.ndarray, mirrored: np.ndarray) -> Tensor | None:
         """(b, t-1, 2) from each sampled frame to the next: the sum of the shifts between them.
 
-        None where two clips meet, because nothing is known of how far the content moved there.
+        None for pairs of clips, because the shift from one clip to the other is unknown.
         """
         if self.pair or field not in self.split:
             return None

@@ -17,9 +17,10 @@ Keys = list[tuple[int, int]] | list[int]
 class ClipSampler(DistributedSampler[Keys]):
     """The batches of a training epoch, each a list of (clip, draw).
 
-    `draw` seeds every random choice made for that sample, so that a batch does not depend on who loads it, nor on what
-    was loaded before. Clips come in fresh permutations, one after the other, until `batches` are full: each clip once
-    before any comes twice. Batch i of all processes together is batch i of one process with that total batch size.
+    `draw` seeds every random choice made for that sample, so that a batch does not depend on the process that loads it,
+    nor on what was loaded before. Clips come in fresh permutations, one after the other, until `batches` are full: each
+    clip once before any comes twice. Batch i of all processes together is batch i of one process with that total batch
+    size.
 
     It is a `DistributedSampler` so that Lightning leaves it in place; it yields whole batches, for a loader with
     `batch_size=None`.
@@ -93,16 +94,16 @@ class EvaluationSampler(DistributedSampler[Keys]):
 
 
 class ClipLoader(DataLoader[VideoBatch]):
-    """A loader whose position within an epoch can be saved and taken up again, exactly.
+    """A loader that can save its exact position within an epoch, and resume there.
 
-    The order is a function of seed and epoch, so (epoch, batches delivered) is all there is to save. It is honoured
-    only when that same epoch is iterated: after a checkpoint from the very end of an epoch that is the next one. The
+    The order is a function of seed and epoch, so the position is (epoch, batches delivered). It counts only when that
+    epoch is iterated: a checkpoint from the very end of an epoch is followed by the next one, from its beginning. The
     number of workers may change in between.
 
     Args:
-        current_epoch: tells the epoch when its first batch is asked for. What Lightning announces by `set_epoch` comes
-            after it has asked for the iterator, and is one too high once step-limited training was resumed from the end
-            of an epoch; the trainer's own count is right. `set_epoch` decides by default.
+        current_epoch: returns the epoch; called when the first batch is requested. By default `set_epoch` decides,
+            which Lightning calls after it has requested the iterator, and with a number that is one too high once
+            step-limited training was resumed from the end of an epoch; the trainer's own count is right.
         options: of the DataLoader; its sampler is a `ClipSampler`.
     """
 
@@ -113,7 +114,7 @@ class ClipLoader(DataLoader[VideoBatch]):
         self._resume: tuple[int, int] | None = None
 
     def __iter__(self) -> Iterator[VideoBatch]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        # A generator, so that nothing is prefetched before the first batch is asked for: by then the epoch is known.
+        # A generator prefetches nothing before the first batch is requested: by then the epoch is known.
         sampler = cast(ClipSampler, self.sampler)
         if self._current_epoch is not None:
             sampler.set_epoch(self._current_epoch())
@@ -131,5 +132,5 @@ class ClipLoader(DataLoader[VideoBatch]):
         return {"epoch": epoch, "batches": batches}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state` at the next iteration."""
+        """Resume at `state` in the next iteration."""
         self._position = self._resume = (state["epoch"], state["batches"])

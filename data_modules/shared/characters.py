@@ -1,4 +1,4 @@
-"""What datasets of LPC characters share: where the sheets come from, who is in which split, and names."""
+"""What datasets of LPC characters share: where the sheets come from, which split a character is in, and names."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import numpy as np
 
 from data_modules.base import VideoDataModule
 from data_modules.common.errors import DataError, MissingSourceError, UserError
-from data_modules.common.remote_files import LPC_SHEETS
 from data_modules.drawings import tiny
 from data_modules.sources.lpc import Wardrobe
-from data_modules.store.labels import Labels
-from data_modules.store.reader import SPLITS, Split
-from data_modules.store.source import StandIn
+from data_modules.sources.remote_files import LPC_SHEETS
+from data_modules.store.clip_source import Labels, StandIn
+from data_modules.store.format import SPLITS, Split
 
 ACTIONS = tuple(
     (action, direction) for action in ("walk", "spellcast", "slash") for direction in ("front", "left", "right")
@@ -31,9 +30,9 @@ class CharacterModule(VideoDataModule):
     """Characters of the Liberated Pixel Cup: identity is the character, action one of the 9 in `ACTIONS`.
 
     Args:
-        sheets: folder of LPC sheets, `body/ bottomwear/ topwear/ hair/ shoes/`; by default `ROOT/lpc_sheets`, and where
-            that is not there, characters that our code draws.
-        download: fetch the sheets where they are missing; by default `vdsm-glass prepare` does, and training does not.
+        sheets: folder of LPC sheets, `body/ bottomwear/ topwear/ hair/ shoes/`; by default `ROOT/lpc_sheets`, or where
+            that is missing, characters that our code draws.
+        download: fetch missing sheets; by default `vdsm-glass prepare` does, and training does not.
     """
 
     def __init__(self, *, sheets: str | None = None, download: bool | None = None, **kwargs: Any) -> None:
@@ -46,12 +45,12 @@ class CharacterModule(VideoDataModule):
 
     @property
     def drawn(self) -> bool:
-        """Whether the sheets are our own drawings, because none were given and none found."""
+        """Whether the sheets are our own drawings: the tiny copy, or because none were given and none found."""
         return self.tiny or (self.sheets is None and not self._sheets_folder.is_dir())
 
     @property
     def folder(self) -> Path:
-        """Where the sheets are, or will be once `obtain` has drawn them."""
+        """Where the sheets are, or will be after `obtain` has drawn them."""
         if self.drawn:
             return self.root / "drawn" / f"lpc_sheets-{'tiny' if self.tiny else 'standard'}-{tiny.VERSION}"
         return self._sheets_folder
@@ -65,19 +64,22 @@ class CharacterModule(VideoDataModule):
         return self.sheets or "lpc_sheets"
 
     def wardrobe(self) -> Wardrobe:
-        """All characters; raises DataError where there are no sheets."""
+        """All characters.  Raises: DataError where there are no sheets."""
         if self._wardrobe is None or self._wardrobe.folder != self.folder:
             self._wardrobe = Wardrobe(self.folder)
         return self._wardrobe
 
+    def draw_tiny(self) -> None:
+        tiny.write_once(self.folder, lambda folder: tiny.write_lpc_sheets(folder, TINY))
+
     def obtain(self) -> None:
-        if self.drawn:
-            counts = TINY if self.tiny else STANDARD
-            tiny.write_once(self.folder, lambda folder: tiny.write_lpc_sheets(folder, counts))
+        super().obtain()
+        if self.drawn and not self.tiny:
+            tiny.write_once(self.folder, lambda folder: tiny.write_lpc_sheets(folder, STANDARD))
 
     def fetch(self) -> bool:
         if self.sheets is not None and not self.download:
-            return False  # a folder that was named, and perhaps misspelt, is not filled unasked
+            return False  # the folder that was named may be misspelt
         LPC_SHEETS.fetch(self._sheets_folder)
         return True
 
@@ -101,9 +103,6 @@ class CharacterModule(VideoDataModule):
             )
         return {"sheets": self.wardrobe().fingerprint()}
 
-    def source(self) -> dict[str, Any]:
-        return {}
-
     @abstractmethod
     def split_sizes(self, characters: int) -> tuple[int, int]:
         """How many of `characters` are for training and for validation; the rest are for the test."""
@@ -123,7 +122,7 @@ class CharacterModule(VideoDataModule):
         """Characters as "body 0 bottomwear 3 topwear 2 hair 5", actions as "walk front".
 
         Attributes: for each of body, bottomwear, topwear and hair, which sheet a character wears. No character is in
-        two splits, but every sheet is: what to probe for where test identities are to be recognised.
+        two splits, but sheets are in all of them, so that probes can look for these in test clips.
         """
         wardrobe = self.wardrobe()
         worn = wardrobe.attributes(np.arange(len(wardrobe)))
@@ -135,5 +134,5 @@ class CharacterModule(VideoDataModule):
 
 
 def character_name(wardrobe: Wardrobe, character: int) -> str:
-    """As "body 0 bottomwear 3 topwear 2 hair 5"."""
+    """The name of a character, such as "body 0 bottomwear 3 topwear 2 hair 5"."""
     return " ".join(f"{attribute} {sheet}" for attribute, sheet in wardrobe.attributes(character).items())

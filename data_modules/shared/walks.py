@@ -18,11 +18,11 @@ MOVES: Mapping[str, tuple[int, int]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Walk:
-    """Where something was in t frames, and how it came there.
+    """The positions of something in t frames, and the moves between them.
 
     Args:
-        moves: (t,) int64, g_i, positions in `MOVES`; g_i leads from frame i - 1 to frame i. g_0 leads nowhere: it is
-            only what g_1 may go on with.
+        moves: (t,) int64, g_i, indices into `MOVES`; g_i leads from frame i - 1 to frame i. g_0 moves nothing: g_1 may
+            only repeat it.
         positions: (t, 2) int64, (x_i, y_i) in pixels.
     """
 
@@ -46,16 +46,16 @@ def random_walk(
 ) -> Walk:
     """p(g_i | g_{i-1}) and p(x_i, y_i | x_{i-1}, y_{i-1}, g_i).  [GLASS appendix C, Eqs. (13)-(19)]
 
-    (x_0, y_0) is uniform in the box. With probability `p_inertia` the last move goes on, otherwise a new one is drawn
-    from the list of moves that do not leave the box; the last one is in that list too. Where the last move would leave
-    the box there is nothing to go on with, and a new one is drawn.
+    (x_0, y_0) is uniform in the box. With probability `p_inertia` the last move is repeated, otherwise a new one is
+    drawn from all moves that do not leave the box, including the last. One is also drawn where the last would leave the
+    box.
 
     Args:
         frames: of the walk, at least 1.
         low, high: corners of the box, (x, y) in pixels, both within it.
         step: s, pixels of a move.
         p_inertia: in [0, 1].
-    Raises: UserError for an empty box or for other arguments out of range.
+    Raises: UserError for an empty box or other arguments out of range.
     """
     if frames < 1 or step < 1 or not 0 <= p_inertia <= 1 or low[0] > high[0] or low[1] > high[1]:
         raise UserError(

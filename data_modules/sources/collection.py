@@ -1,4 +1,4 @@
-"""Videos as people keep them: films, and folders of numbered pictures, anywhere below one folder."""
+"""Videos as people keep them: films, pictures, and folders of numbered pictures, anywhere below one folder."""
 
 from __future__ import annotations
 
@@ -6,34 +6,73 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from data_modules.common.errors import DataError
 from data_modules.sources import frames, video
-from data_modules.sources.frames import Shape, fit, frame_paths, natural_key, read_clip
+from data_modules.sources.frames import Shape, fit, frame_paths, natural_key, read_animation, read_clip, read_picture
 from data_modules.sources.video import open_film
+
+
+def decode_frames(path: Path, *, first: int = 0, stop: int | None = None, every: int = 1) -> Iterator[Image.Image]:
+    """Frames `first`, `first + every`, ... before `stop` of a film, GIF, WebP, picture or folder of pictures, in RGB.
+
+    Raises: DataError naming the file where it is missing, damaged or of another kind.
+    """
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        yield from map(read_picture, _listed(path)[first:stop:every])
+    elif suffix in frames.SUFFIXES:
+        yield from map(read_picture, [path][first:stop:every])
+    elif suffix == frames.ANIMATION:
+        yield from islice(read_animation(path), first, stop, every)
+    elif suffix in video.SUFFIXES or not path.exists():
+        with open_film(path) as film:
+            yield from film.frames(first, stop, every)
+    else:
+        known = ", ".join(sorted(video.SUFFIXES | frames.SUFFIXES | {frames.ANIMATION}))
+        raise DataError(
+            f"{path}: is neither a picture nor a video by its name; expected one of {known}, or a folder of pictures"
+        )
 
 
 @dataclass(frozen=True)
 class Video:
-    """A film, or a folder of pictures.
+    """A film, or a folder of pictures, or a part of one.
 
     Args:
         path: of the film, or of the folder.
         name: the path below the collection's folder.
         mark: changes when the content does.
-        pictures: how many there are; None for a film.
+        pictures: how many there are in the folder; None for a film.
+        first, stop: which frames are taken: from `first` to before `stop`; all by default.
     """
 
     path: Path
     name: str
     mark: str
     pictures: int | None
+    first: int = 0
+    stop: int | None = None
+
+    @property
+    def known_frames(self) -> int | None:
+        """How many frames are taken, if that is known without opening a film."""
+        stop = self.pictures if self.stop is None else self.stop
+        return None if stop is None else stop - self.first
+
+    def count_frames(self) -> int:
+        """How many frames the whole film or folder has.  Raises: DataError where a film is damaged."""
+        if self.pictures is not None:
+            return self.pictures
+        with open_film(self.path) as film:
+            return film.count_frames()
 
     def pieces(
         self, *, height: int, width: int, shape: Shape, every: int, longest: int
@@ -42,26 +81,27 @@ class Video:
 
         Raises: DataError naming the file that is missing or damaged; pieces before it have been yielded.
         """
-        read = self._pictures if self.path.is_dir() else self._film
-        start = 0
+        read = self._from_pictures if self.path.is_dir() else self._from_film
+        start = self.first
         for part in read(height, width, shape, every, longest):
             stop = start + len(part) * every
             yield f"{self.name}[{start}:{stop}]", part
             start = stop
 
-    def _film(self, height: int, width: int, shape: Shape, every: int, longest: int) -> Iterator[np.ndarray]:
+    def _from_film(self, height: int, width: int, shape: Shape, every: int, longest: int) -> Iterator[np.ndarray]:
         with open_film(self.path) as film:
-            pictures = (np.asarray(fit(picture, height, width, shape)) for picture in film.frames(every=every))
+            shown = film.frames(self.first, self.stop, every)
+            pictures = (np.asarray(fit(picture, height, width, shape)) for picture in shown)
             while part := list(islice(pictures, longest)):
                 yield np.stack(part)
 
-    def _pictures(self, height: int, width: int, shape: Shape, every: int, longest: int) -> Iterator[np.ndarray]:
+    def _from_pictures(self, height: int, width: int, shape: Shape, every: int, longest: int) -> Iterator[np.ndarray]:
         paths = _listed(self.path)
         if len(paths) != self.pictures:
             raise DataError(
                 f"{self.path}: holds {len(paths)} pictures, before it held {self.pictures}. Prepare the dataset again."
             )
-        paths = paths[::every]
+        paths = paths[self.first : self.stop : every]
         for start in range(0, len(paths), longest):
             yield read_clip(paths[start : start + longest], height, width, shape)
 
@@ -70,9 +110,9 @@ def find_videos(folder: Path, left_out: Counter[str] | None = None) -> list[Vide
     """All videos below `folder`, in natural order of their names.
 
     A folder that holds pictures and no films is one video. Links are followed, wherever they lead; what is reached
-    twice counts once, so that no video is in two splits. Hidden files and folders are not looked at.
+    twice counts once, so that no video is in two splits. Hidden files and folders are left out.
 
-    Args: left_out: counts what is no video, by reason.
+    Args: left_out: counts by reason what is not a video.
     Raises: DataError where a folder cannot be listed.
     """
     left_out = Counter() if left_out is None else left_out
@@ -95,15 +135,15 @@ def find_videos(folder: Path, left_out: Counter[str] | None = None) -> list[Vide
             else:
                 found.append(_named(folder, path, mark=f"{about.st_size}", pictures=None))
         if pictures and not films:
-            # Two of a folder's pictures have to speak for all: a published dataset has a million of them.
+            # The sizes of two of a folder's pictures stand for all, because a published dataset has a million.
             sizes = [_stat(current / name).st_size for name in (min(pictures), max(pictures))]
             mark = f"{len(pictures)} {sizes[0]} {sizes[1]}"
             found.append(_named(folder, current, mark=mark, pictures=len(pictures)))
     return [item for _, item in sorted(found, key=lambda entry: entry[0])]
 
 
-def fingerprint(videos: list[Video]) -> str:
-    """SHA-256 of the names and marks of `videos`; reading them would take hours."""
+def fingerprint(videos: Sequence[Video]) -> str:
+    """SHA-256 of the names and marks of `videos`; a checksum of their content could take hours."""
     digest = hashlib.sha256()
     for item in videos:
         digest.update(os.fsencode(f"{item.name} {item.mark}\n"))
@@ -156,7 +196,7 @@ def _stat(path: Path) -> os.stat_result:
 def _film_stat(path: Path) -> os.stat_result:
     about = _stat(path)
     if not stat.S_ISREG(about.st_mode):  # to open a pipe would wait for ever
-        raise DataError(f"{path}: is no regular file. Take it away.")
+        raise DataError(f"{path}: is not a regular file. Take it away.")
     return about
 
 
@@ -164,4 +204,4 @@ def _listed(folder: Path) -> list[Path]:
     try:
         return frame_paths(folder)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be listed ({error.strerror}). Prepare the dataset again.") from error
+        raise DataError(f"{folder}: cannot be listed ({error.strerror}). Make it readable.") from error

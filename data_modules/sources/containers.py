@@ -1,6 +1,6 @@
-"""What kind of video a file is, and whether all of it is there: decoders end early without a word where it is not.
+"""What kind of video a file is, and whether it is complete: decoders report no error at the end of a cut-off file.
 
-Every container says near its start how long it is, or in the case of GIF, where each block ends.
+Every container says near its start how long it is; a GIF says where each block ends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def container_of(file: IO[bytes], path: Path) -> str:
     """FFmpeg's name for the container of `file`: "mp4" (and mov), "matroska" (and webm), "avi" or "gif".
 
     Args: path: for messages.
-    Raises: DataError where it is none of these, or ends before it should.
+    Raises: DataError where it is none of these, or is cut off.
     """
     size = file.seek(0, 2)
     reader = _Reader(file, size)
@@ -47,7 +47,7 @@ def container_of(file: IO[bytes], path: Path) -> str:
 
 
 class _Reader:
-    """Reads and skips, and raises EOFError where the file is too short for it."""
+    """Reads and skips bytes; raises EOFError where the file is too short."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self.file = file
@@ -80,18 +80,18 @@ def _walk_boxes(reader: _Reader) -> None:
         size, name = struct.unpack(">I4s", reader.peek(8))
         if size == 1:
             size = int.from_bytes(reader.peek(16)[8:], "big")
-        # What follows the last box is nobody's business, and some cameras leave something there.
+        # Some cameras leave other data behind the last box.
         if size < 8 or not name.isalnum():
             return
         reader.skip(size)
 
 
 def _walk_elements(reader: _Reader) -> None:
-    """EBML: elements of an identifier, a size and a content. The segment, the second or so, holds all else."""
+    """EBML: elements of an identifier, a size and a content. The segment, one of the first, holds all others."""
     while reader.left:
         identifier, _ = _variable(reader, keep_marker=True)
         size, unknown = _variable(reader)
-        if identifier == SEGMENT and unknown:  # written live: it ends where it ends
+        if identifier == SEGMENT and unknown:  # written live: it has no size
             return
         reader.skip(size)
         if identifier == SEGMENT:
@@ -99,11 +99,11 @@ def _walk_elements(reader: _Reader) -> None:
 
 
 def _variable(reader: _Reader, keep_marker: bool = False) -> tuple[int, bool]:
-    """A number of as many bytes as its first has leading zeros, and one; whether all its bits are set."""
+    """A number of one byte more than its first byte has leading zeros, and whether all its bits are set."""
     first = reader.read(1)[0]
     length = 9 - first.bit_length()
     if length > 8:
-        raise EOFError  # no number starts so: what was to follow is not there
+        raise EOFError  # no number starts like this
     data = bytes([first]) + reader.read(length - 1)
     bits = 7 * length
     value = int.from_bytes(data, "big")
@@ -112,11 +112,11 @@ def _variable(reader: _Reader, keep_marker: bool = False) -> tuple[int, bool]:
 
 
 def _walk_chunks(reader: _Reader) -> None:
-    """RIFF: chunks of a name, a little-endian size and a content; a large AVI is several RIFF chunks in a row."""
+    """RIFF: chunks of a name, a little-endian size and a content; a large AVI has several RIFF chunks in a row."""
     while reader.peek(4) == b"RIFF":
         _, size = struct.unpack("<4sI", reader.read(8))
         reader.skip(size)
-        reader.position += size % 2  # an odd one is padded, or ends the file
+        reader.position += size % 2  # an odd chunk is padded, or ends the file
 
 
 def _walk_gif(reader: _Reader) -> None:
@@ -129,7 +129,7 @@ def _walk_gif(reader: _Reader) -> None:
             _skip_palette(reader, reader.read(9)[8])
             reader.skip(1)
         else:
-            raise EOFError  # no block starts so: what was to follow is not there
+            raise EOFError  # no block starts like this
         while count := reader.read(1)[0]:
             reader.skip(count)
 

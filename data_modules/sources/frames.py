@@ -1,4 +1,4 @@
-"""Pictures in folders: one JPG or PNG a frame."""
+"""Reading pictures, making them fit, and folders of pictures that are clips: one JPG or PNG a frame."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from PIL import Image, ImageOps
 from data_modules.common.errors import DataError
 
 Shape = Literal["crop", "stretch", "pad"]
-"""How a picture of another shape is made to fit: its middle, all of it distorted, or all of it between black bars."""
+"""How a picture of another shape is made to fit: its middle is cut out, it is distorted, or it gets black bars."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+ANIMATION = ".webp"
 FORMATS = ("JPEG", "PNG")
 MAX_PIXELS = 1 << 26
 """A picture that claims more pixels than 8192 x 8192 is refused before it is decoded."""
 MAX_BYTES = 1 << 28
-"""A larger file is refused before it is read; all pixels of the largest picture take less, uncompressed."""
+"""A larger file is refused before it is read; the largest picture takes less, even uncompressed."""
 
 
 def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
@@ -32,14 +33,14 @@ def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in `folder`, in natural order; hidden ones are not looked at."""
+    """The folders in `folder`, in natural order; hidden ones are left out."""
     return sorted(
         (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")), key=natural_key
     )
 
 
 def frame_paths(folder: Path) -> list[Path]:
-    """The pictures of one clip, in natural order of their names; hidden files are not looked at."""
+    """The pictures of one clip, in natural order of their names; hidden files are left out."""
     pictures = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
     return sorted(pictures, key=natural_key)
 
@@ -64,16 +65,16 @@ def resize(video: np.ndarray, height: int, width: int) -> np.ndarray:
 def read_picture(path: Path, *, mode: str = "RGB") -> Image.Image:
     """One decoded picture, converted to `mode`.
 
-    Raises: DataError naming the file where it is missing, truncated, no picture, or claims absurd dimensions.
+    Raises: DataError naming the file where it is missing, truncated, not a picture, or claims absurd dimensions.
     """
     with _opened(path, FORMATS) as picture:
         return picture.convert(mode)
 
 
-def read_animation(path: Path, *, most: int) -> Iterator[Image.Image]:
-    """The first `most` frames of a WebP file, as RGB pictures.  Raises: as `read_picture`."""
+def read_animation(path: Path) -> Iterator[Image.Image]:
+    """The frames of a WebP file, as RGB pictures.  Raises: as `read_picture`."""
     with _opened(path, ("WEBP",)) as picture:
-        for frame in range(min(most, getattr(picture, "n_frames", 1))):
+        for frame in range(getattr(picture, "n_frames", 1)):
             picture.seek(frame)
             yield picture.convert("RGB")
 
@@ -87,7 +88,7 @@ def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
                 raise DataError(f"{path}: has {size} bytes; at most {MAX_BYTES} are read. Make the picture smaller.")
             with warnings.catch_warnings():
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
-                Image.open(file, formats=formats).verify()  # a PNG's checksums, at which decoding does not look
+                Image.open(file, formats=formats).verify()  # a PNG's checksums, which decoding does not check
                 file.seek(0)
                 opened = Image.open(file, formats=formats)
             with opened as picture:

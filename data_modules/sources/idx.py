@@ -32,10 +32,10 @@ class _Stream(Protocol):
 
 
 def read_idx(path: Path, *, dimensions: int, max_bytes: int = MAX_BYTES) -> np.ndarray:
-    """The array of unsigned bytes that an IDX file holds; gzipped if its name ends in `.gz`.
+    """The array of unsigned bytes in an IDX file, which is gzipped if its name ends in `.gz`.
 
     Args: dimensions: how many the array must have; max_bytes: refuse to read more.
-    Returns: uint8 array. Memory follows what the file really holds, not what its header claims.
+    Returns: uint8 array. Memory depends on what the file holds, not on what its header claims.
     Raises: DataError naming the file, what it holds and what was expected.
     """
     try:
@@ -81,12 +81,12 @@ def _read_at_most(stream: _Stream, limit: int) -> bytearray:
 
 
 def find_idx(folder: Path, name: str) -> Path | None:
-    """The file called `name` or `name.gz` in `folder`; None where there is neither."""
+    """The file `name.gz` or `name` in `folder`; None where there is neither."""
     return next((path for path in (folder / f"{name}.gz", folder / name) if path.is_file()), None)
 
 
 def mnist_files(folder: Path) -> dict[str, tuple[Path, Path]] | None:
-    """MNIST's (images, labels) by part, "train" and "test"; None unless all four files are there."""
+    """The paths of MNIST's (images, labels), by part, "train" and "test"; None unless all four files are there."""
     found = {part: (find_idx(folder, images), find_idx(folder, labels)) for part, (images, labels) in FILES.items()}
     complete = {part: (images, labels) for part, (images, labels) in found.items() if images and labels}
     return complete if len(complete) == len(FILES) else None
@@ -95,14 +95,14 @@ def mnist_files(folder: Path) -> dict[str, tuple[Path, Path]] | None:
 def read_mnist(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images (n, h, w) uint8 and their labels (n,) in 0..9.
 
-    Raises: DataError where a file is malformed, or where the two do not belong together.
+    Raises: DataError where a file is malformed, or where the two differ in length.
     """
     images = read_idx(images_path, dimensions=3)
     labels = read_idx(labels_path, dimensions=1)
     if len(images) != len(labels):
         raise DataError(
-            f"{images_path} holds {len(images)} images, {labels_path} {len(labels)} labels; expected as many of one as"
-            " of the other. Download both again."
+            f"{images_path} holds {len(images)} images, {labels_path} {len(labels)} labels; expected equal numbers."
+            " Download both again."
         )
     if labels.max() > 9:
         raise DataError(f"{labels_path}: holds the label {labels.max()}; expected digits 0 to 9. Download it again.")

@@ -1,8 +1,8 @@
 """Characters of the Liberated Pixel Cup: layers of clothing on sprite sheets, composed and cut into clips.
 
-A sheet is 832 x 1344 pixels, 13 x 21 cells of 64 x 64. Every action takes four rows, one a direction, and the cells of
-a row are its frames from the left. One sheet is one layer: a body, trousers, a shirt, hair, shoes; stacked they make a
-character.
+A sheet is 832 x 1344 pixels, 13 x 21 cells of 64 x 64. Every action has four rows, one for each direction; the cells of
+a row are its frames from the left. One sheet is one layer: a body, trousers, a shirt, hair or shoes. A stack of layers
+is a character.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ CELL = 64
 COLUMNS, ROWS = 13, 21
 SHEET_SIZE = (COLUMNS * CELL, ROWS * CELL)
 DIRECTIONS = ("back", "left", "front", "right")
-"""In the order of their rows."""
+"""Directions in the order of their rows."""
 
 ATTRIBUTES = ("body", "bottomwear", "topwear", "hair")
-"""What tells characters apart; the last one changes fastest in a character's number."""
+"""The layers in which characters differ; the last one changes fastest in a character's number."""
 STACK = (*ATTRIBUTES, "shoes")
-"""The order in which layers are put on."""
+"""The order in which layers are stacked."""
 
 
 @dataclass(frozen=True)
 class ActionCells:
-    """Where an action lies on a sheet: its first row, how many cells it has, which of them make a clip of 8 frames."""
+    """An action on a sheet: its first row, how many cells it has, and which of them make a clip of 8 frames."""
 
     row: int
     drawn: int
@@ -45,7 +45,7 @@ class ActionCells:
 ACTIONS: Mapping[str, ActionCells] = MappingProxyType(
     {
         # Stretched to 8 frames as Li & Mandt's generator does ("Disentangled Sequential Autoencoder", ICML 2018).
-        # Cell 0 of walk is the character standing, and is not shown.
+        # Cell 0 of walk shows the character standing, and is left out.
         "walk": ActionCells(row=8, drawn=9, shown=(8, 1, 2, 3, 4, 5, 6, 7)),
         "spellcast": ActionCells(row=0, drawn=7, shown=(0, 1, 2, 3, 4, 5, 4, 6)),
         "slash": ActionCells(row=12, drawn=6, shown=(0, 1, 2, 3, 4, 5, 4, 0)),
@@ -57,13 +57,13 @@ FRAMES = 8
 def read_sheet(path: Path) -> Image.Image:
     """One sheet as 832 x 1344 RGBA.
 
-    Raises: DataError naming the file where it is no picture or has another size.
+    Raises: DataError naming the file where it is not a picture or has another size.
     """
     sheet = read_picture(path, mode="RGBA")
     if sheet.size != SHEET_SIZE:
         raise DataError(
             f"{path}: is {sheet.width}x{sheet.height} pixels; an LPC sheet is {SHEET_SIZE[0]}x{SHEET_SIZE[1]}."
-            " Take the sheet from the Universal LPC Spritesheet as it is there."
+            " Take the sheet from the Universal LPC Spritesheet unchanged."
         )
     return sheet
 
@@ -90,13 +90,13 @@ def over(rgba: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
 class Wardrobe:
     """Every character that a folder of sheets can dress.
 
-    A character is a number; its digits, in the base of how many sheets there are, are its body, bottomwear, topwear and
+    A character is a number. Its digits, in the base of the number of sheets, are its body, bottomwear, topwear and
     hair. The real sheets, six of each, give 6^4 = 1296 characters with the numbers of Li & Mandt's generator.
 
     Args:
         folder: holds `body/ bottomwear/ topwear/ hair/ shoes/`, each with PNG sheets.
-        choices: how many sheets of each attribute take part, the first in natural order of their names.
-        shoes: which pair of shoes everyone wears; the generator's is the second. The last where there are fewer.
+        choices: how many sheets of each attribute are used, the first in natural order of their names.
+        shoes: which pair of shoes all characters wear, the last where there are fewer; the generator's is the second.
     Raises: DataError where a layer is missing.
     """
 
@@ -116,7 +116,7 @@ class Wardrobe:
         return int(np.prod(self.shape))
 
     def __reduce__(self) -> tuple[Callable[..., Wardrobe], tuple[Path]]:
-        """Sent to another process as its options: what was cut is cut again there."""
+        """Another process receives the options and cuts the sheets again."""
         return partial(Wardrobe, choices=self.choices, shoes=self.chosen_shoes), (self.folder,)
 
     def attributes(self, character: int | np.ndarray) -> dict[str, np.ndarray]:
@@ -124,7 +124,7 @@ class Wardrobe:
         return dict(zip(ATTRIBUTES, map(np.asarray, np.unravel_index(character, self.shape)), strict=True))
 
     def clip(self, character: int, action: str, direction: str) -> np.ndarray:
-        """(8, 64, 64, 4) uint8: one character doing one action in place, its alpha the mask."""
+        """(8, 64, 64, 4) uint8: one character doing one action in place; alpha is its mask."""
         worn = {attribute: int(index) for attribute, index in self.attributes(character).items()}
         strip = self._undressed(worn["body"], worn["bottomwear"], worn["topwear"], action, direction)
         for sheet in (self.sheets["hair"][worn["hair"]], self.shoes):
@@ -132,7 +132,7 @@ class Wardrobe:
         return rearrange(np.asarray(strip), "(t h) w c -> t h w c", t=FRAMES)
 
     def fingerprint(self) -> str:
-        """SHA-256 over the sheets that take part, in their order."""
+        """SHA-256 of the sheets that are used, in their order."""
         digest = hashlib.sha256()
         for sheet in (*(path for attribute in ATTRIBUTES for path in self.sheets[attribute]), self.shoes):
             digest.update(hashlib.sha256(sheet.read_bytes()).digest())

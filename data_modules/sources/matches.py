@@ -1,8 +1,8 @@
-"""Parts of match videos that an annotation file names: which film, from which frame to which, and which box of it.
+"""Parts of match videos that an annotation file lists: the film, the first and last frame, and a box in the frames.
 
 The annotations of Playable Video Generation are two CSV files, `annotations.csv` with the columns original_filename,
 begin_frame, end_frame (inclusive), top, left, bottom, right, and `splits.csv` with the columns sequence, split. A
-sequence's number is its place when sorted by file name and first frame, not its place in the file.
+sequence's number is its position after sorting by file name and first frame, not its position in the file.
 [Menapace et al., Playable Video Generation, CVPR 2021; github.com/willi-menapace/PlayableVideoGeneration]
 """
 
@@ -28,12 +28,12 @@ MAX_FRAMES = 3000
 """A sequence that claims more frames is refused; the longest of the published ones has 1116."""
 PART_SECONDS = 3600
 PART = re.compile(r"(.+)_([0-9]{5})(\.[^.]+)")
-"""The films of the annotations are hours of a match: MATCH_00000.mp4 is the first, MATCH_00001.mp4 the second."""
+"""A film in the annotations is one hour of a match: MATCH_00000.mp4 is the first, MATCH_00001.mp4 the second."""
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """Frames `begin` up to `end`, inclusive, of a film; of each the box (left, top, right, bottom) in its pixels."""
+    """Frames `begin` to `end`, inclusive, of a film, cut to the `box` (left, top, right, bottom) in pixels."""
 
     film: str
     begin: int
@@ -47,16 +47,16 @@ class Sequence:
 
 
 def read_annotations(path: Path) -> list[Sequence]:
-    """The sequences in a CSV file of `COLUMNS`, and perhaps `split`, sorted by film and first frame.
+    """The sequences in a CSV file with `COLUMNS`, and perhaps `split`, sorted by film and first frame.
 
-    Raises: DataError naming the file, the line, what is there and what was expected.
+    Raises: DataError naming the file, the line, what was found and what was expected.
     """
     sequences = [_sequence(path, line, row) for line, row in _rows(path, COLUMNS)]
     return sorted(sequences, key=lambda sequence: (sequence.film, sequence.begin))
 
 
 def read_splits(path: Path) -> dict[int, str]:
-    """What split each sequence is in, from a CSV file with the columns sequence and split.
+    """The split of each sequence, from a CSV file with the columns sequence and split.
 
     Raises: DataError as `read_annotations`.
     """
@@ -76,7 +76,7 @@ def read_sequences(
 
     Where the film `MATCH_00001.mp4` is not in `folder`, but the whole `MATCH.mp4` is, its second hour is taken.
 
-    Raises: DataError where a film is not there, is damaged, or does not reach as far as a sequence does.
+    Raises: DataError where a film is missing, damaged, or ends before a sequence does.
     """
     for name, group in groupby(sequences, key=lambda sequence: sequence.film):
         path, part = find_film(folder, name)
@@ -94,7 +94,10 @@ def read_sequences(
 
 
 def find_film(folder: Path, name: str) -> tuple[Path, int]:
-    """The film of that name and 0; or the whole match that it is a part of, and which part."""
+    """The film of that name and 0; or the whole match of which it is a part, and the part's number.
+
+    Raises: MissingSourceError where neither is there.
+    """
     path = folder / name
     if path.is_file():
         return path, 0
@@ -138,7 +141,7 @@ def _sequence(path: Path, line: int, row: dict[str, str]) -> Sequence:
     film = row["original_filename"]
     if Path(film).name != film or film in ("", ".", ".."):
         raise DataError(
-            f"{path}, line {line}: {film[:80]!r} is no file name. Give the name alone, and the folder apart."
+            f"{path}, line {line}: {film[:80]!r} is not a file name. Give the name alone, without its folder."
         )
     if not (begin <= end < begin + MAX_FRAMES and top < bottom and left < right):
         raise DataError(

@@ -1,13 +1,13 @@
-"""The two forms in which MUG is passed on: the database's own folders, and sequences aligned by its users."""
+"""The two forms in which MUG is distributed: the database's own folders, and sequences aligned by its users."""
 
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -16,13 +16,19 @@ from data_modules.sources.frames import frame_paths, read_clip, resize, subfolde
 from data_modules.sources.npz import npz_headers, read_array
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
+Read = tuple[int, str, np.ndarray]
+"""Index and name of a sequence, and its frames (t, height, width, 3) uint8."""
 
 
-class Recordings(Protocol):
+class MugSequences(ABC):
     """The sequences of the six emotions, in a fixed order.
 
-    subjects: names; identity: (n,) index of each sequence's subject; action: (n,) index into EMOTIONS; left_out: how
-    many sequences are not among them, by reason; separate: reading some costs nothing for the others.
+    Args:
+        separate: whether reading some sequences costs nothing for the others.
+        subjects: names.
+        identity: (n,) index of each sequence's subject.
+        action: (n,) index into EMOTIONS.
+        left_out: how many other sequences there are, by reason.
     """
 
     separate: bool
@@ -31,15 +37,13 @@ class Recordings(Protocol):
     action: np.ndarray
     left_out: Counter[str]
 
+    @abstractmethod
     def fingerprint(self) -> str:
-        """Changes when the recordings do."""
-        ...
+        """Changes when the files do: it is made of their names and sizes, because reading them would take minutes."""
 
-    def read(
-        self, chosen: Sequence[int], *, every: int, height: int, width: int
-    ) -> Iterator[tuple[int, str, np.ndarray]]:
-        """Index, name and every `every`-th frame, (t, height, width, 3) uint8, of each of the `chosen` sequences."""
-        ...
+    @abstractmethod
+    def read(self, chosen: Sequence[int], *, every: int, height: int, width: int) -> Iterator[Read]:
+        """Each of the `chosen` sequences, with every `every`-th of its frames."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class _Take:
     frames: list[Path]
 
 
-class MugTree:
+class MugTree(MugSequences):
     """`FOLDER/SUBJECT/EMOTION/TAKE/*.jpg`. Other emotions, and takes of a session, are left out."""
 
     separate = True
@@ -80,24 +84,21 @@ class MugTree:
                 yield _Take(folder, frames)
 
     def fingerprint(self) -> str:
-        """Of the names and sizes of all pictures; reading them would take minutes."""
         pictures = (path for take in self._found for path in take.frames)
         return _digest(f"{path.relative_to(self.folder).as_posix()} {path.stat().st_size}" for path in pictures)
 
-    def read(
-        self, chosen: Sequence[int], *, every: int, height: int, width: int
-    ) -> Iterator[tuple[int, str, np.ndarray]]:
+    def read(self, chosen: Sequence[int], *, every: int, height: int, width: int) -> Iterator[Read]:
         for index in chosen:
             take = self._found[index]
             name = take.folder.relative_to(self.folder).as_posix()
             yield index, name, read_clip(take.frames[::every], height, width)
 
 
-class MugArchive:
+class MugArchive(MugSequences):
     """An object array of sequences (t, h, w, 3) uint8 and an array (n, 2) of their subjects and actions, in npz files.
 
-    Args: codes: what the actions 0, 1, ... mean; those that are none of the six emotions are left out.
-    Raises: DataError where the folder's npz files do not hold one of each, or they do not fit each other or `codes`.
+    Args: codes: what the actions 0, 1, ... mean; those that are not one of the six emotions are left out.
+    Raises: DataError where the folder's npz files do not hold one of each, or these do not match each other or `codes`.
     """
 
     separate = False
@@ -135,29 +136,25 @@ class MugArchive:
             )
 
     def fingerprint(self) -> str:
-        """Of the names and sizes of the files."""
         return _digest(f"{path.name} {path.stat().st_size}" for path in sorted(self.folder.glob("*.npz")))
 
-    def read(
-        self, chosen: Sequence[int], *, every: int, height: int, width: int
-    ) -> Iterator[tuple[int, str, np.ndarray]]:
+    def read(self, chosen: Sequence[int], *, every: int, height: int, width: int) -> Iterator[Read]:
         path, name = self._sequences
         sequences = read_array(path, name)
         for index in chosen:
             row = self._kept[index]
             video = sequences[row]
-            if not (
-                isinstance(video, np.ndarray) and video.dtype == np.uint8 and video.ndim == 4 and video.shape[3] == 3
-            ):
-                found = f"{video.shape} {video.dtype}" if isinstance(video, np.ndarray) else type(video).__name__
+            is_array = isinstance(video, np.ndarray)
+            if not (is_array and video.dtype == np.uint8 and video.ndim == 4 and video.shape[3] == 3):
+                found = f"{video.shape} {video.dtype}" if is_array else type(video).__name__
                 raise DataError(
                     f"{path}: sequence {row} is {found}; expected (t, h, w, 3) uint8. Write the file again."
                 )
             yield index, f"{path.name}[{row}]", resize(video[::every], height, width)
 
 
-def find_recordings(folder: Path, *, layout: str, codes: tuple[str, ...]) -> Recordings | None:
-    """The recordings in `folder`; None where there are none of that layout ("tree", "npz", or "auto" for either).
+def find_sequences(folder: Path, *, layout: str, codes: tuple[str, ...]) -> MugSequences | None:
+    """The sequences in `folder`; None where there are none of that layout ("tree", "npz", or "auto" for either).
 
     Raises: DataError where there are both, or where they are malformed.
     """

@@ -1,6 +1,6 @@
-"""Arrays in `.npz` archives from strangers, arrays of Python objects too, without running what they say.
+"""Arrays in `.npz` archives that are not trusted, also arrays of Python objects, without running code in them.
 
-NumPy stores an array of objects as a pickle, and a pickle is a program. `plain_pickle.py` reads it.
+NumPy stores an array of objects as a pickle, and a pickle is a program. `plain_pickle.py` reads it safely.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def read_npz(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, np.ndarray]
     Arrays of objects may hold lists, tuples, dicts, numbers, strings, bytes and arrays.
 
     Args: max_bytes: refuse an archive that claims to unpack to more, before anything is unpacked.
-    Raises: DataError naming the file, and the class where a pickle asks for one that is not plain data.
+    Raises: DataError naming the file, and the class where a pickle requests one that is not plain data.
     """
     return {name: read_array(path, name, max_bytes=max_bytes) for name in npz_headers(path, max_bytes=max_bytes)}
 
@@ -46,7 +46,7 @@ def read_npz(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, np.ndarray]
 def npz_headers(path: Path, *, max_bytes: int = MAX_BYTES) -> dict[str, NpyHeader]:
     """What each array of an archive claims to be; reads no data.
 
-    Raises: DataError where the file is no archive of arrays, or claims to unpack to more than `max_bytes`.
+    Raises: DataError where the file is not an archive of arrays, or claims to unpack to more than `max_bytes`.
     """
     with _naming(path), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -71,7 +71,7 @@ def read_array(path: Path, name: str, *, max_bytes: int = MAX_BYTES) -> np.ndarr
             if header.dtype.hasobject:
                 return _read_objects(stream, header)
             size = math.prod(header.shape) * header.dtype.itemsize
-            # One byte more than there should be: reading to the end is also what checks the checksum.
+            # One byte more than there should be, because zipfile checks the checksum at the end.
             data = stream.read(size + 1)
             if len(data) != size:
                 found = "more" if len(data) > size else str(len(data))
@@ -92,7 +92,7 @@ def _read_objects(stream: IO[bytes], header: NpyHeader) -> np.ndarray:
 
 def _open(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
     if not member.filename.endswith(".npy"):
-        raise RefusedError(f"it holds {member.filename[:80]!r}, which is no array (.npy)")
+        raise RefusedError(f"it holds {member.filename[:80]!r}, which is not an array (.npy)")
     if member.compress_type not in COMPRESSIONS:
         raise RefusedError(f"{member.filename[:80]!r} is compressed by a method that NumPy does not use")
     return archive.open(member)
@@ -109,7 +109,7 @@ def _read_header(stream: IO[bytes]) -> NpyHeader:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Turns whatever a malformed archive provokes into a DataError that names the file."""
+    """Turn every error that a malformed archive causes into a DataError that names the file."""
     try:
         yield
     except DataError:
@@ -119,8 +119,8 @@ def _naming(path: Path) -> Iterator[None]:
             f"{path}: {error}. Expected arrays of numbers, or of sequences that are such arrays; get the file from its"
             " authors again, or write it with numpy.savez from such arrays."
         ) from error
-    # The parsers of zip, of NumPy's headers and of pickles answer nonsense with whatever their operations raise on it.
+    # Malformed data can make the parsers of zip, NumPy's headers and pickles raise errors of any type.
     except Exception as error:
         raise DataError(
-            f"{path}: is no intact .npz archive of arrays ({type(error).__name__}: {error}). Get the file again."
+            f"{path}: is not an intact .npz archive of arrays ({type(error).__name__}: {error}). Get the file again."
         ) from error

@@ -1,9 +1,9 @@
-"""Pickles of plain data from strangers.
+"""Pickles of plain data that are not trusted.
 
 A pickle is a program for a small machine. It is read twice. First as text: every operation must be one that plain data
-need, and there may only be so many, which bounds the memory. Then it runs, on a machine that knows four functions, all
-of this file: they make arrays and numbers out of bytes that they count first. NumPy's own are not called, because those
-trust the state that they are given: a forged dtype makes them read memory that they do not own.
+need, and their number is limited, which bounds the memory. Then it runs on a machine that knows four functions, all of
+them in this file: they make arrays and numbers out of bytes that they count first. NumPy's own functions are not
+called, because they trust the state that they are given: a forged dtype makes them read memory that they do not own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 MAX_OPERATIONS = 1_000_000
-"""A pickled array takes about 30."""
+"""A pickled array takes about 30 operations."""
 
 OPERATIONS = frozenset(
     """
@@ -36,14 +36,14 @@ MAX_DIMENSIONS = 8
 
 
 class RefusedError(Exception):
-    """The data ask for what is not admitted; the message says for what."""
+    """The data request something that is not admitted; the message says what."""
 
 
 def load_plain(stream: IO[bytes]) -> Any:
     """The object that the pickle at the stream's position describes.
 
     Args: stream: seekable. It must end with the pickle.
-    Raises: RefusedError naming what it asks for that plain data do not need; any Exception where it is malformed.
+    Raises: RefusedError naming what it requests that plain data do not need; any Exception where it is malformed.
     """
     start = stream.tell()
     _check_operations(stream)
@@ -57,21 +57,21 @@ def _check_operations(stream: IO[bytes]) -> None:
     for count, (operation, argument, _) in enumerate(pickletools.genops(stream), start=1):
         if operation.name not in OPERATIONS:
             raise RefusedError(f"its pickle uses {operation.name}, which plain data do not need")
-        # The machine sets aside a slot for every number up to the highest under which a value is remembered.
+        # The machine allocates a slot for every number up to the highest under which a value is remembered.
         remembered = isinstance(argument, int) and operation.name.endswith("PUT") and argument > MAX_OPERATIONS
         if count > MAX_OPERATIONS or remembered:
             raise RefusedError(f"its pickle has more than {MAX_OPERATIONS} operations")
 
 
 def checked_dtype(text: object) -> np.dtype:
-    """The dtype of numbers, strings or objects that `text` names; RefusedError for others, as those with fields."""
+    """The dtype of numbers, strings or objects that `text` names.  Raises: RefusedError for any other."""
     if not (isinstance(text, str) and PLAIN_DTYPE.fullmatch(text)):
         raise RefusedError(f"it holds an array of type {_brief(text)}")
     return np.dtype(text)
 
 
 def checked_shape(shape: object) -> tuple[int, ...]:
-    """`shape`, if it is one; RefusedError otherwise."""
+    """`shape`, if it is an array's shape.  Raises: RefusedError otherwise."""
     if not (
         isinstance(shape, tuple) and len(shape) <= MAX_DIMENSIONS and all(type(n) is int and n >= 0 for n in shape)
     ):
@@ -80,7 +80,7 @@ def checked_shape(shape: object) -> tuple[int, ...]:
 
 
 def _brief(value: object) -> str:
-    # Never the whole of it: what refers to itself often enough has no end.
+    # Not all of it: the text of an object that contains itself has no end.
     return repr(value[:80]) if isinstance(value, str) else type(value).__name__
 
 
@@ -93,16 +93,16 @@ class _DType:
         self.dtype = checked_dtype(text)
 
     def __setstate__(self, state: object) -> None:
-        # (version, byte order, subdtype, names, fields, size, alignment, flags), after which come metadata.
+        # (version, byte order, subdtype, names, fields, size, alignment, flags); metadata would follow.
         if not (isinstance(state, tuple) and len(state) == 8 and all(entry is None for entry in state[2:5])):
             raise RefusedError("it holds an array with fields")
-        # Foreign byte order is what would make NumPy copy; then one string could be made into many arrays.
+        # With foreign byte order NumPy copies the data, so that one string could become many arrays.
         if state[1] not in ("<", "|", "="):
             raise RefusedError(f"it holds an array of byte order {_brief(state[1])}")
 
 
 class _Array(np.ndarray):
-    """An array that takes no state before it has counted the bytes."""
+    """An array that counts the bytes before it accepts a state."""
 
     def __setstate__(self, state: Any, /) -> None:
         if not (isinstance(state, tuple) and len(state) == 5 and isinstance(state[2], _DType)):
@@ -122,7 +122,7 @@ _NDARRAY = object()
 
 
 def _reconstruct(kind: object = None, *_: object) -> np.ndarray:
-    # An empty array whose state follows: shape and type that the pickle asks for here are placeholders.
+    # An empty array whose state follows; the shape and type that the pickle names here are placeholders.
     if kind is not _NDARRAY:
         raise RefusedError(f"it makes an array out of {_brief(kind)}")
     return _Array(0, dtype=np.int8)
@@ -137,14 +137,14 @@ def _scalar(dtype: object = None, data: object = None) -> Any:
 
 
 def _encode(text: object = None, encoding: object = None) -> bytes:
-    # How protocols before 3 write bytes.
+    # Pickle protocols before 3 write bytes like this.
     if not (isinstance(text, str) and encoding == "latin1"):
         raise RefusedError("it encodes text other than as latin1")
     return text.encode("latin1")
 
 
 class _Sealed:
-    """A function that a pickle may call and cannot change: BUILD would set attributes of a bare one."""
+    """A function that a pickle can call but not change: BUILD could set attributes of a plain function."""
 
     __slots__ = ("_function",)
 
@@ -163,7 +163,7 @@ ADMITTED: Mapping[tuple[str, str], object] = MappingProxyType(
         ("numpy", "ndarray"): _NDARRAY,
         ("numpy", "dtype"): _Sealed(_DType),
         ("_codecs", "encode"): _Sealed(_encode),
-        # NumPy 1 and 2 write different homes.
+        # NumPy 1 and 2 write different module names.
         ("numpy.core.multiarray", "_reconstruct"): _Sealed(_reconstruct),
         ("numpy._core.multiarray", "_reconstruct"): _Sealed(_reconstruct),
         ("numpy.core.multiarray", "scalar"): _Sealed(_scalar),
@@ -174,7 +174,7 @@ ADMITTED: Mapping[tuple[str, str], object] = MappingProxyType(
 
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str, /) -> Any:
-        """What stands for a global of a pickle; refuses by name all that is not in `ADMITTED`."""
+        """What replaces a pickle's global.  Raises: RefusedError naming a global that is not in `ADMITTED`."""
         try:
             return ADMITTED[module, name]
         except KeyError:

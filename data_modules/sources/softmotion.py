@@ -1,4 +1,4 @@
-"""The trajectories of `softmotion30_44k`: a robot arm pushes things about, 30 frames of 64 x 64.
+"""The trajectories of `softmotion30_44k`: a robot arm pushes things about, in 30 frames of 64 x 64.
 
 [Ebert, Finn, Lee & Levine, Self-Supervised Visual Planning with Temporal Skip Connections, CoRL 2017]
 """
@@ -18,7 +18,7 @@ from data_modules.sources.tfrecord import Feature, Record, records_in
 FRAMES = 30
 SIDE = 64
 IMAGE, POSITION, ACTION = "{}/image_aux1/encoded", "{}/endeffector_pos", "{}/action"
-"""Of frame 0, 1, ... There is a second camera, `image_main`, which nobody uses."""
+"""The keys of frame 0, 1, ... A second camera, `image_main`, is not used."""
 WANTED = frozenset(key.format(frame) for key in (IMAGE, POSITION, ACTION) for frame in range(FRAMES))
 
 

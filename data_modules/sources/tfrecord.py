@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import google_crc32c
 import numpy as np
 
 from data_modules.common.errors import DataError
-from data_modules.sources.crc32c import masked_crc32c
 
 MAX_RECORD = 1 << 24
 """Bytes. A record that claims to be longer is refused before it is read."""
 MAX_RECORDS = 1 << 20
+MASK_DELTA = 0xA282EAD8
 HEADER, FOOTER = struct.Struct("<QI"), struct.Struct("<I")
 
 Feature = list[bytes] | np.ndarray
@@ -38,7 +39,7 @@ class Record:
     def read(self) -> bytes:
         """The data.
 
-        Raises: DataError naming file and offset where they are cut off or do not have their checksum.
+        Raises: DataError naming file and offset where the data are cut off or do not have their checksum.
         """
         try:
             with self.path.open("rb") as file:
@@ -57,20 +58,30 @@ class Record:
         return data
 
     def features(self, wanted: Container[str]) -> dict[str, Feature]:
-        """The features of the tf.train.Example in it whose names are `wanted`; see `parse_example`."""
+        """The features whose names are `wanted` of the tf.train.Example in the record; see `parse_example`.
+
+        Raises: DataError where the record holds no such message.
+        """
         try:
             return parse_example(self.read(), wanted)
         except MalformedError as error:
             raise DataError(
-                f"{self.path}: the record at byte {self.offset} is no tf.train.Example ({error}). Get the file again."
+                f"{self.path}: the record at byte {self.offset} is not a tf.train.Example ({error}). Get the file"
+                " again."
             ) from error
+
+
+def masked_crc32c(data: bytes) -> int:
+    """The CRC-32C of `data` as TFRecord files hold it: turned by 15 bits, and a constant added."""
+    value = google_crc32c.value(data)
+    return ((value >> 15 | value << 17) + MASK_DELTA) & 0xFFFFFFFF
 
 
 def records_in(path: Path) -> list[Record]:
     """The records of a file, in their order; reads their headers only.
 
-    Raises: DataError naming the file, and the offset where it is cut off, or where a length is absurd or does not have
-        its checksum.
+    Raises: DataError naming the file, and the offset at which it is cut off, or a length is absurd or does not have its
+        checksum.
     """
     try:
         with path.open("rb") as file:
@@ -92,7 +103,7 @@ def _headers(path: Path, file: IO[bytes]) -> Iterator[Record]:
         length, checksum = HEADER.unpack(header)
         if masked_crc32c(header[:8]) != checksum:
             raise DataError(
-                f"{path}: no record starts at byte {offset}: the length there does not have its checksum. It is no"
+                f"{path}: no record starts at byte {offset}: the length there does not have its checksum. It is not a"
                 " TFRecord file (a compressed one must be unpacked), or a damaged one; get it again."
             )
         if length > MAX_RECORD:
@@ -111,14 +122,14 @@ def _cut_off(path: Path, offset: int) -> DataError:
 
 
 class MalformedError(Exception):
-    """Bytes that are not the message they should be; the message says why."""
+    """Some bytes are not a tf.train.Example; the message says why."""
 
 
 def parse_example(data: bytes, wanted: Container[str]) -> dict[str, Feature]:
     """The features of a tf.train.Example whose names are `wanted`.
 
     Returns: by name, a list of bytes, a float32 array or an int64 array.
-    Raises: MalformedError where `data` is no such message. Memory follows `data`, not what lengths in it claim.
+    Raises: MalformedError where `data` is no such message. Memory depends on the size of `data`, not on lengths in it.
     """
     found: dict[str, Feature] = {}
     for features in _messages(memoryview(data), 1):

@@ -29,8 +29,8 @@ NEVER = np.iinfo(np.int64).min
 def open_film(path: Path) -> Iterator[Film]:
     """The video in `path`, as long as the context lasts.
 
-    Raises: DataError naming the file where it is missing, no video, cut off, damaged or absurdly large; `Film`'s
-    methods do so, too.
+    Raises: DataError naming the file where it is missing, not a video, cut off, damaged or absurdly large, also from
+        `Film`'s methods.
     """
     import av
 
@@ -54,7 +54,7 @@ class Film:
         self._container = container
         self._stream = container.streams.video[0]
         codec = self._stream.codec_context
-        if codec is None:  # whatever the type stub says
+        if codec is None:  # although the type stub says it cannot be
             raise DataError(f"{path}: is encoded in a way that FFmpeg does not know. Convert it to mp4 with H.264.")
         if codec.width * codec.height > MAX_PIXELS:
             raise DataError(
@@ -66,7 +66,7 @@ class Film:
     def frames(self, first: int = 0, stop: int | None = None, every: int = 1) -> Iterator[Image.Image]:
         """Frames `first`, `first + every`, ... before `stop`, or up to the end, as RGB pictures turned upright.
 
-        What is transparent is white. Going through one film twice at a time is not possible.
+        What is transparent is white. Only one iterator of a film can be in use at a time.
         """
         with _naming(self.path):
             for number, frame in self._decode(first):
@@ -75,8 +75,13 @@ class Film:
                 if number >= first and (number - first) % every == 0:
                     yield _picture(frame)
 
+    def count_frames(self) -> int:
+        """How many frames there are; unless it is an mp4, all of them are decoded for that."""
+        with _naming(self.path):
+            return sum(1 for _ in self._decode(0)) if self._times is None else len(self._times)
+
     def frame_at(self, seconds: float) -> int:
-        """Number of the first frame that is shown `seconds` after the first one, or later."""
+        """The number of the first frame that is shown at least `seconds` after frame 0."""
         with _naming(self.path):
             if self._times is None or not len(self._times):
                 raise DataError(f"{self.path}: does not say when its frames are shown. Convert it to mp4.")
@@ -100,7 +105,7 @@ class Film:
 
     @cached_property
     def _times(self) -> np.ndarray | None:
-        """(n,) when each frame is shown, in units of the stream; None where packets need not be frames."""
+        """(n,) when each frame is shown, in units of the stream; None where a packet need not be a frame."""
         if "mp4" not in self._container.format.name.split(","):
             return None
         packets = (packet for packet in self._container.demux(self._stream) if packet.size and not packet.is_discard)
@@ -110,7 +115,7 @@ class Film:
 
 def _picture(frame: VideoFrame) -> Image.Image:
     pixels = frame.to_ndarray(format="rgb24")
-    # Telephones store upright films lying, and say so.
+    # Telephones store upright films lying on their side, with their rotation.
     return Image.fromarray(np.rot90(pixels, k=round(frame.rotation / 90)))
 
 

@@ -1,4 +1,4 @@
-"""When a store is built: not there yet, or damaged; once, whoever asks and however many ask at the same time."""
+"""Deciding when a store is built: where it is missing or damaged, and once, however many processes ask for it."""
 
 from __future__ import annotations
 
@@ -8,34 +8,32 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from data_modules.common.errors import DataError, DownloadError, MissingSourceError
-from data_modules.store.columns import SPLITS, DamagedStoreError, Split
-from data_modules.store.reader import Store, made_earlier, source_hash
-from data_modules.store.source import StandIn
-from data_modules.store.workers import UnitEnd, default_workers, naming_killed_workers, read_units
+from data_modules.store.clip_source import ClipSource, StandIn
+from data_modules.store.format import SPLITS, DamagedStoreError, Split, source_hash
+from data_modules.store.parallel_reading import UnitEnd, default_workers, naming_killed_workers, read_units
+from data_modules.store.reader import Store, made_earlier
 from data_modules.store.writer import StoreWriter, remove_store
-
-if TYPE_CHECKING:
-    from data_modules.base import VideoDataModule
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[Split, int], None]  # so many more clips of a split are in the store
+Progress = Callable[[Split, int], None]
+"""Is told a split and how many more of its clips are in the store."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a module's store is, or will be.
+    """Where a dataset's store is, or will be.
 
     Args:
         folder: its folder.
         source: what its clips are made from.
-        stand_in: the files are not there, and this is read instead.
-        without_files: the files are not there, and the store was made when they were.
+        stand_in: what is read instead where the files are missing.
+        without_files: the files are missing now, and the store was made when they were there.
     """
 
     folder: Path
@@ -44,51 +42,52 @@ class Place:
     without_files: bool = False
 
 
-def locate(module: VideoDataModule, *, download: bool = False) -> Place:
-    """Where the store is, by the files it is made from.
+def locate(dataset: ClipSource, *, download: bool = False) -> Place:
+    """Where the store is, which depends on the files it is made from.
 
-    Where those are not there, it is the store that was made when they were; failing that, they are downloaded where the
-    module's `download`, or if it leaves that open `download`, says so; failing that, it is the stand-in's.
+    If they are missing, it is the store that was made when they were there. If there is none, they are downloaded where
+    `dataset.download`, or if that is None `download`, says so. Otherwise it is the stand-in's store.
 
-    Raises: MissingSourceError where nothing of that is possible; DownloadError where the module insists on it in vain.
+    Raises: MissingSourceError where none of that is possible; DownloadError where the download fails that
+        `dataset.download` asks for.
     """
     try:
-        return _place(module, module.fingerprint())
+        return _place(dataset, dataset.fingerprint())
     except MissingSourceError:
-        for folder, source in made_earlier(module.stores, module.request()):
+        for folder, source in made_earlier(dataset.stores, dataset.request()):
             return Place(folder, source, without_files=True)
-        if _fetched(module, download):
-            return _place(module, module.fingerprint())
-        stand_in = module.stand_in()
+        if _fetched(dataset, download):
+            return _place(dataset, dataset.fingerprint())
+        stand_in = dataset.stand_in()
         if stand_in is None:
             raise
-        return _place(module, stand_in.fingerprint, stand_in)
+        return _place(dataset, stand_in.fingerprint, stand_in)
 
 
 def open_or_build(
-    module: VideoDataModule,
+    dataset: ClipSource,
     *,
     workers: int | None = None,
     download: bool = False,
     on_progress: Progress | None = None,
 ) -> Store:
-    """The store of `module`, built where it is missing or damaged.
+    """The store of `dataset`, built where it is missing or damaged.
 
-    Processes on one machine take turns, so that one builds and the others find the result; the lock falls with the
+    Processes on one machine take turns, so that one builds and the others find the result; the lock ends with the
     process that holds it. On machines that share a disk without sharing locks, the first to finish wins.
 
     Args:
         workers: processes that read; by default as many as cores, but none for a tiny source.
-        download: download what is missing, unless the module says otherwise.
+        download: download missing files, unless the dataset says otherwise.
         on_progress: is told of all clips in the store, also of those that an interrupted build left.
-    Raises: DataError where the source cannot be had or read, or the store's place is taken by something else.
+    Raises: DataError where the source is missing or malformed, or something else occupies the store's place.
     """
-    place = locate(module, download=download)
+    place = locate(dataset, download=download)
     if place.stand_in is not None:
         log.warning("%s", place.stand_in.warning)
     if place.without_files:
-        log.info("The files of %s are not there; using %s, which was made from them.", module.name, place.folder)
-    with contextlib.suppress(FileNotFoundError, DamagedStoreError):  # dealt with below, when it is our turn
+        log.info("The files of %s are not there; using %s, which was made from them.", dataset.name, place.folder)
+    with contextlib.suppress(FileNotFoundError, DamagedStoreError):  # handled below, with the lock held
         return Store.open(place.folder, place.source)
     with _turn(place.folder):
         try:
@@ -97,25 +96,25 @@ def open_or_build(
             log.info("Building %s.", place.folder)
         except DamagedStoreError as error:
             if place.without_files:
-                module.fingerprint()  # says what to do about the files, without which nothing can be mended
+                dataset.fingerprint()  # raises: without the files the store cannot be repaired
             log.warning("%s Building the store again.", error)
             remove_store(place.folder)
         if workers is None:
-            workers = 0 if module.tiny else default_workers()
-        _build(module, place, workers, on_progress or _silent)
+            workers = 0 if dataset.tiny else default_workers()
+        _build(dataset, place, workers, on_progress or (lambda *_: None))
     return Store.open(place.folder, place.source)
 
 
-def _build(module: VideoDataModule, place: Place, workers: int, on_progress: Progress) -> None:
-    module.obtain()
+def _build(dataset: ClipSource, place: Place, workers: int, on_progress: Progress) -> None:
+    dataset.obtain()
     left_out: dict[Split, Counter[str]] = {}
-    size = module.height, module.width
+    size = dataset.height, dataset.width
     with StoreWriter(place.folder, place.source, size) as writer, naming_killed_workers():
         for split in SPLITS:
-            module.skipped = left_out[split] = Counter()
-            units = module.units(split)
+            dataset.skipped = left_out[split] = Counter()
+            units = dataset.units(split)
             on_progress(split, writer.clips(split))
-            for item in read_units(module, split, units, done=writer.units(split), workers=workers):
+            for item in read_units(dataset, split, units, done=writer.units(split), workers=workers):
                 if isinstance(item, UnitEnd):
                     writer.end_unit(split, item.skipped)
                 else:
@@ -124,33 +123,29 @@ def _build(module: VideoDataModule, place: Place, workers: int, on_progress: Pro
             left_out[split].update(writer.skipped(split))
             if left_out[split]:
                 reasons = "; ".join(f"{count} {reason}" for reason, count in left_out[split].most_common())
-                log.warning("%s: left out of %s: %s.", module.name, split, reasons)
+                log.warning("%s: left out of %s: %s.", dataset.name, split, reasons)
         about = {
-            "request": module.request(),
+            "request": dataset.request(),
             "stand_in": place.stand_in is not None,
-            "labels": module.describe_labels().to_json(),
+            "labels": dataset.describe_labels().to_json(),
         }
         if not writer.commit(about, left_out):
             log.info("Another machine has built %s in the meantime; using that.", place.folder)
 
 
-def _silent(split: Split, clips: int) -> None:
-    """For those who need not know."""
+def _place(dataset: ClipSource, fingerprint: dict[str, Any], stand_in: StandIn | None = None) -> Place:
+    source = dataset.describe_source(fingerprint)
+    return Place(dataset.stores / f"{dataset.name}-{source_hash(source)}", source, stand_in)
 
 
-def _place(module: VideoDataModule, fingerprint: dict[str, Any], stand_in: StandIn | None = None) -> Place:
-    source = module.describe_source(fingerprint)
-    return Place(module.stores / f"{module.name}-{source_hash(source)}", source, stand_in)
-
-
-def _fetched(module: VideoDataModule, download: bool) -> bool:
-    """Whether the files could be downloaded, if that was asked for."""
-    if not (download if module.download is None else module.download):
+def _fetched(dataset: ClipSource, download: bool) -> bool:
+    """Whether the files were downloaded; False where that is not wanted, not possible, or failed."""
+    if not (download if dataset.download is None else dataset.download):
         return False
     try:
-        return module.fetch()
+        return dataset.fetch()
     except DownloadError as error:
-        if module.download:
+        if dataset.download:
             raise
         log.warning("%s", error)
         return False
@@ -158,7 +153,7 @@ def _fetched(module: VideoDataModule, download: bool) -> bool:
 
 @contextlib.contextmanager
 def _turn(folder: Path) -> Iterator[None]:
-    """Hold the lock of the store in `folder`, saying so where that means to wait."""
+    """Hold the lock of the store in `folder`, and log if another process holds it first."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.with_name(f".{folder.name}.lock"))

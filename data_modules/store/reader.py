@@ -1,34 +1,101 @@
-"""The clip store: decoded clips as uint8, one memory-mapped file per split and field, checked when opened.
-
-    <root>/stores/<name>-<hash of the source>/
-        manifest.json          format, version, source, request, what the labels mean; per split: clips, frames, what
-                               was skipped, and each file's type, item shape, size and SHA-256
-        train/video.bin        all frames of all clips, one after the other, channels first: a clip is one slice
-        train/length.bin       frames of each clip
-        train/identity.bin     one label a clip; and so on, little-endian
-        train/name.jsonl       one JSON string a clip
-        val/...  test/...
-
-`store_writer.py` writes it, `build.py` decides when.
-"""
+"""A finished clip store, open for reading: memory-mapped, and checked when it is opened."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from math import prod
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from data_modules.common.errors import DataError
-from data_modules.store.columns import DTYPES, NAMES, SPLITS, Column, DamagedStoreError, Split, StoreSplit
-from data_modules.store.labels import Labels
+from data_modules.store.clip_source import Labels
+from data_modules.store.format import MANIFEST, NAMES, SPLITS, Column, DamagedStoreError, Per, Split, read_manifest
 
-FORMAT = "vdsm-glass clips"
-VERSION = 2
-MANIFEST = "manifest.json"
+
+class StoreSplit:
+    """The clips of one split. Can be sent to loader processes, which map the files themselves.
+
+    Args:
+        columns: the split's files by field.
+        clips, frames: how many there are.
+        skipped: how many clips the source left out, by reason.
+    """
+
+    def __init__(self, columns: Mapping[str, Column], clips: int, frames: int, skipped: Mapping[str, int]) -> None:
+        self.columns = dict(columns)
+        self.clips = clips
+        self.total_frames = frames
+        self.skipped = dict(skipped)
+        self._open: dict[str, np.ndarray] = {}
+
+    @classmethod
+    def from_manifest(cls, folder: Path, entry: dict[str, Any]) -> StoreSplit:
+        """Raises: KeyError, TypeError, ValueError, AttributeError where the manifest's `entry` is malformed."""
+        rows: dict[Per, int] = {"clip": int(entry["clips"]), "frame": int(entry["frames"])}
+        if rows["clip"] and (missing := {NAMES, "length", "video"} - entry["columns"].keys()):
+            raise ValueError(f"no {' and no '.join(sorted(missing))} of {rows['clip']} clips")
+        columns = {field: Column.from_manifest(folder, field, about, rows) for field, about in entry["columns"].items()}
+        return cls(columns, clips=rows["clip"], frames=rows["frame"], skipped=entry["skipped"])
+
+    def __len__(self) -> int:
+        return self.clips
+
+    def __contains__(self, field: str) -> bool:
+        return field in self.columns
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = {name: value for name, value in self.__dict__.items() if name not in ("first_rows", "names")}
+        return kept | {"_open": {}}
+
+    def array(self, field: str) -> np.ndarray:
+        """The whole column of `field`: (clips, ...) or (frames, ...), memory-mapped."""
+        if field not in self._open:
+            self._open[field] = self.columns[field].open()
+        return self._open[field]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(clips,) frames of each clip."""
+        return self.array("length") if self.clips else np.zeros(0, np.int64)
+
+    @cached_property
+    def first_rows(self) -> np.ndarray:
+        """(clips,) where each clip's frames begin in the per-frame columns."""
+        return np.cumsum(self.lengths) - self.lengths
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What a person would call each clip."""
+        return [json.loads(line) for line in self.columns[NAMES].path.read_text("utf-8").splitlines()]
+
+    @property
+    def bytes(self) -> int:
+        """Size on disk."""
+        return sum(column.bytes for column in self.columns.values())
+
+    def labels(self, field: Literal["identity", "action"]) -> np.ndarray:
+        """The distinct known labels of `field`, sorted."""
+        found = np.unique(self.array(field)) if self.clips else np.zeros(0, np.int64)
+        return found[found >= 0]
+
+    def window(self, field: str, clip: int, start: int = 0, length: int | None = None, stride: int = 1) -> np.ndarray:
+        """(length, ...) the rows of a per-frame `field` at `length` frames of `clip`, `stride` apart; a view.
+
+        Raises: IndexError where the clip has no such frames.
+        """
+        frames = int(self.lengths[clip])
+        length = -(-(frames - start) // stride) if length is None else length
+        if not (start >= 0 and length > 0 and start + (length - 1) * stride < frames):
+            raise IndexError(f"clip {clip} has {frames} frames; asked for {length} from {start}, {stride} apart")
+        first = int(self.first_rows[clip]) + start
+        return self.array(field)[first : first + (length - 1) * stride + 1 : stride]
+
+    def frames(self, clip: int, start: int = 0, length: int | None = None, stride: int = 1) -> np.ndarray:
+        """(length, 3, h, w) uint8, a view; see `window`."""
+        return self.window("video", clip, start, length, stride)
 
 
 class Store:
@@ -37,12 +104,13 @@ class Store:
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self.manifest = manifest
-        self._splits = {split: _split(folder / split, manifest["splits"][split]) for split in SPLITS}
+        splits = manifest["splits"]
+        self._splits = {split: StoreSplit.from_manifest(folder / split, splits[split]) for split in SPLITS}
         self.labels = Labels.from_json(manifest["labels"])
 
     @classmethod
     def open(cls, folder: Path, source: dict[str, Any] | None) -> Store:
-        """The store in `folder`, every file's size checked.
+        """The store in `folder`; the size of every file is checked.
 
         Args: source: what it must be made from; None if that does not matter.
         Raises:
@@ -52,7 +120,7 @@ class Store:
         """
         if not folder.is_dir():
             raise FileNotFoundError(folder)
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder)
         if source is not None and manifest.get("source") != source:
             raise DataError(
                 f"{folder} holds clips made from\n  {manifest.get('source')}\nexpected\n  {source}\n"
@@ -70,7 +138,7 @@ class Store:
         return self._splits[split]
 
     def verify(self, full: bool = False) -> None:
-        """Check that all files are there at their full size and fit together; with `full`, every byte of them too.
+        """Check that all files are there at their full size and fit together; with `full`, also every byte of them.
 
         Raises: DamagedStoreError naming the file and what is wrong with it.
         """
@@ -92,71 +160,20 @@ class Store:
     @property
     def bytes(self) -> int:
         """Size on disk of all splits."""
-        return sum(column.bytes for part in self._splits.values() for column in part.columns.values())
+        return sum(part.bytes for part in self._splits.values())
 
 
 def made_earlier(stores: Path, request: dict[str, Any]) -> list[tuple[Path, dict[str, Any]]]:
     """Folder and source of the stores in `stores` that were made from real files on the same request, newest first.
 
-    Args: request: what `VideoDataModule.request` says: all but the files themselves.
+    Args: request: what `ClipSource.request` says: all that the clips depend on except the files' content.
     """
     found = []
     for folder in stores.glob(f"{request['dataset']}-*"):
         try:
-            manifest = _read_manifest(folder)
-        except DataError:  # whoever asks for it by name is told what is wrong with it
+            manifest = read_manifest(folder)
+        except DataError:  # opening that store by its name says what is wrong with it
             continue
         if manifest.get("request") == request and not manifest.get("stand_in"):
             found.append(((folder / MANIFEST).stat().st_mtime, folder, manifest["source"]))
     return [(folder, source) for _, folder, source in sorted(found, key=lambda each: each[0], reverse=True)]
-
-
-def source_hash(source: dict[str, Any]) -> str:
-    """Ten hexadecimal digits that name the store made from `source`; another format version, another name."""
-    text = json.dumps([VERSION, source], sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise DataError(
-            f"{folder} is not a clip store: it has no {MANIFEST}. It was left as it is; move it away, or choose "
-            "another --data.root."
-        )
-    try:
-        manifest = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise DamagedStoreError(f"{path} is not JSON: {error}.") from error
-    found = (manifest.get("format"), manifest.get("version")) if isinstance(manifest, dict) else (None, None)
-    if found != (FORMAT, VERSION):
-        raise DataError(
-            f"{path} says format {found[0]!r}, version {found[1]!r}; expected {FORMAT!r}, version {VERSION}. It was "
-            "left as it is; move the folder away, or choose another --data.root."
-        )
-    return manifest
-
-
-def _split(folder: Path, entry: dict[str, Any]) -> StoreSplit:
-    rows = {"clip": int(entry["clips"]), "frame": int(entry["frames"])}
-    if rows["clip"] and (missing := {NAMES, "length", "video"} - entry["columns"].keys()):
-        raise ValueError(f"no {' and no '.join(sorted(missing))} of {rows['clip']} clips")
-    columns = {}
-    for field, about in entry["columns"].items():
-        if field == NAMES:
-            path, itemsize = folder / f"{NAMES}.jsonl", None
-        else:
-            path, itemsize = folder / f"{field}.bin", np.dtype(DTYPES[field]).itemsize
-        shape, per, size = tuple(about["shape"]), about["per"], int(about["bytes"])
-        if itemsize is not None and size != rows[per] * prod(shape) * itemsize:
-            raise ValueError(f"{field} of {rows[per]} rows of {shape} cannot have {size} bytes")
-        columns[field] = Column(
-            path=path,
-            per=per,
-            dtype=DTYPES.get(field, "json"),
-            shape=shape,
-            rows=rows[per],
-            bytes=size,
-            sha256=about["sha256"],
-        )
-    return StoreSplit(columns, clips=rows["clip"], frames=rows["frame"], skipped=entry["skipped"])

@@ -1,8 +1,8 @@
-"""Writing a clip store: one clip in memory at a time, all or nothing in the end, and a killed build is taken up again.
+"""Writing a clip store: one clip is in memory at a time, the store appears when it is complete, a killed build resumes.
 
-While it is written a store has a hidden name of this machine, `.<name>.<host>.partial`, and in it a journal: how far
-every file had come when a unit of the source was done, with its checksum. Whoever builds next checks the files against
-the journal, cuts off what came later, and goes on there.
+While it is written a store has a hidden name, `.<name>.<host>.partial`, and in it a journal: the size and checksum of
+every file when a unit of the source was done. The next build checks the files against the journal, cuts off what was
+written later, and continues there.
 """
 
 from __future__ import annotations
@@ -20,27 +20,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+from einops import rearrange
+
 from data_modules.common.errors import DataError
 from data_modules.common.files import write_json
-from data_modules.loading.clips import Clip
-from data_modules.store.growing_files import ChangedFileError, Layout, SplitFiles, called, rows_of
-from data_modules.store.reader import FORMAT, MANIFEST, SPLITS, VERSION, Split
+from data_modules.store.clip_source import Clip
+from data_modules.store.format import FORMAT, MANIFEST, SPLITS, VERSION, Layout, Split
+from data_modules.store.growing_files import ChangedFileError, Rows, SplitFiles
 
 log = logging.getLogger(__name__)
 
 JOURNAL = "journal.json"
 JOURNAL_SECONDS = 2.0
-"""At least so long between two entries: what a kill loses, with the unit that was being read."""
+"""Least time between two entries. A kill loses what was read since the last entry."""
 
 
 class StoreWriter:
-    """Collects clips in a hidden folder beside `folder`; `commit` gives it its name.
+    """Collects clips in a hidden folder beside `folder`; `commit` gives that folder its name.
 
-    Used as a context, with the store's lock held: left by an error, it removes what it wrote; left by Ctrl-C, or
-    killed, it leaves that to be taken up.
+    It is a context, entered while the store's lock is held. An error removes what was written; after Ctrl-C or a kill
+    it stays, and the next build resumes.
 
     Args:
-        folder: where the store shall be.
+        folder: where the store will be.
         source: what the clips are made from.
         size: height and width of every frame.
     """
@@ -58,9 +61,9 @@ class StoreWriter:
     def __enter__(self) -> StoreWriter:
         if (self.temporary / JOURNAL).is_file():
             try:
-                self._take_up()
+                self._resume()
             except (ChangedFileError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-                log.warning("%s cannot be taken up (%r); building from the beginning.", self.temporary, error)
+                log.warning("%s cannot be resumed (%r); building from the beginning.", self.temporary, error)
                 self._close()
                 self._layout, self._splits = None, {}
         if not self._splits:
@@ -76,7 +79,7 @@ class StoreWriter:
             shutil.rmtree(self.temporary, ignore_errors=True)  # gone already after `commit`
 
     def units(self, split: Split) -> int:
-        """How many units of `split` are in the store; more than 0 at first where a build was taken up."""
+        """How many units of `split` are in the store; more than 0 at first where a build is resumed."""
         return self._splits[split].units
 
     def clips(self, split: Split) -> int:
@@ -93,15 +96,15 @@ class StoreWriter:
         Raises: DataError where the clip is malformed, differs in size or fields from those before, or the disk is full.
         """
         rows = rows_of(clip, self.size)
-        layout = {field: (per, values.shape[1:]) for field, (per, values) in rows.items()}
+        layout: Layout = {field: (per, values.shape[1:]) for field, (per, values) in rows.items()}
         self._layout = self._layout or layout
         if layout != self._layout:
-            raise DataError(f"{called(clip)} has the fields {layout}, those before it {self._layout}.")
+            raise DataError(f"{_called(clip)} has the fields {layout}, those before it {self._layout}.")
         with self._writing():
             self._splits[split].append(rows, name=clip.name)
 
     def end_unit(self, split: Split, skipped: Mapping[str, int]) -> None:
-        """All clips of the next unit of `split` were added, and others left out by reason; noted in the journal."""
+        """Note in the journal that all clips of a unit of `split` were added, and how many were left out by reason."""
         self._splits[split].units += 1
         self._splits[split].skipped.update(skipped)
         if time.monotonic() - self._noted >= JOURNAL_SECONDS:
@@ -110,11 +113,9 @@ class StoreWriter:
             self._noted = time.monotonic()
 
     def commit(self, about: Mapping[str, Any], skipped: Mapping[Split, Mapping[str, int]]) -> bool:
-        """Write the manifest and give the store its name, in one step; False where another machine was faster.
+        """Write the manifest and rename the folder, in one step; False where another machine was faster.
 
-        Args:
-            about: what else the manifest says.
-            skipped: what was left out of each split, by reason.
+        Args: about: what else the manifest says; skipped: what was left out of each split, by reason.
         """
         with self._writing():
             (self.temporary / JOURNAL).unlink(missing_ok=True)
@@ -135,10 +136,10 @@ class StoreWriter:
         _flush(self.folder.parent)
         return True
 
-    def _take_up(self) -> None:
+    def _resume(self) -> None:
         journal = json.loads((self.temporary / JOURNAL).read_text("utf-8"))
         if (journal["version"], journal["source"], tuple(journal["size"])) != (VERSION, self.source, self.size):
-            raise ValueError("it is of another source")
+            raise ValueError("it was made from another source")
         layout = journal["layout"]
         self._layout = layout and {field: (per, tuple(shape)) for field, (per, shape) in layout.items()}
         for split in SPLITS:
@@ -179,6 +180,40 @@ def remove_store(folder: Path) -> None:
     if foreign:
         raise DataError(f"{folder} is a damaged clip store, but {foreign[0]} is not part of one. Move the folder away.")
     shutil.rmtree(folder)
+
+
+def rows_of(clip: Clip, size: tuple[int, int]) -> Rows:
+    """The rows that `clip` adds to each field.
+
+    Raises: DataError where its frames are not uint8 of `size`, or a field has another number of frames.
+    """
+    video, action = clip.video, np.asarray(clip.action)
+    if video.dtype != np.uint8 or video.ndim != 4 or not len(video) or video.shape[1:] != (*size, 3):
+        raise DataError(
+            f"{_called(clip)} is {video.dtype} {video.shape}; expected uint8 (frames, {size[0]}, {size[1]}, 3), at "
+            "least one frame."
+        )
+    rows: Rows = {
+        "video": ("frame", rearrange(video, "t h w c -> t c h w")),
+        "length": ("clip", np.array([len(video)])),
+        "identity": ("clip", np.array([clip.identity])),
+        "action": ("frame", action) if action.ndim else ("clip", action[None]),
+    }
+    for field in ("mask", "local_action", "position"):
+        if (values := getattr(clip, field)) is not None:
+            rows[field] = ("frame", values)
+    for field in ("foreground_shift", "background_shift"):
+        if (values := getattr(clip, field)) is not None:
+            # A row of zeros follows the last frame, so that all per-frame fields have equally many rows.
+            rows[field] = ("frame", np.concatenate([values, np.zeros((1, 2), values.dtype)]))
+    for field, (per, values) in rows.items():
+        if per == "frame" and len(values) != len(video):
+            raise DataError(f"{_called(clip)} has {len(video)} frames, but {len(values)} rows of {field}.")
+    return rows
+
+
+def _called(clip: Clip) -> str:
+    return f"The clip {clip.name!r}" if clip.name else "A clip"
 
 
 def _is_ours(path: Path) -> bool:

@@ -14,27 +14,30 @@ from data_modules.base import VideoDataModule
 from data_modules.batch import VideoBatch
 from data_modules.common.files import replacing
 from data_modules.loading.clips import ClipDataset
-from data_modules.store.reader import Split, StoreSplit
+from data_modules.store.format import Split
+from data_modules.store.reader import StoreSplit
 
-CELL = 96  # pixels that a frame's shorter side is enlarged to, at least
+CELL = 96
+"""Pixels that a frame's shorter side has at least; smaller frames are enlarged."""
 GAP, TEXT, LABEL_WIDTH, LABEL_LETTERS = 4, 13, 190, 28
-ARROW = 3  # times as long as the shift it shows, because most shifts are of few pixels
+ARROW = 3
+"""How many times as long as its shift an arrow is, because most shifts are of few pixels."""
 PAPER, INK = (250, 250, 250), (20, 20, 20)
-FOREGROUND, BACKGROUND = (200, 255, 0), (255, 60, 200)  # of outlines and arrows
+FOREGROUND, BACKGROUND = (200, 255, 0), (255, 60, 200)
 
 
 def show(
     module: VideoDataModule, out: Path, *, split: Split = "train", clips: int = 8, frames: int = 24, columns: int = 12
 ) -> list[Path]:
-    """Draw `clips` of `split`, as different as can be, with their names, masks (outlined) and shifts (arrows).
+    """Draw `clips` clips of `split`, of different identities and actions, with names, outlined masks and shifts.
 
     Arrows are three times as long as the content moves until the next frame: at the middle the foreground's, above it
-    the background's; a dot stands still.
+    the background's; a dot means that nothing moves.
 
     Args:
-        out: folder for `contact_sheet.png`, with `columns` frames a clip, and `clips.gif`, with all `frames`.
-        frames: of each clip, fewer where there are not `clips` clips so long.
-    Returns: the files.
+        out: folder for `contact_sheet.png`, with `columns` frames of each clip, and `clips.gif`, with all `frames`.
+        frames: of each clip; fewer where there are not `clips` clips of that length.
+    Returns: the two files.
     Raises: DataError where there are no clips.
     """
     module.prepare_data()
@@ -57,7 +60,7 @@ def show(
 
 
 def _different(part: StoreSplit, usable: np.ndarray, number: int) -> list[int]:
-    """Positions of `number` clips, each of the identity, and then of the action, that was chosen least before it."""
+    """Positions of `number` clips; each has the identity, and among these the action, chosen least before it."""
     order = np.random.default_rng(0).permutation(len(usable))
     labels = [part.array("identity")[usable[order]]]
     if part.columns["action"].per == "clip":
@@ -74,7 +77,7 @@ def _different(part: StoreSplit, usable: np.ndarray, number: int) -> list[int]:
 
 
 def _label(module: VideoDataModule, part: StoreSplit, batch: VideoBatch, clip: int) -> str:
-    """What is known of a clip: its identity and actions, or where that is nothing, what the source calls it."""
+    """A clip's identity and actions, or where both are unknown, the clip's name in the source."""
     identity = int(batch.identity[clip])
     actions = [action for action in dict.fromkeys(batch.action[clip].reshape(-1).tolist()) if action >= 0]
     lines = [module.identity_names[identity]] if identity >= 0 else []
@@ -85,7 +88,7 @@ def _label(module: VideoDataModule, part: StoreSplit, batch: VideoBatch, clip: i
 
 
 def _picture(batch: VideoBatch, clip: int, frame: int) -> Image.Image:
-    """One frame, enlarged, with what is known drawn onto it."""
+    """One frame, enlarged, with its mask and shifts drawn onto it."""
     pixels = rearrange(batch.video[clip, frame], "c h w -> h w c").mul(255).round().byte().numpy()
     factor = ceil(CELL / min(pixels.shape[:2]))
     image = Image.fromarray(repeat(pixels, "h w c -> (h f) (w g) c", f=factor, g=factor))
@@ -109,7 +112,7 @@ def _picture(batch: VideoBatch, clip: int, frame: int) -> Image.Image:
 
 
 def _arrow(draw: ImageDraw.ImageDraw, start: np.ndarray, way: np.ndarray, colour: tuple[int, int, int]) -> None:
-    """An arrow from `start` that is `way` long, in pixels of the picture; a dot where nothing moves."""
+    """Draw an arrow from `start` to `start + way`, in pixels of the picture; a dot where `way` is shorter than one."""
     length = float(np.linalg.norm(way))
     if length < 1:
         draw.ellipse([*(start - 2), *(start + 2)], fill=colour)
@@ -121,7 +124,7 @@ def _arrow(draw: ImageDraw.ImageDraw, start: np.ndarray, way: np.ndarray, colour
 
 
 def _sheet(rows: list[list[Image.Image]], labels: list[str]) -> Image.Image:
-    """A row a clip, its label at the left and time to the right."""
+    """A row for each clip, its label at the left and time to the right."""
     width, height = rows[0][0].size
     height = max(height, GAP + _text_height(labels))
     size = (LABEL_WIDTH + len(rows[0]) * (width + GAP), len(rows) * (height + GAP) + GAP)
@@ -136,7 +139,7 @@ def _sheet(rows: list[list[Image.Image]], labels: list[str]) -> Image.Image:
 
 
 def _page(pictures: list[Image.Image], labels: list[str], columns: int = 4) -> Image.Image:
-    """One frame of every clip, its label below it."""
+    """One frame of every clip, with its label below it."""
     width, height = (pictures[0].width + GAP, pictures[0].height + GAP + _text_height(labels))
     columns = min(columns, len(pictures))
     page = Image.new("RGB", (columns * max(width, LABEL_WIDTH), ceil(len(pictures) / columns) * height), PAPER)
@@ -149,6 +152,6 @@ def _page(pictures: list[Image.Image], labels: list[str], columns: int = 4) -> I
 
 
 def _text_height(labels: list[str]) -> int:
-    """Pixels that the highest label takes, and a gap below it."""
+    """The height of the highest label in pixels, and a gap below it."""
     draw, font = ImageDraw.Draw(Image.new("L", (1, 1))), ImageFont.load_default(TEXT)
     return max(ceil(draw.multiline_textbbox((0, 0), label, font=font)[3]) for label in labels) + GAP

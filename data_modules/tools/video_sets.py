@@ -1,4 +1,4 @@
-"""Two sets of clips that are to be compared: films, folders of pictures, or a clip store, whoever made them."""
+"""Sets of clips that `vdsm-glass score` compares: films, folders of pictures, or a clip store."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from PIL import Image
 from torch import Tensor
 
 from data_modules.common.errors import DataError, MissingSourceError, UserError
-from data_modules.sources.collection import Video, find_videos
-from data_modules.sources.frames import fit, frame_paths, read_picture
-from data_modules.sources.video import SUFFIXES, open_film
-from data_modules.store.columns import Split
-from data_modules.store.reader import MANIFEST, Store
+from data_modules.sources.collection import Video, decode_frames, find_videos
+from data_modules.sources.frames import fit
+from data_modules.sources.video import SUFFIXES
+from data_modules.store.format import MANIFEST, Split
+from data_modules.store.reader import Store
 
 MOST_FRAMES = 1024
-"""Of a clip that are read where nobody says how many; a film of hours would not fit into memory."""
+"""Frames that a clip may have where the user does not say how many are scored; more might not fit into memory."""
 SHOWN = 3
-"""Names that a message lists."""
+"""How many names a message lists."""
 PIECE = re.compile(r"\[0:\d+\]$")
 
 
@@ -36,7 +36,7 @@ class Form:
     Args:
         frames: of each clip, from its beginning.
         height, width: of each frame.
-        given_frames, given_size: whether a person asked for them: longer clips are then cut, other sizes made to fit.
+        given_frames, given_size: whether the user asked for them: longer clips are then cut, other sizes made to fit.
     """
 
     frames: int
@@ -46,10 +46,10 @@ class Form:
     given_size: bool
 
 
-class Side:
-    """Clips in the order of their names; each is read when it is asked for, and not kept.
+class VideoSet:
+    """Clips in the order of their names. A clip is read at every request and not kept.
 
-    Args: folder, where they are; names, of the clips; split, of a store; remarks, for the person who scores them.
+    Args: folder, where they are; names, of the clips; split, of a store; remarks, for the user.
     """
 
     def __init__(self, folder: Path, names: Sequence[str], *, split: str = "", remarks: Sequence[str] = ()) -> None:
@@ -66,11 +66,11 @@ class Side:
         raise NotImplementedError
 
     def pictures(self, number: int, most: int) -> Iterator[Image.Image]:
-        """The first frames of a clip, at most so many, as they are.  Raises: DataError naming what is damaged."""
+        """At most the first `most` frames of a clip, unchanged.  Raises: DataError naming what is damaged."""
         raise NotImplementedError
 
     def read(self, number: int, form: Form) -> Tensor:
-        """(t, 3, h, w) float32 in [0, 1].  Raises: UserError naming the clip that does not have that form."""
+        """(t, 3, h, w) float32 in [0, 1].  Raises: UserError naming the clip, if it does not have that form."""
         place, frames = self.place(number), []
         for picture in self.pictures(number, form.frames + (not form.given_frames)):
             if not form.given_size and picture.size != (form.width, form.height):
@@ -90,26 +90,27 @@ class Side:
         return rearrange(torch.from_numpy(np.stack(frames)), "t h w c -> t c h w").float() / 255
 
     def form(self, frames: int | None, size: tuple[int, int] | None) -> Form:
-        """What was asked for, and the rest as the first clip has it.  Raises: UserError, that one is too long."""
-        shown, first = 0, None
-        for picture in self.pictures(0, frames or MOST_FRAMES + 1):
-            shown, first = shown + 1, first or picture
-            if frames is not None:
-                break
+        """The `frames` and `size` that were asked for; None is as the first clip has it.
+
+        Raises: UserError where the first clip is too long; DataError where it is empty.
+        """
+        pictures = self.pictures(0, frames or MOST_FRAMES + 1)
+        first = next(pictures, None)
         if first is None:
             raise DataError(f"{self.place(0)}: holds no frames. Take it away, or replace it.")
+        shown = frames or 1 + sum(1 for _ in pictures)
         if frames is None and shown > MOST_FRAMES:
             raise UserError(f"{self.place(0)}: has over {MOST_FRAMES} frames. Say with --frames how many are scored.")
         height, width = size or (first.height, first.width)
-        return Form(frames or shown, height, width, given_frames=frames is not None, given_size=size is not None)
+        return Form(shown, height, width, given_frames=frames is not None, given_size=size is not None)
 
 
-class Files(Side):
-    """Videos below a folder, as `find_videos` finds them.  Raises: UserError, it is not there or holds none."""
+class VideoFiles(VideoSet):
+    """Videos below a folder, as `find_videos` finds them.  Raises: UserError where it is missing or holds none."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            what = "is no folder" if folder.exists() else "is not there"
+            what = "is not a folder" if folder.exists() else "is not there"
             raise MissingSourceError(
                 f"{folder} {what}; expected a folder of videos (mp4, webm, gif, avi), one of folders of pictures (png,"
                 f" jpg), or a clip store ({MANIFEST})"
@@ -127,16 +128,11 @@ class Files(Side):
         return str(self.videos[number].path)
 
     def pictures(self, number: int, most: int) -> Iterator[Image.Image]:
-        path = self.videos[number].path
-        if path.is_dir():
-            yield from map(read_picture, frame_paths(path)[:most])
-        else:
-            with open_film(path) as film:
-                yield from film.frames(stop=most)
+        return decode_frames(self.videos[number].path, stop=most)
 
 
-class Stored(Side):
-    """A split of a clip store.  Raises: DataError, it is damaged or not ours, or the split is empty."""
+class StoredVideos(VideoSet):
+    """A split of a clip store.  Raises: DataError where it is damaged or not ours, or the split is empty."""
 
     def __init__(self, folder: Path, split: Split) -> None:
         self.clips = Store.open(folder, None).split(split)
@@ -153,13 +149,13 @@ class Stored(Side):
             yield Image.fromarray(rearrange(frame, "c h w -> h w c").copy())
 
 
-def open_side(folder: Path, split: Split) -> Side:
-    """The clips in a folder; `split` of them where it is a clip store.  Raises: UserError, there are none."""
-    return Stored(folder, split) if (folder / MANIFEST).is_file() else Files(folder)
+def open_set(folder: Path, split: Split) -> VideoSet:
+    """The clips in a folder, or those in `split` of a clip store.  Raises: UserError where there are none."""
+    return StoredVideos(folder, split) if (folder / MANIFEST).is_file() else VideoFiles(folder)
 
 
 def stem(name: str) -> str:
-    """A clip's name without what the way of keeping it adds: `a.mp4`, `a.gif` and a store's `a.mp4[0:16]` are `a`.
+    """A clip's name without suffix and range of frames: `a.mp4`, `a.gif` and a store's `a.mp4[0:16]` become `a`.
 
     >>> [stem(name) for name in ("more/a.mp4", "more/a", "more/a.gif[0:16]", "v0.5")]
     ['more/a', 'more/a', 'more/a', 'v0.5']
@@ -169,10 +165,10 @@ def stem(name: str) -> str:
     return path.with_suffix("").as_posix() if path.suffix.lower() in SUFFIXES else name
 
 
-def pair(real: Side, generated: Side) -> tuple[list[int], str]:
-    """For every real clip, the number of the generated one of the same name; or none, and why.
+def pair(real: VideoSet, generated: VideoSet) -> tuple[list[int], str]:
+    """For every real clip, the number of the generated one of the same name; or an empty list, and the reason.
 
-    Names count as they are, or, where these differ, without what says how a clip is kept (`stem`).
+    Names are compared as they are, or if these differ, without suffixes and ranges of frames (`stem`).
     """
     if sorted(real.names) == sorted(generated.names) and not _twice(real.names):
         wanted, found = real.names, generated.names

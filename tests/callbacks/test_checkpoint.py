@@ -86,8 +86,8 @@ def test_a_score_that_is_nan_is_never_best(tmp_path: Path):
     assert train(tmp_path, RunCheckpoint(monitor="score"), [float("nan"), 3.0, float("nan")])["best"] == [8]
 
 
-def test_last_is_written_after_so_many_steps_and_at_the_end(tmp_path: Path):
-    assert train(tmp_path, RunCheckpoint(every_n_train_steps=3), [1.0, 1.0])["last"] == [3, 6, 8]
+def test_last_is_written_before_the_first_step_after_so_many_and_at_the_end(tmp_path: Path):
+    assert train(tmp_path, RunCheckpoint(every_n_train_steps=3), [1.0, 1.0])["last"] == [0, 3, 6, 8]
 
 
 def test_between_the_last_step_of_an_epoch_and_its_validation_nothing_is_written(tmp_path: Path):
@@ -103,7 +103,7 @@ def test_between_the_last_step_of_an_epoch_and_its_validation_nothing_is_written
             super().on_validation_end(trainer, pl_module)
 
     train(tmp_path, Order(every_n_train_steps=2), [1.0], val_check_interval=2)
-    assert order == ["validated", "save 2", "validated", "save 4", "save 4"]
+    assert order == ["save 0", "validated", "save 2", "validated", "save 4", "save 4"]
 
 
 def test_a_large_model_is_written_by_the_clock_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -115,11 +115,11 @@ def test_a_large_model_is_written_by_the_clock_alone(tmp_path: Path, monkeypatch
             clock.now += 50.0
 
     # Due after 120 s: every third step.
-    assert train(tmp_path, RunCheckpoint(every_minutes=2), [1.0] * 2, more=Slow())["last"] == [3, 6, 8]
+    assert train(tmp_path, RunCheckpoint(every_minutes=2), [1.0] * 2, more=Slow())["last"] == [0, 3, 6, 8]
 
 
-def test_by_default_a_short_run_is_written_once(tmp_path: Path):
-    assert train(tmp_path, RunCheckpoint(), [1.0] * 3)["last"] == [12]
+def test_by_default_a_short_run_is_written_at_its_start_and_end(tmp_path: Path):
+    assert train(tmp_path, RunCheckpoint(), [1.0] * 3)["last"] == [0, 12]
 
 
 def test_a_metric_that_is_never_logged_is_named_with_the_nearest(tmp_path: Path):

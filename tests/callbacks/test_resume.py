@@ -59,6 +59,10 @@ def uninterrupted(home: Path) -> dict[str, Rows]:
 @pytest.mark.parametrize(
     ("workload", "name", "step", "code", "saved"),
     [
+        # It dies before it is due to save: what was saved before its first step is there to go on from.
+        ("toy", "SIGKILL", 0, -signal.SIGKILL, 0),
+        ("toy", "SIGKILL", 4, -signal.SIGKILL, 0),
+        ("vdsm", "SIGKILL", 3, -signal.SIGKILL, 0),
         # Nothing is saved when it dies: it goes on from the last checkpoint, and takes the steps after it again.
         ("toy", "SIGKILL", 16, -signal.SIGKILL, 12),
         # Both end after the step in which they arrive, and save it.

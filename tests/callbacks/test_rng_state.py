@@ -7,7 +7,9 @@ from callbacks import RNGState
 
 def first_noise(rank: int) -> torch.Tensor:
     torch.manual_seed(3)
-    RNGState().on_train_start(SimpleNamespace(global_rank=rank), None)
+    RNGState().on_train_start(
+        SimpleNamespace(global_rank=rank, strategy=SimpleNamespace(root_device=torch.device("cpu"))), None
+    )
     return torch.randn(4)
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from data_modules.bair import BAIR
 from data_modules.common.errors import DataError, UserError
-from data_modules.drawings.robot import draw_push
+from data_modules.drawings.scenes import draw_push
 from data_modules.drawings.tiny_video import write_pushes, write_softmotion
-from data_modules.store.reader import SPLITS
+from data_modules.store.format import SPLITS
 
 
 def bair(root: Path, **options: Any) -> BAIR:

@@ -73,6 +73,23 @@ def test_settings_that_make_no_sense_are_named(options: dict, message: str) -> N
         Toy(**options)
 
 
+def test_tiny_is_an_error_where_there_is_no_tiny_copy() -> None:
+    class Drawn(Toy):
+        def draw_tiny(self) -> None:
+            """The toy needs no files."""
+
+    with pytest.raises(UserError, match=r"toy has no tiny copy: .*draw_tiny"):
+        Toy(tiny=True)
+    assert Drawn(tiny=True).tiny
+    assert all(kind(tiny=True).tiny for kind in _classes())
+
+
+def test_every_dataset_says_whose_its_data_is() -> None:
+    for kind in _classes():
+        assert kind.rights.endswith(".")
+        assert len(kind.rights) > 40
+
+
 def test_loaders_follow_the_settings(tmp_path: Path) -> None:
     module = Toy(
         root=str(tmp_path),

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from rich.filesize import decimal
 
 from data_modules.batch import VideoBatch
 from data_modules.common.errors import DataError
@@ -21,16 +22,18 @@ from tests.data_modules.toy import Toy
 def test_prepare_builds_and_says_what_is_there(tmp_path: Path) -> None:
     text = io.StringIO()
     module = Toy(root=str(tmp_path))
-    summary = prepare.prepare(module, Console(file=text, width=120))
-    assert [(part.split, part.clips, part.frames) for part in summary.splits] == [
-        (split, 10, sum(9 + number % 5 for number in range(10))) for split in ("train", "val", "test")
-    ]
-    assert {part.identities for part in summary.splits} == {3}
-    assert {part.actions for part in summary.splits} == {4}
-    files = [path for path in summary.folder.rglob("*") if path.suffix in (".bin", ".jsonl")]
-    assert sum(part.bytes for part in summary.splits) == sum(path.stat().st_size for path in files)
+    store = prepare.prepare(module, Console(file=text, width=120))
+    files = [path for path in store.folder.rglob("*") if path.suffix in (".bin", ".jsonl")]
+    assert store.bytes == sum(path.stat().st_size for path in files)
     printed = text.getvalue()
-    assert "2 too dull" in printed
+    frames = sum(9 + number % 5 for number in range(10))
+    for split in ("train", "val", "test"):
+        size = decimal(sum(path.stat().st_size for path in files if path.parent.name == split))
+        row = [split, "10", str(frames), *size.split(), "3", "4", "2", "too", "dull"]
+        assert any(line.replace("│", " ").split() == row for line in printed.splitlines())
+    assert "16x24 pixels with mask, local_action, position, foreground_shift, background_shift" in " ".join(
+        printed.split()
+    )
     assert "10/10" in printed
 
 

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data_modules.common.errors import DataError, UserError
 from data_modules.drawings.tiny_video import write_film, write_pictures
 from data_modules.folder import VideoFolder
-from data_modules.store.reader import SPLITS
+from data_modules.shared.splits import in_time, least_in_time
+from data_modules.store.format import SPLITS, Split
 
 
 def shades(value: int, frames: int) -> np.ndarray:
@@ -159,7 +162,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         module(tmp_path).prepare_data()
     write_some(tmp_path / "videos", "a.gif", "b.gif")
     with pytest.raises(DataError, match=r"2 videos in .* too few to split"):
-        module(tmp_path).prepare_data()
+        module(tmp_path, split_by="seeded").prepare_data()
     with pytest.raises(DataError, match="no folders `train` and `test`"):
         module(tmp_path, split_by="folders").prepare_data()
 
@@ -170,3 +173,97 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
 def test_options_that_make_no_sense_are_named(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=next(iter(options))):
         module(tmp_path, **options)
+
+
+def counting(frames: int) -> np.ndarray:
+    """Frame i has the shade i + 20, so that a stored frame says which one it is."""
+    return np.broadcast_to(np.arange(20, 20 + frames, dtype=np.uint8)[:, None, None, None], (frames, 16, 16, 3))
+
+
+def frames_in(prepared: VideoFolder, split: Split) -> list[int]:
+    """Which frames of the `counting` video are stored in `split`, by their shades."""
+    part = prepared.store.split(split)
+    return [round(float(frame.mean())) - 20 for clip in range(len(part)) for frame in part.frames(clip)]
+
+
+@pytest.mark.parametrize("place", ["long", "long.gif", "long.avi", "long.mp4"])
+def test_one_recording_is_split_in_time(tmp_path: Path, place: str, caplog: pytest.LogCaptureFixture) -> None:
+    """8:1:1 of 100 frames that are not one of five gaps of 10; no frame is within a clip's length of another split."""
+    (tmp_path / "videos").mkdir()
+    (write_film if Path(place).suffix else write_pictures)(tmp_path / "videos" / place, counting(150))
+    prepared = module(tmp_path, size=16, gap=10, clip_length=10, clip_frames=40)
+    names = stored(prepared)
+    assert names == {
+        "train": [f"{place}[{start}:{min(start + 40, 90)}]" for start in (0, 40, 80)],
+        "val": [f"{place}[100:110]", f"{place}[110:120]"],
+        "test": [f"{place}[130:140]", f"{place}[140:150]"],
+    }
+    expected = {"train": range(90), "val": range(100, 120), "test": range(130, 150)}
+    for split, frames in expected.items():
+        found = frames_in(prepared, split)
+        assert len(found) == len(frames)
+        # Codecs change a shade a little; that of the gap's neighbour would be ten away.
+        assert max(abs(one - other) for one, other in zip(found, frames, strict=True)) <= 3
+        assert prepared.count(split) == len(names[split])
+    assert "every video is split in time" in caplog.text
+    assert "10 frames between two parts, at least one clip's length, are left out" in caplog.text
+    assert len(prepared.training_dataset()) == 3
+
+
+def test_every_and_two_recordings_split_in_time(tmp_path: Path) -> None:
+    for name in "ab":
+        write_pictures(tmp_path / "videos" / name, counting(100))
+    prepared = module(tmp_path, size=16, gap=4, every=3, parts=(2, 1, 1))
+    assert stored(prepared) == {  # 34 frames are taken, of which 14 are shared out 2:1:1
+        "train": ["a[0:36]", "b[0:36]"],
+        "val": ["a[48:60]", "a[60:69]", "b[48:60]", "b[60:69]"],
+        "test": ["a[81:93]", "a[93:102]", "b[81:93]", "b[93:102]"],
+    }
+    assert frames_in(prepared, "train") == 2 * list(range(0, 36, 3))
+    assert frames_in(prepared, "test") == 2 * list(range(81, 100, 3))
+
+
+def test_three_recordings_are_split_by_file_unless_time_is_asked_for(tmp_path: Path) -> None:
+    for name in "abc":
+        write_pictures(tmp_path / "videos" / name, counting(60))
+    by_file, in_time = module(tmp_path, size=16), module(tmp_path, size=16, split_by="time", gap=4)
+    assert [len(part) for part in stored(by_file).values()] == [1, 1, 1]
+    assert [len(part) for part in stored(in_time).values()] == [3, 6, 6]
+
+
+def test_the_gap_is_at_least_the_longest_clip(tmp_path: Path) -> None:
+    assert module(tmp_path).gap == 32
+    assert module(tmp_path, clip_length=30, stride=(1, 2)).gap == 29 * 2 + 1
+    assert module(tmp_path, eval_clip_length=30, eval_stride=3).gap == 29 * 3 + 1
+    write_pictures(tmp_path / "videos" / "a", counting(200))
+    folders = {module(tmp_path, clip_length=length).store_folder() for length in (2, 16, 32)}
+    assert len(folders) == 1
+    assert module(tmp_path, clip_length=33).store_folder() not in folders
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_recording_that_is_too_short_says_how_long_it_must_be(tmp_path: Path, every: int) -> None:
+    least = 5 * 4 if every == 1 else 5 * 4 * 2 - 1
+    write_pictures(tmp_path / "videos" / "a", counting(least - 1))
+    with pytest.raises(
+        DataError, match=rf"a: has {least - 1} frames, too few to split in time; expected at least {least}"
+    ):
+        module(tmp_path, gap=4, every=every).prepare_data()
+    write_pictures(tmp_path / "other" / "a", counting(least))
+    names = stored(module(tmp_path, videos=str(tmp_path / "other"), gap=4, every=every))
+    assert [len(part) for part in names.values()] == [1, 1, 1]
+
+
+@given(frames=st.integers(0, 3000), gap=st.integers(0, 100), parts=st.tuples(*[st.floats(0.01, 100)] * 3))
+def test_parts_in_time_are_far_enough_apart_and_long_enough(
+    frames: int, gap: int, parts: tuple[float, float, float]
+) -> None:
+    ranges = in_time(frames, parts, gap)
+    if frames < least_in_time(gap):
+        assert ranges is None
+        return
+    assert ranges is not None
+    train, val, test = (ranges[split] for split in SPLITS)
+    assert (train.start, test.stop) == (0, frames)
+    assert val.start - train.stop == test.start - val.stop == gap
+    assert min(len(train), len(val), len(test)) >= gap

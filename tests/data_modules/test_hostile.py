@@ -37,7 +37,7 @@ from data_modules.sources.tfrecord import records_in
 from data_modules.sources.video import open_film
 from data_modules.sprites import Sprites
 from data_modules.store.build import open_or_build
-from data_modules.store.reader import Split
+from data_modules.store.format import Split
 from data_modules.tennis import Tennis
 from data_modules.w_sprites import WSprites
 from tests.data_modules.sources import expect_only

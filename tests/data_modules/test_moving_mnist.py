@@ -13,7 +13,7 @@ from scipy.stats import chi2_contingency
 from data_modules.common.errors import DataError, UserError
 from data_modules.drawings.tiny import write_mnist
 from data_modules.moving_mnist import ROOM, Digits, MovingMNIST, bounced
-from data_modules.store.reader import SPLITS
+from data_modules.store.format import SPLITS
 
 
 def clips_of(module: MovingMNIST, pool: Digits, number: int) -> list:
@@ -137,7 +137,7 @@ def test_same_seed_same_clips_whatever_their_number(tmp_path: Path) -> None:
 
 
 def images_of(module: MovingMNIST) -> list[set[bytes]]:
-    return [{image.tobytes() for image in module.pool(split).images} for split in SPLITS]
+    return [{image.tobytes() for image in module.pools[split].images} for split in SPLITS]
 
 
 def test_splits_do_not_share_digits(mnist: MovingMNIST, tmp_path: Path) -> None:
@@ -147,12 +147,12 @@ def test_splits_do_not_share_digits(mnist: MovingMNIST, tmp_path: Path) -> None:
         assert not train & test
         assert not val & test
         for split in ("train", "test"):
-            assert set(module.pool(split).labels.tolist()) == set(range(10))
+            assert set(module.pools[split].labels.tolist()) == set(range(10))
 
 
 def test_real_mnist_is_split_as_it_comes(real_data: Path) -> None:
     module = MovingMNIST(idx=str(real_data / "mnist"))
-    assert [len(module.pool(split).labels) for split in SPLITS] == [55_000, 5_000, 10_000]
+    assert [len(module.pools[split].labels) for split in SPLITS] == [55_000, 5_000, 10_000]
     assert not set.intersection(*images_of(module))
     clip = next(module.read("test"))
     assert clip.video.shape == (16, 64, 64, 3)

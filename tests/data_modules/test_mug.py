@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from data_modules.common.errors import DataError, UserError
-from data_modules.drawings.faces import draw_sequence
-from data_modules.drawings.tiny import write_mug_npz, write_mug_tree
+from data_modules.drawings.scenes import draw_sequence
+from data_modules.drawings.tiny_video import write_mug_npz, write_mug_tree
 from data_modules.mug import MUG
 from data_modules.sources.mug import EMOTIONS, MugArchive, MugTree
-from data_modules.store.reader import SPLITS
+from data_modules.store.format import SPLITS
 
 
 def write_sequences(folder: Path, actions: list[int], *, labels: np.ndarray | None = None, dtype: str = "u1") -> None:
@@ -157,7 +157,7 @@ def test_another_source_is_another_store(tmp_path: Path) -> None:
         (lambda folder: np.savez(folder / "mug.npz", a=np.zeros((3, 4, 8, 8, 3))), "one object array"),
         (lambda folder: write_sequences(folder, [0, 1], labels=np.zeros((3, 2), dtype=int)), r"\(2,\) object"),
         (lambda folder: write_sequences(folder, [0, 1], labels=np.full((2, 2), -1)), "from -1"),
-        (lambda folder: (folder / "mug.npz").write_bytes(b"PK\x03\x04 cut off"), r"mug\.npz: is no intact"),
+        (lambda folder: (folder / "mug.npz").write_bytes(b"PK\x03\x04 cut off"), r"mug\.npz: is not an intact"),
         (lambda folder: [write_sequences(folder, [0]), write_mug_tree(folder, subjects=1, takes=1, frames=2)], "twice"),
     ],
 )

@@ -13,7 +13,7 @@ from data_modules.drawings.tiny import write_lpc_sheets
 from data_modules.sources.lpc import ATTRIBUTES
 from data_modules.sprites import Sprites
 from data_modules.store.build import locate
-from data_modules.store.reader import SPLITS
+from data_modules.store.format import SPLITS
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from data_modules.common.errors import DataError, UserError
-from data_modules.drawings.court import draw_rally
+from data_modules.drawings.scenes import draw_rally
 from data_modules.drawings.tiny_video import write_match, write_pictures, write_rallies
 from data_modules.sources.matches import COLUMNS, Sequence
-from data_modules.store.reader import SPLITS
+from data_modules.store.format import SPLITS
 from data_modules.tennis import Matches, Tennis
 
 

@@ -15,11 +15,11 @@ from einops import reduce
 from scipy.stats import chisquare
 
 from data_modules.common.errors import UserError
-from data_modules.loading.clips import Clip
 from data_modules.shared.characters import ACTIONS
 from data_modules.sources.lpc import CELL
 from data_modules.sprites import Sprites
-from data_modules.store.reader import SPLITS
+from data_modules.store.clip_source import Clip
+from data_modules.store.format import SPLITS
 from data_modules.w_sprites import IN_PLACE, STAY, WALKS, WSprites, animate
 from vdsm_glass.commands import prepare, show
 
@@ -83,7 +83,7 @@ def test_the_sprite_is_where_the_shifts_lead_doing_what_the_labels_say(scene: WS
 
 def test_the_landscape_is_where_the_shifts_lead(scene: WSprites, clips: list[Clip]) -> None:
     """Drawn again: outside the mask, every frame is the landscape moved by the shifts so far, to the pixel."""
-    landscape, limit = scene.landscape(), scene.background_limit
+    landscape, limit = scene.landscape, scene.background_limit
     assert landscape.shape == (96 + 2 * limit, 128 + 2 * limit, 3)
     for clip in clips:
         mask, _, shift, _, _ = labelled(clip)
@@ -253,7 +253,7 @@ def test_a_small_frame_is_the_large_scene_averaged_with_its_labels(tiny: WSprite
 )
 def test_a_scene_leaves_room_to_walk(tiny: WSprites, size: Any, scene: tuple[int, int]) -> None:
     module = WSprites(root=str(tiny.root), tiny=True, size=size, background_limit=0)
-    assert module.landscape().shape == (*scene, 3)
+    assert module.landscape.shape == (*scene, 3)
     clip = next(module.read("test"))
     assert clip.video.shape[1:3] == (module.height, module.width)
 

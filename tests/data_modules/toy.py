@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from data_modules.base import Split, VideoDataModule
-from data_modules.loading.clips import Clip
-from data_modules.store.reader import SPLITS
+from data_modules.store.clip_source import Clip
+from data_modules.store.format import SPLITS
 
 HEIGHT, WIDTH, SIDE = 16, 24, 5
 

@@ -19,7 +19,7 @@ from data_modules.common.errors import UserError
 from vdsm_glass.cli import main
 from vdsm_glass.sweeps.check import CommandLines, check
 from vdsm_glass.sweeps.definition import Sweep, Trial, read
-from vdsm_glass.sweeps.space import distribution_of
+from vdsm_glass.sweeps.parameters import distribution_of
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "experiments"

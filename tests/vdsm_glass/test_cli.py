@@ -70,7 +70,7 @@ def test_a_misspelt_command_is_named_with_the_nearest(word, nearest, capsys):
         ("trainer: {}\ntrainer: {}\n", "given twice"),
         ("- a\n- b\n", "expected keys and values"),
         ("base: [gone.yaml]\n", "gone.yaml"),
-        ("base: [recipe.yaml]\n", "stands on itself"),
+        ("base: [recipe.yaml]\n", "includes itself"),
     ],
 )
 def test_a_malformed_recipe_is_named(content, message, capsys, tmp_path):

@@ -70,7 +70,7 @@ def test_a_damaged_foreign_or_missing_video_is_named(tmp_path: Path):
         ("film.mp4", "is cut off or damaged"),
         ("moving.webp", "cannot be read as a WEBP picture"),
         ("none.mp4", "no such file"),
-        ("notes.txt", "its suffix is not a video's"),
+        ("notes.txt", "is neither a picture nor a video by its name"),
         ("empty", "holds no pictures"),
     ):
         with pytest.raises(DataError, match=error) as raised:

@@ -9,9 +9,11 @@ from data_modules.common.errors import UserError
 from vdsm_glass import runs
 
 
-def start(folder: Path, command: str = "fit", ckpt_path: str | None = None, version: int | None = None) -> runs.Start:
+def start(
+    folder: Path, command: str = "fit", ckpt_path: str | None = None, version: int | None = None
+) -> runs.RunPaths:
     options = runs.RunOptions(dir=str(folder), name="toy", version=version)
-    return runs.Start(command=command, options=options, ckpt_path=ckpt_path)
+    return runs.RunPaths(command=command, options=options, ckpt_path=ckpt_path)
 
 
 def checkpoint(folder: Path, version: int, name: str = "last") -> Path:
@@ -40,7 +42,7 @@ def test_versions_are_counted_as_numbers_and_never_reused(tmp_path: Path):
 def test_a_version_may_be_chosen_but_not_taken_over(tmp_path: Path):
     assert start(tmp_path, version=0).make_folder().name == "version_0"
     assert start(tmp_path, version=7).make_folder().name == "version_7"
-    with pytest.raises(UserError, match="version_7: this version is there already"):
+    with pytest.raises(UserError, match="version_7: this version exists already"):
         start(tmp_path, version=7).make_folder()
 
 
@@ -52,9 +54,8 @@ def test_latest_moves_to_the_newest_run(tmp_path: Path):
         assert not (tmp_path / "toy" / "latest").readlink().is_absolute()
 
 
-def test_last_goes_on_in_the_newest_version_that_has_a_checkpoint(tmp_path: Path):
+def test_last_goes_on_in_the_newest_version(tmp_path: Path):
     files = [checkpoint(tmp_path, version) for version in (0, 1)]
-    (tmp_path / "toy" / "version_2").mkdir()
     begun = start(tmp_path, ckpt_path="last")
     assert begun.checkpoint == files[1]
     assert begun.resumes
@@ -62,10 +63,28 @@ def test_last_goes_on_in_the_newest_version_that_has_a_checkpoint(tmp_path: Path
     assert start(tmp_path, ckpt_path="last", version=0).checkpoint == files[0]
 
 
+def test_last_never_takes_up_an_older_run_by_itself(tmp_path: Path):
+    files = [checkpoint(tmp_path, version) for version in (0, 1)]
+    (tmp_path / "toy" / "version_2").mkdir()
+    (tmp_path / "toy" / "version_3").mkdir()
+    with pytest.raises(UserError, match=r"version_3: .* has no checkpoint .* resume version_1 .* --run.version 1; "):
+        start(tmp_path, ckpt_path="last")
+    begun = start(tmp_path, ckpt_path="last", version=1)
+    assert begun.checkpoint == files[1]
+    assert begun.make_folder() == tmp_path / "toy" / "version_1"
+    # What is only read may come from an older run.
+    assert start(tmp_path, "test", ckpt_path="last").checkpoint == files[1]
+
+
 def test_last_without_a_checkpoint_starts_from_the_beginning_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture):
     begun = start(tmp_path, ckpt_path="last")
     assert begun.checkpoint is None
     assert not begun.resumes
+    assert begun.make_folder().name == "version_0"
+    # A run that was killed before its first checkpoint is no other run that could be taken up.
+    begun = start(tmp_path, ckpt_path="last")
+    assert begun.checkpoint is None
+    assert begun.make_folder().name == "version_1"
     assert "starting from the beginning" in capsys.readouterr().err
 
 
@@ -80,7 +99,7 @@ def test_what_is_tested_lands_beside_its_checkpoint(tmp_path: Path):
     for number in range(2):
         begun = start(tmp_path, "test", ckpt_path=str(file))
         assert begun.make_folder() == tmp_path / "toy" / "version_0" / "test" / f"version_{number}"
-        assert begun.home == tmp_path / "toy" / "version_0"
+        assert begun.run_folder == tmp_path / "toy" / "version_0"
 
 
 def test_a_checkpoint_from_elsewhere_is_tested_under_the_recipe(tmp_path: Path):

@@ -1,8 +1,10 @@
-"""`NAME --option value ...` of `vdsm-glass prepare` and `show`: which dataset, and how it is set up."""
+"""What the commands' arguments have in common: whole numbers, sizes of frames, and a dataset with its options."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+import re
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -15,9 +17,47 @@ from vdsm_glass.commands.signatures import UnreadableError, options_of
 if TYPE_CHECKING:
     from data_modules.base import VideoDataModule
 
+SIZE_OPTIONS = ("--size", "--data.size", "--data.init_args.size")
+
+
+def whole_number(least: int = 1, most: int | None = None) -> Callable[[str], int]:
+    """An argument's type: a whole number from `least` to `most`."""
+
+    def parse_number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+            expected = f"of at least {least}" if most is None else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {expected}")
+        return int(text)
+
+    return parse_number
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """An argument's type: `64`, for a square, or `[96, 128]`, as height and width."""
+    match = re.fullmatch(r"\[?\s*(\d+)(?:\s*,\s*(\d+))?\s*\]?", text)
+    height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if min(height, width) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; expected 64, or height and width: 96 128")
+    return height, width
+
+
+def join_sizes(argv: Sequence[str]) -> list[str]:
+    """The command line in which the two numbers of every `--size 96 128` are one word, which all parsers understand.
+
+    >>> join_sizes(["--size", "96", "128", "--data.size", "64", "--clips", "1", "2"])
+    ['--size', '[96, 128]', '--data.size', '64', '--clips', '1', '2']
+    """
+    joined: list[str] = []
+    for word in argv:
+        if joined[-2:-1] and joined[-2] in SIZE_OPTIONS and joined[-1].isdecimal() and word.isdecimal():
+            joined[-1] = f"[{joined[-1]}, {word}]"
+        else:
+            joined.append(word)
+    return joined
+
 
 def dataset_class(name: str) -> type[VideoDataModule]:
-    """The module that `name` stands for.  Raises: as `known`."""
+    """The data module called `name`.  Raises: as `known`."""
     known(name)
     module, _, attribute = DATASETS[name].rpartition(".")
     return getattr(import_module(module), attribute)
@@ -26,15 +66,15 @@ def dataset_class(name: str) -> type[VideoDataModule]:
 def known(name: str) -> None:
     """Checks the name of a dataset.  Raises: UserError, with the nearest name, where there is none."""
     if name not in DATASETS:
-        raise UserError(f"{name!r} is no dataset{did_you_mean(name, DATASETS)}; there are {', '.join(DATASETS)}")
+        raise UserError(f"{name!r} is not a dataset{did_you_mean(name, DATASETS)}; there are {', '.join(DATASETS)}")
 
 
 def parse(
     command: str, argv: list[str], add_options: Callable[[ArgumentParser], None] | None = None
 ) -> tuple[VideoDataModule, Namespace]:
-    """The dataset that `argv` names, set up as its options say, and the options of the command itself.
+    """The dataset that `NAME --option value ...` sets up, and the options of the command itself.
 
-    Raises: UserError for a name that is none; SystemExit after --help, or for an option that is none.
+    Raises: UserError for an unknown name; SystemExit after --help, or for an unknown option.
     """
     if not argv or argv[0] in ("-h", "--help"):
         print(f"usage: vdsm-glass {command} NAME [--root DIR] [--tiny] ...\n\nNAME is one of {', '.join(DATASETS)};")
@@ -47,12 +87,12 @@ def parse(
     if add_options is not None:
         add_options(parser)
     of_dataset = _add_options_of_dataset(parser, name)
-    options = parser.parse_args(rest)
+    options = parser.parse_args(join_sizes(rest))
     return dataset_class(name)(tiny=options.tiny, **{key: options[key] for key in of_dataset}), options
 
 
 def _add_options_of_dataset(parser: ArgumentParser, name: str) -> list[str]:
-    """Adds what a dataset takes, and returns the names; imports the dataset only where its source does not say it."""
+    """Adds a dataset's options and returns their names. It imports the dataset only if its source does not say them."""
     try:
         of_dataset = [option for option in options_of(DATASETS[name]) if option.name != "tiny"]
     except UnreadableError:

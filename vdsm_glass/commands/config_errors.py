@@ -1,4 +1,4 @@
-"""What is wrong with a config: the key's full name, the file it stands in, and the nearest key there is."""
+"""Explains an error in a config: the key's full name, the file that has it, and the nearest valid key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from data_modules.common.errors import UserError, did_you_mean
-from vdsm_glass import recipes
+from vdsm_glass import recipes, registry
 from vdsm_glass.commands.signatures import UnreadableError, names_of
 
 SECTIONS = {
@@ -31,20 +31,21 @@ OF_COMMANDS = {"fit": (), "validate": ("verbose",), "test": ("verbose",), "predi
 ASKS = re.compile(r"-h|--([\w.]+\.)?(help|print_config)(=.*)?")
 """Options that need no recipe."""
 CLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
-HOMES = ("callbacks", "data_modules", "vdsm_glass.vdsm", "lightning.pytorch.callbacks", "lightning.pytorch.loggers")
+TOP_LEVEL = ("callbacks", "data_modules", "lightning", "vdsm_glass")
+LIGHTNING = ("lightning.pytorch.callbacks", "lightning.pytorch.loggers")
 
 
 class ConfigError(UserError):
-    """A key or value in a recipe or on the command line that means nothing here."""
+    """A key or value in a recipe or on the command line is not valid."""
 
 
 @dataclass(frozen=True)
 class ConfigChecker:
-    """Names what is wrong with a command line and its recipes.
+    """Explains what is wrong with a command line and its recipes.
 
-    jsonargparse knows what is wrong; its messages list all that it tried, and name neither file nor neighbour.
+    jsonargparse's messages list everything that it tried, and name neither the file nor the nearest valid key.
 
-    Args: command, fit, validate, test or predict; files, all that are merged, lowest first.
+    Args: command, fit, validate, test or predict; files, all recipes and parts, in the order in which they are merged.
     """
 
     command: str
@@ -104,17 +105,17 @@ class ConfigChecker:
         return [*SECTIONS, *CHOSEN, *SINGLE, *OF_COMMANDS[self.command]]
 
     def explain(self, message: str) -> ConfigError:
-        """jsonargparse's message as one sentence."""
-        readings = {
+        """jsonargparse's message as an error of one sentence."""
+        explanations = {
             r"(?:Option '|does not accept option '|unrecognized arguments: -*)(?P<key>[^'\s=]+)": self.unknown_key,
             r"given class_path '(?P<path>[^']+)':\s+(?P<why>(?:module|No module|Import|Not )[^\n]*)": self.bad_class,
             r"Expected a dot import path string: (?P<path>\S+)": self.bare_class,
             r"following arguments are required: (?P<names>.+)": self.missing,
             r'Parser key "(?P<key>[^"]+)":\n(?P<tried>(?:(?!Parser key)[\s\S])*)$': self.bad_value,
         }
-        for pattern, reading in readings.items():
+        for pattern, explanation in explanations.items():
             if found := re.search(pattern, message.strip()):
-                return ConfigError(reading(found))
+                return ConfigError(explanation(found))
         return ConfigError(message.strip())
 
     def options(self) -> list[str]:
@@ -145,7 +146,7 @@ class ConfigChecker:
         if in_group := re.search(r"Group '([^']+)' $", before):
             group = in_group[1]
         if group and group not in keys_of(owners[-1]):
-            # It is the group's own name that is wrong, or that of what holds the arguments.
+            # The group's own name is wrong, or `init_args` is.
             group, leaf = "", group
         known = keys_of(owners[-1], group)
         path = ".".join([*re.findall(r'Parser key "([^"]+)"', before), *([group] if group else []), leaf])
@@ -156,11 +157,11 @@ class ConfigChecker:
         return f"class_path {self.place_of_value(found['path'])}: {found['why']}{nearest_name(found['path'])}"
 
     def bare_class(self, found: re.Match[str]) -> str:
-        """A class without its module that is none of Lightning's."""
-        homes = {name: home for home in HOMES for name in import_module(home).__all__}
+        """A class without its module that jsonargparse does not find."""
+        homes = class_homes()
         nearest = get_close_matches(found["path"], homes, n=1)
-        write = f"did you mean '{homes[nearest[0]]}.{nearest[0]}'?" if nearest else "write it with its module"
-        return f"class_path {self.place_of_value(found['path'])} is no class known by its bare name; {write}"
+        hint = f"did you mean '{homes[nearest[0]]}.{nearest[0]}'?" if nearest else "write it with its module"
+        return f"class_path {self.place_of_value(found['path'])} names no known class; {hint}"
 
     def missing(self, found: re.Match[str]) -> str:
         """No recipe, or half of one."""
@@ -181,7 +182,7 @@ class ConfigChecker:
         return f"{self.place(path, value['value'])} is {value['value']!r}, expected {expected}"
 
     def place(self, path: str, value: str | None = None) -> str:
-        """A key's full name, and the last file that has it (with that value); no file if only the command line has."""
+        """A key's full name, and the last file that has it (with that value); no file if it is on the command line."""
         parts = [part for part in path.split(".") if part not in CLASS_KEYS]
         for file in reversed(self.files):
             for keys, said in leaves(recipes.read(file)):
@@ -194,10 +195,17 @@ class ConfigChecker:
         return f"`{path}`"
 
     def place_of_value(self, value: str) -> str:
-        """A class's name, and the last file that says it."""
+        """A class's name, and the last file that has it."""
         where = (file for file in reversed(self.files) if any(said == value for _, said in leaves(recipes.read(file))))
         file = next(where, None)
         return f"{value!r} (in {file})" if file else repr(value)
+
+
+def class_homes() -> dict[str, str]:
+    """The module that offers each class that a recipe can name, by the class's name."""
+    homes = {name: home for home in (*LIGHTNING, "data_modules", "callbacks") for name in import_module(home).__all__}
+    models = (kind.module.rpartition(".") for kind in registry.kinds().values())
+    return homes | {name: home for home, _, name in models}
 
 
 def leaves(node: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -213,7 +221,7 @@ def leaves(node: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
 
 
 def contains(keys: list[str], parts: list[str]) -> bool:
-    """Whether `keys` begins with `parts`, whatever stands between the first and the last."""
+    """Whether `keys` begins with the first of `parts` and contains the last."""
     return bool(keys) and keys[0] == parts[0] and parts[-1] in keys
 
 
@@ -226,9 +234,9 @@ def keys_of(class_path: str, group: str = "") -> list[str]:
 
 
 def nearest_name(path: str) -> str:
-    """What may have been meant by the first part of a dotted path that is not there."""
+    """A suggestion for the first part of a dotted path that does not exist."""
     *modules, name = path.split(".")
-    home, offered = "", [each.partition(".")[0] for each in HOMES]
+    home, offered = "", list(TOP_LEVEL)
     for part in modules:
         if find_spec(f"{home}.{part}" if home else part) is None:
             return did_you_mean(part, offered)

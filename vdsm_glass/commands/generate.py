@@ -13,14 +13,16 @@ from threading import Timer
 from typing import TYPE_CHECKING
 
 from data_modules.common.errors import UserError, did_you_mean
+from vdsm_glass.commands.arguments import whole_number
 
 if TYPE_CHECKING:
     from vdsm_glass.commands.verbs import Made
 
 SPLITS = ("train", "val", "test")
 PATIENCE = 5.0
-MOST_STEPS = 10_000
 """Seconds after which a progress bar appears."""
+MOST_STEPS = 10_000
+"""Frames that can be made at once, because they have to fit into memory."""
 
 ABOUT = """MODEL is a checkpoint, runs/.../checkpoints/last.ckpt, or a folder that `vdsm-glass export` wrote. VIDEO is a
 film, a GIF or a folder of pictures, resized and cropped to what the model takes; without one, clips of the data that
@@ -129,8 +131,10 @@ def options_of(verb: Verb) -> argparse.ArgumentParser:
     """What may stand on either side of --data NAME."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--out", metavar="FILE", type=Path, help="file to write")
-    parser.add_argument("--seed", type=seed, default=0, help="of all that is random; same seed, same file")
-    parser.add_argument("--fps", type=positive, default=8, help="frames a second of what is written")
+    parser.add_argument(
+        "--seed", type=whole_number(0, (1 << 63) - 1), default=0, help="of all that is random; same seed, same file"
+    )
+    parser.add_argument("--fps", type=whole_number(), default=8, help="frames a second of what is written")
     parser.add_argument("--plain", action="store_true", help="what was made alone, without what it was made of")
     if verb.least:
         parser.add_argument("--data", metavar="NAME", help="a dataset, as for `vdsm-glass show`; its options follow")
@@ -138,31 +142,10 @@ def options_of(verb: Verb) -> argparse.ArgumentParser:
         parser.add_argument(
             "--clips", type=int, nargs="+", metavar="N", help="which of its clips, as `show` numbers them"
         )
-        parser.add_argument("--frames", type=positive, help="how many of each video are looked at")
+        parser.add_argument("--frames", type=whole_number(), help="how many of each video are looked at")
     for option in verb.options:
         OPTIONS[option](parser)
     return parser
-
-
-def positive(text: str) -> int:
-    """A whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
-
-
-def frames(text: str) -> int:
-    """How many frames to make: more than 0, and as many as a machine holds."""
-    if positive(text) > MOST_STEPS:
-        raise argparse.ArgumentTypeError(f"{text!r} is more than {MOST_STEPS} frames, which have to fit into memory")
-    return int(text)
-
-
-def seed(text: str) -> int:
-    """A whole number that PyTorch takes as a seed."""
-    if not text.isdecimal() or int(text) >= 1 << 63:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to 2^63 - 1")
-    return int(text)
 
 
 def finite(text: str) -> float:
@@ -177,8 +160,8 @@ def finite(text: str) -> float:
 
 
 OPTIONS: dict[str, Callable[[argparse.ArgumentParser], object]] = {
-    "steps": lambda p: p.add_argument("--steps", type=frames, help="frames to make"),
-    "count": lambda p: p.add_argument("--count", type=positive, default=7, help="how many videos"),
+    "steps": lambda p: p.add_argument("--steps", type=whole_number(most=MOST_STEPS), help="frames to make"),
+    "count": lambda p: p.add_argument("--count", type=whole_number(), default=7, help="how many videos"),
     "of": lambda p: p.add_argument("--of", choices=("identity", "motion"), default="identity", help="what goes over"),
     "dynamics": lambda p: p.add_argument(
         "--dynamics", choices=("posterior", "prior"), default="posterior", help="prior: draw poses by the transition"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data_modules.common.errors import UserError
-from data_modules.store.columns import SPLITS
+from data_modules.store.format import SPLITS
+from vdsm_glass.commands.arguments import frame_size, join_sizes, whole_number
 from vdsm_glass.metrics.registry import DEFAULT_METRICS, METRICS, check_names
 from vdsm_glass.metrics.results import MARKDOWN, RESULTS, ResultSet
 
@@ -28,11 +29,11 @@ def main(argv: list[str]) -> int:
     if options.out:
         _make(options.out)
 
-    from data_modules.tools.video_sets import open_side
+    from data_modules.tools.video_sets import open_set
     from vdsm_glass.metrics.score import score
 
-    real, generated = (open_side(folder, options.split) for folder in (options.real, options.generated))
-    form = real.form(options.frames, options.size and tuple(options.size))
+    real, generated = (open_set(folder, options.split) for folder in (options.real, options.generated))
+    form = real.form(options.frames, options.size)
     book = ResultSet()
     with _progress() as progress:
         task = progress.add_task("clips", total=len(real) + len(generated))
@@ -80,25 +81,18 @@ def _parse(argv: list[str]) -> Namespace:
     )
     parser.add_argument("--stand-ins", action="store_true", help="random weights; numbers then have names of their own")
     parser.add_argument(
-        "--frames", metavar="N", type=_positive, help="of each clip, from its beginning; all by default"
+        "--frames", metavar="N", type=whole_number(), help="frames of each clip, from its beginning; all by default"
     )
     parser.add_argument(
         "--size",
-        metavar=("H", "W"),
-        nargs=2,
-        type=_positive,
-        help="the middle of each frame is made to fit; without, all frames must have one size",
+        metavar="H W",
+        type=frame_size,
+        help="the middle of each frame is made to fit; without it, all frames must have one size",
     )
-    parser.add_argument("--batch", metavar="N", type=_positive, default=8, help="clips in memory at a time; 8")
+    parser.add_argument("--batch", metavar="N", type=whole_number(), default=8, help="clips in memory at a time; 8")
     parser.add_argument("--split", choices=SPLITS, default="test", help="of a clip store; test by default")
     parser.add_argument("--out", metavar="DIR", type=Path, help=f"where {RESULTS} and {MARKDOWN} go")
-    return parser.parse_args(argv)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is no number of at least 1")
-    return int(text)
+    return parser.parse_args(join_sizes(argv))
 
 
 def _named_file(text: str) -> tuple[str, Path]:
@@ -106,12 +100,12 @@ def _named_file(text: str) -> tuple[str, Path]:
     if not name or not file:
         raise UserError(f"--weights {text} names no metric and file; write it as NAME=PATH")
     if not Path(file).is_file():
-        raise UserError(f"--weights {text}: {file} is no file; expected the weights of {name}")
+        raise UserError(f"--weights {text}: {file} is not a file; expected the weights of {name}")
     return name, Path(file)
 
 
 def _make(folder: Path) -> None:
-    """Before hours of scoring, not after them."""
+    """Make the folder before hours of scoring, not after them."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

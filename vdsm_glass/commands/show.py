@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
+from jsonargparse.typing import PositiveInt
 
-from data_modules.store.columns import SPLITS
+from data_modules.store.format import SPLITS
 from vdsm_glass.commands.arguments import parse
 
 
@@ -25,5 +26,5 @@ def main(argv: list[str]) -> int:
 def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="folder for the pictures; runs/show/NAME by default")
     parser.add_argument("--split", choices=SPLITS, default="train", help="which clips")
-    parser.add_argument("--clips", type=int, default=8, help="how many clips")
-    parser.add_argument("--shown_frames", type=int, default=24, help="how many frames of each")
+    parser.add_argument("--clips", type=PositiveInt, default=8, help="how many clips")
+    parser.add_argument("--shown_frames", type=PositiveInt, default=24, help="how many frames of each")

@@ -1,4 +1,4 @@
-"""`vdsm-glass table [NAME]`: the papers' tables, measured beside published; and the training of what is missing."""
+"""`vdsm-glass table [NAME]`: shows our numbers beside the papers', and trains the rows that have none."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from data_modules.common.errors import UserError
 from data_modules.common.files import replacing
 from vdsm_glass.sweeps.definition import interpreter_line
 from vdsm_glass.sweeps.runner import POLL_SECONDS, stop_signals
-from vdsm_glass.tables.measured import find
-from vdsm_glass.tables.plan import commands
 from vdsm_glass.tables.published import BUDGETS, Table, names, read
 from vdsm_glass.tables.render import as_html, as_markdown, draw, sheet
+from vdsm_glass.tables.runs import commands, find_results
 
-ABOUT = """Sets what our runs have measured beside what the papers print. Without NAME: lists the tables."""
+ABOUT = """Sets the results of our runs beside the numbers that the papers print. Without NAME: lists the tables."""
 
 
 def main(argv: list[str]) -> int:
-    """The command; `argv` is what follows its word.  Returns: 0, 1 if a training failed, 130 or 143 if stopped.
+    """Runs the command; `argv` follows its word.  Returns: 0, 1 if a training failed, 130 or 143 if stopped.
 
     Raises: UserError.
     """
@@ -53,15 +52,15 @@ def parser() -> argparse.ArgumentParser:
         description=ABOUT,
         allow_abbrev=False,
         usage="%(prog)s [NAME] [option ...] [-- OPTIONS]",
-        epilog="OPTIONS are further ones for every `vdsm-glass fit` and `test` of --run: -- --data.sheets DIR",
+        epilog="OPTIONS are added to every `vdsm-glass fit` and `test` of --run: -- --data.sheets DIR",
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="a table, such as glass-1")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs")
-    parser.add_argument("--format", choices=("markdown", "html"), default="markdown", help="of what is shown")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write it; Markdown is printed by default")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it as a PNG as well")
+    parser.add_argument("--format", choices=("markdown", "html"), default="markdown", help="of the output")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the file to write; by default Markdown is printed")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the table as a PNG")
     parser.add_argument(
-        "--run", choices=BUDGETS, help="first train and test the rows that this budget has no results of"
+        "--run", choices=BUDGETS, help="first train and test the rows that have no results at this budget"
     )
     parser.add_argument("--dry_run", action="store_true", help="with --run: print the commands and train nothing")
     return parser
@@ -69,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
 def show(table: Table, chosen: argparse.Namespace) -> None:
     """Prints or writes the table, and its picture."""
-    found = {name: find(table, row, runs=chosen.runs) for name, row in table.ours.items()}
+    found = {name: find_results(table, row, runs=chosen.runs) for name, row in table.ours.items()}
     shown = sheet(table, found)
     picture = draw(table, found, chosen.plot) if chosen.plot else None
     if chosen.format == "html":
@@ -86,13 +85,15 @@ def show(table: Table, chosen: argparse.Namespace) -> None:
 
 
 def train(table: Table, budget: str, *, runs: Path, options: list[str], dry_run: bool) -> int:
-    """Trains and tests, one after the other, the rows without results at this budget; a failure does not stop the rest.
+    """Trains and tests in turn the rows without results at this budget; after a failure it goes on with the next row.
 
-    Returns: 0, 1 if a row failed, 130 or 143 if somebody stopped it.
+    Returns: 0, 1 if a row failed, 130 or 143 if the user stopped it.
     """
     failed: list[str] = []
     table.budget(budget)
-    missing = {name: row for name, row in table.ours.items() if find(table, row, runs=runs, budget=budget) is None}
+    missing = {
+        name: row for name, row in table.ours.items() if find_results(table, row, runs=runs, budget=budget) is None
+    }
     for name, row in missing.items():
         for words in commands(table, row, budget, runs=runs, options=options):
             line = interpreter_line(words)
@@ -112,7 +113,7 @@ def train(table: Table, budget: str, *, runs: Path, options: list[str], dry_run:
 
 
 def run(line: list[str]) -> int:
-    """Runs a command to its end and returns its exit code; Ctrl-C lets it save itself, and again ends it at once."""
+    """Runs a command and returns its exit code; the first Ctrl-C lets it save its state, a second ends it at once."""
     with stop_signals() as asked:
         process = subprocess.Popen(line, start_new_session=True)
         passed_on = 0

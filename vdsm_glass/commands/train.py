@@ -1,6 +1,6 @@
 """`fit`, `validate`, `test` and `predict`: LightningCLI with recipes and run folders.
 
-The one place in `vdsm_glass` that knows `callbacks`: it puts the parts together, and nothing imports it.
+It puts models, data and `callbacks` together; `sweeps/check.py` and `report/demo.py` use it from Python.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ from data_modules.common.errors import UserError
 from vdsm_glass import recipes, runs
 from vdsm_glass.allocator import keep_freed_memory
 from vdsm_glass.checkpoints import steps_in
+from vdsm_glass.commands.arguments import join_sizes
 from vdsm_glass.commands.config_errors import ConfigChecker
 
 UNNAMED = "unnamed"
-# `kill` leaves 128 + the signal's number, as shells count.
+# 128 + the signal's number, as in shells.
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
@@ -52,7 +53,7 @@ def main(argv: list[str]) -> int:
     except SIGTERMException:
         return TERMINATED
     except SystemExit as stop:
-        # Lightning ends a run that Ctrl-C stopped with exit code 1.
+        # Lightning exits with code 1 after Ctrl-C.
         return INTERRUPTED if isinstance(stop.__context__, KeyboardInterrupt) else int(stop.code or 0)
     return TERMINATED if cli.trainer.received_sigterm else 0
 
@@ -68,9 +69,9 @@ class RecipeCLI(LightningCLI):
     def __init__(self, command: str, options: list[str]) -> None:
         self.command = command
         self.recipe = next(iter(recipes.configs_in(options)), None)
-        options = recipes.expand(options)
+        options = recipes.expand(join_sizes(options))
         self.files = recipes.configs_in(options)
-        # Abbreviations would accept `--trainer.max_epoch`, which may be a misspelling of another option.
+        # Abbreviations would accept `--trainer.max_epoch`, which may be misspelt for another option.
         strict = {"exit_on_error": False, "allow_abbrev": False}
         super().__init__(
             model_class=LightningModule,
@@ -89,11 +90,11 @@ class RecipeCLI(LightningCLI):
         )
 
     def subcommands(self) -> dict[str, set[str]]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Only the command asked for: building the parsers of the other three would take as long again."""
+        """Only this command, because building the parsers of the other three takes as long each."""
         return {self.command: LightningCLI.subcommands()[self.command]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """`run` and what our callbacks take in every recipe, and `base`, which `recipes.expand` has dealt with."""
+        """Adds `run`, our callbacks' options, and `base`, which `recipes.expand` has already merged."""
         parser.add_argument("--run", type=runs.RunOptions, default=runs.RunOptions())
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.add_lightning_class_args(NonFiniteGuard, "nan_guard")
@@ -102,7 +103,7 @@ class RecipeCLI(LightningCLI):
             f"--{recipes.PARTS_KEY}",
             type=_merged_already,
             default=[],
-            help="In a recipe: files that it is merged over.",
+            help="In a recipe: the files that it is merged over.",
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -115,48 +116,48 @@ class RecipeCLI(LightningCLI):
             raise checker.explain(str(error)) from error
 
     def _parse_ckpt_path(self) -> None:
-        """Nothing: here the recipe says what the model is, and the checkpoint's hyper-parameters do not override it."""
+        """Does nothing: the recipe defines the model, and a checkpoint's hyper-parameters do not override it."""
 
     def before_instantiate_classes(self) -> None:
-        """Names the recipe and finds the checkpoint, so that both are settled before anything is made."""
+        """Names the run and finds the checkpoint before anything is made."""
         config = self.config[self.command]
         if config.trainer.default_root_dir is not None:
-            raise UserError("trainer.default_root_dir is the run's folder here; choose it by --run.dir and --run.name")
+            raise UserError("trainer.default_root_dir is the run's folder; choose it by --run.dir and --run.name")
         config.run.name = config.run.name or (recipes.name_of(self.recipe) if self.recipe else UNNAMED)
-        self.start = runs.Start(command=self.command, options=config.run, ckpt_path=config.ckpt_path)
-        config.ckpt_path = str(self.start.checkpoint) if self.start.checkpoint else None
+        self.paths = runs.RunPaths(command=self.command, options=config.run, ckpt_path=config.ckpt_path)
+        config.ckpt_path = str(self.paths.checkpoint) if self.paths.checkpoint else None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The trainer, writing into the run's folder whatever its loggers are."""
+        """The trainer, which writes to the run's folder."""
         chosen = self._get(self.config_init, "trainer")
         if chosen.enable_checkpointing is False:
             self._parser(self.command).callback_keys.remove("checkpoint")
-        checkpoint = self.start.checkpoint
+        checkpoint = self.paths.checkpoint
         steps = steps_in(checkpoint, self.model, to_resume=self.command == "fit") if checkpoint else 0
         plugins = chosen.plugins or []
-        several = str(chosen.devices) != "1" or chosen.num_nodes != 1  # the command line gives a word
+        several = str(chosen.devices) != "1" or chosen.num_nodes != 1  # from the command line it is a string
         if several and chosen.strategy == "auto" and getattr(self.model, "needs_unused_parameters", False):
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
         trainer = super().instantiate_trainer(
             plugins=[*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()], **kwargs
         )
         config = self.saved_config()
-        self.folder = self.start.make_folder() if trainer.is_global_zero else None
+        self.folder = self.paths.make_folder() if trainer.is_global_zero else None
         trainer.callbacks.insert(0, RunFolder(self.folder, config))  # pyright: ignore[reportAttributeAccessIssue]
         if self.folder is not None:
             self.send_loggers(trainer.loggers, self.folder, steps=steps, config=config)
         return trainer
 
     def send_loggers(self, loggers: list[Logger], folder: Path, *, steps: int, config: str) -> None:
-        """Lets our loggers write to the run's folder; others write where their options say."""
+        """Sets our loggers' folder to the run's; other loggers write where their options say."""
         for logger in loggers:
             if isinstance(logger, RunCSVLogger):
-                logger.enter(folder, steps_done=steps if self.start.resumes else 0)
+                logger.enter(folder, steps_done=steps if self.paths.resumes else 0)
             elif isinstance(logger, RunWandbLogger):
-                logger.enter(folder, run=self.start.home, config=yaml.safe_load(config))
+                logger.enter(folder, run=self.paths.run_folder, config=yaml.safe_load(config))
 
     def saved_config(self) -> str:
-        """The whole config as YAML, runnable alone: it names its run, and neither a version nor a checkpoint."""
+        """The whole config as YAML, without version and checkpoint, so that it can be run again."""
         config = self.config[self.command].clone()
         config.ckpt_path = config.run.version = None
         return self._parser(self.command).dump(config, skip_none=False)
@@ -170,12 +171,12 @@ class RecipeCLI(LightningCLI):
 
 
 def _quieten_lightning() -> None:
-    """Leaves out what Lightning says in every run and no user can act on: an own deprecation, an advertisement."""
+    """Suppresses two messages of every run that no user can act on: a deprecation and an advertisement."""
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     told = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     told.addFilter(lambda record: "litlogger" not in record.getMessage())
 
 
 def _merged_already(_: object) -> list[str]:
-    """`base` as it stands in a merged config: nothing is left to merge."""
+    """The value of `base` in a merged config: an empty list."""
     return []

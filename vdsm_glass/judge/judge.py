@@ -14,7 +14,7 @@ from torch import Tensor
 from data_modules.base import VideoDataModule
 from data_modules.common.errors import UserError
 from data_modules.common.files import replacing
-from data_modules.store.reader import source_hash
+from data_modules.store.format import source_hash
 from vdsm_glass.checkpoints import CheckpointError, misfits, read_whole, shortened
 from vdsm_glass.judge.labels import Classes, targets
 from vdsm_glass.judge.network import JudgeNetwork, JudgeSizes

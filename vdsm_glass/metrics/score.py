@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from data_modules.tools.video_sets import Form, Side, pair
+from data_modules.tools.video_sets import Form, VideoSet, pair
 from vdsm_glass.metrics.registry import DEFAULT_METRICS, METRICS
 from vdsm_glass.metrics.results import NotComputed, Protocol, Result
 from vdsm_glass.metrics.suite import Suite
 
 
 def score(
-    real: Side,
-    generated: Side,
+    real: VideoSet,
+    generated: VideoSet,
     form: Form,
     *,
     metrics: Sequence[str] = DEFAULT_METRICS,
@@ -59,13 +59,13 @@ def score(
 
 
 def batches(
-    real: Side, generated: Side, form: Form, *, numbers: Sequence[int], size: int
+    real: VideoSet, generated: VideoSet, form: Form, *, numbers: Sequence[int], size: int
 ) -> Iterator[tuple[Tensor | None, Tensor | None]]:
     """Generated and real clips, (b, t, 3, h, w) in [0, 1] each, `size` at a time.
 
     Args: numbers, of the generated clip for every real one; if they are empty, the real side comes first and then the
     generated one.
-    Raises: as `Side.read`.
+    Raises: UserError, as `VideoSet.read`.
     """
     if numbers:
         sides = (read(generated, numbers, form, size), read(real, range(len(real)), form, size))
@@ -77,7 +77,7 @@ def batches(
         yield video, None
 
 
-def read(side: Side, numbers: Sequence[int], form: Form, size: int) -> Iterator[Tensor]:
-    """Clips (b, t, 3, h, w) by their numbers, `size` at a time.  Raises: as `Side.read`."""
+def read(side: VideoSet, numbers: Sequence[int], form: Form, size: int) -> Iterator[Tensor]:
+    """Clips (b, t, 3, h, w) by their numbers, `size` at a time.  Raises: UserError, as `VideoSet.read`."""
     for start in range(0, len(numbers), size):
         yield torch.stack([side.read(number, form) for number in numbers[start : start + size]])

@@ -7,7 +7,6 @@ import io
 import re
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from data_modules.common.errors import DataError
-from data_modules.sources import frames, video
+from data_modules.sources.collection import decode_frames
+from data_modules.sources.frames import fit
 from vdsm_glass.pictures import enlarge, to_uint8, write_gif, write_mp4
 
 MOST_BYTES = 20_000_000
@@ -75,24 +75,10 @@ def read_upload(content: bytes, name: str, *, height: int, width: int, most_fram
 
 
 def _decoded(path: Path, *, height: int, width: int, most_frames: int) -> np.ndarray:
-    if path.suffix.lower() in frames.SUFFIXES:
-        return np.array([frames.fit(frames.read_picture(path), height, width)])
     until = time.monotonic() + MOST_SECONDS
     pictures = []
-    for picture in _film(path, most_frames=most_frames):
-        pictures.append(np.asarray(frames.fit(picture, height, width)))
+    for picture in decode_frames(path, stop=most_frames):
+        pictures.append(np.asarray(fit(picture, height, width)))
         if time.monotonic() > until:
             raise DataError(f"{path}: takes over {MOST_SECONDS:.0f} s to decode; make it smaller or shorter")
     return np.stack(pictures)
-
-
-def _film(path: Path, *, most_frames: int) -> Iterator[Image.Image]:
-    kind = path.suffix.lower()
-    if kind == ".webp":
-        yield from frames.read_animation(path, most=most_frames)
-    elif kind in video.SUFFIXES:
-        with video.open_film(path) as film:
-            yield from film.frames(stop=most_frames)
-    else:
-        known = ", ".join(sorted(frames.SUFFIXES | video.SUFFIXES | {".webp"}))
-        raise DataError(f"{path}: is neither a picture nor a video by its name; expected one of {known}")

@@ -1,4 +1,4 @@
-"""Curves of a run, from its metrics.csv."""
+"""Curves of a run, read from its metrics.csv."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from data_modules.common.errors import UserError
 
 
 def read_curve(file: Path, column: str) -> tuple[list[float], list[float]]:
-    """Steps and values of one column of metrics.csv, rows without it left out.
+    """The steps and values of one column of metrics.csv, without the rows that lack a value.
 
     Raises: UserError, no such file, or no value in that column.
     """

@@ -1,4 +1,4 @@
-"""`vdsm-glass demo`: both stages of VDSM on pendula, then a page that shows what was learned."""
+"""`vdsm-glass demo`: trains both stages of VDSM on pendula, then writes a page that shows what they learned."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_modules.common.errors import UserError
+from vdsm_glass.commands.arguments import whole_number
 from vdsm_glass.metrics.results import RESULTS, ResultSet
 from vdsm_glass.report.curves import draw_run
 from vdsm_glass.report.html import Section, write_report
@@ -18,7 +19,7 @@ STAGES = ("pretrain", "sequence")
 
 @dataclass(frozen=True)
 class Goal:
-    """What a number of results.json means, and from where on the demo counts as working."""
+    """The meaning of a number in results.json, and the least value at which the demo counts as working."""
 
     name: str
     meaning: str
@@ -39,17 +40,17 @@ GOALS = (
 
 
 def main(argv: list[str]) -> int:
-    """Trains, tests and reports.  Args: the command line behind `demo`."""
+    """Trains, tests and writes the report.  Args: argv, the command line behind `demo`."""
     parser = argparse.ArgumentParser(
         prog="vdsm-glass demo", description="Both stages of VDSM on simulated pendula, about five minutes on two cores."
     )
     parser.add_argument("--dir", type=Path, default=Path("runs"), help="folder of all runs (default: runs)")
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder of all data (default: data)")
-    parser.add_argument("--epochs", type=positive, default=None, help="shorten both stages, to try the command")
+    parser.add_argument("--epochs", type=whole_number(), default=None, help="shorten both stages, to try the command")
     options = parser.parse_args(argv)
     missing = [stage for stage in STAGES if not recipe(stage).is_file()]
     if missing:
-        raise UserError(f"{recipe(missing[0])}: no such recipe; run the demo from a clone of the repository")
+        raise UserError(f"{recipe(missing[0])}: there is no such recipe; run the demo from a clone of the repository")
     seconds = {stage: train(stage, options) for stage in STAGES}
     test(options)
     home = options.dir / "demo"
@@ -61,20 +62,13 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def positive(text: str) -> int:
-    """A whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
-
-
 def recipe(stage: str) -> Path:
     """The recipe of one stage."""
     return RECIPES / f"pendulum_{stage}.yaml"
 
 
 def arguments(stage: str, options: argparse.Namespace) -> list[str]:
-    """What fit and test of a stage are told alike."""
+    """The options that `fit` and `test` of a stage share."""
     run = ["--run.dir", str(options.dir), "--run.name", f"demo/{stage}", "--data.root", str(options.root)]
     epochs = [] if options.epochs is None else ["--trainer.max_epochs", str(options.epochs)]
     return ["--config", str(recipe(stage)), "--trainer.logger", "callbacks.RunCSVLogger", *run, *epochs]
@@ -99,7 +93,7 @@ def test(options: argparse.Namespace) -> None:
 
 
 def stop_unless_done(code: int, what: str) -> None:
-    """Raises: SystemExit with the code of a part that did not end well."""
+    """Raises: SystemExit with this code, unless it is 0."""
     if code:
         print(f"{what} ended with code {code}; the demo stops here")
         raise SystemExit(code)
@@ -111,7 +105,7 @@ def checkpoint(recipe_folder: Path) -> Path:
 
 
 def tested(home: Path) -> Path:
-    """Where the newest test of the second stage wrote."""
+    """The folder of the second stage's newest test."""
     return home / STAGES[1] / "latest" / "test" / "latest"
 
 

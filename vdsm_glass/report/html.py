@@ -1,4 +1,4 @@
-"""One HTML file that holds everything it shows: pictures are inside, nothing is fetched."""
+"""An HTML page as one file: pictures are embedded, and nothing is fetched."""
 
 from __future__ import annotations
 
@@ -58,19 +58,21 @@ class Section:
 
     @property
     def images(self) -> list[str]:
-        """The pictures as data URLs.  Raises: UserError, one is not there."""
+        """The pictures as data URLs.  Raises: UserError, a picture's file is missing."""
         return [data_url(picture) for picture in self.pictures]
 
 
 def data_url(picture: Path) -> str:
-    """A picture as text that a page can hold."""
+    """A picture's file as a data URL.  Raises: UserError, there is no such file."""
     if not picture.is_file():
-        raise UserError(f"{picture}: the report shows this picture, and it is not there; run the command that draws it")
+        raise UserError(
+            f"{picture}: the report shows this picture, but there is no such file; run the command that draws it"
+        )
     return f"data:{MEDIA_TYPES[picture.suffix]};base64,{base64.b64encode(picture.read_bytes()).decode('ascii')}"
 
 
 def write_report(path: Path, *, title: str, about: str, sections: list[Section]) -> Path:
-    """Writes the page."""
+    """Writes the page and returns its path."""
     from jinja2 import Environment, StrictUndefined
 
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(TEMPLATE)

@@ -9,7 +9,7 @@ from vdsm_glass.pictures import draw_heat_map
 
 
 def draw_leaks(matrix: LeakMatrix, path: Path) -> Path:
-    """Accuracies beside chance; shades say how far above chance. Bright on the diagonal and dark off it is good."""
+    """Draws accuracies beside chance, shaded by how far they are above it; good is bright on the diagonal alone."""
     several = f"identity,\nmean of {len(matrix.factors)} factors"
     identity = matrix.factors[0] if len(matrix.factors) == 1 else several
     return draw_heat_map(

@@ -1,4 +1,4 @@
-"""Whether every trial's command line means something, before the first of them trains."""
+"""Checks every trial's command line before the first of them trains."""
 
 from __future__ import annotations
 
@@ -12,29 +12,26 @@ from vdsm_glass import recipes
 from vdsm_glass.commands.config_errors import ConfigChecker
 from vdsm_glass.commands.train import RecipeCLI
 from vdsm_glass.sweeps.definition import Sweep, Trial
-from vdsm_glass.sweeps.space import SweepError
+from vdsm_glass.sweeps.parameters import SweepError
 
 
 class CommandLines(RecipeCLI):
-    """`fit`'s parser, made once for many command lines; it makes no model and runs nothing.
-
-    Args: options, of the first of them, which are parsed at once.
-    """
+    """`fit`'s parser, built once and used for many command lines; it makes no model and runs nothing."""
 
     def _set_seed(self) -> None:
-        """Nothing is drawn."""
+        """Does nothing: nothing is drawn."""
 
     def before_instantiate_classes(self) -> None:
-        """No run is begun."""
+        """Does nothing: no run is begun."""
 
     def instantiate_classes(self) -> None:
-        """No model is made."""
+        """Does nothing: no model is made."""
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Nothing is run."""
+        """Does nothing."""
 
     def parsed(self, options: Sequence[str]) -> Namespace:
-        """A command line behind `fit`, parsed.  Raises: UserError, naming the key and the nearest valid one."""
+        """Parses a command line behind `fit`.  Raises: UserError, naming the key and the nearest valid one."""
         options = recipes.expand(options)
         checker = ConfigChecker(self.command, recipes.configs_in(options))
         checker.check_names(options)
@@ -45,7 +42,7 @@ class CommandLines(RecipeCLI):
 
 
 def check(sweep: Sweep, trials: Sequence[Trial], options: Sequence[str] = ()) -> None:
-    """Parses every trial's command line as `fit` will, and sees that the sweep's metric will be there to compare.
+    """Parses every trial's command line as `fit` will, and checks that the sweep's metric will be measured.
 
     Raises: SweepError, naming the file, the trial and what is wrong with it.
     """
@@ -64,7 +61,7 @@ def check(sweep: Sweep, trials: Sequence[Trial], options: Sequence[str] = ()) ->
 
 
 def check_is_validated(config: Namespace, metric: str) -> None:
-    """Raises: SweepError, the metric is of validation, and training ends before the first of these."""
+    """Raises: SweepError, the metric is measured in validation, and training ends before the first validation."""
     epochs, every = config.trainer.max_epochs, config.trainer.check_val_every_n_epoch
     if metric.startswith("val/") and every is not None and epochs is not None and 0 <= epochs < every:
         raise SweepError(

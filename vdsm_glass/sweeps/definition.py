@@ -1,4 +1,4 @@
-"""A sweep as its file defines it: the YAML of `wandb sweep`, read here without W&B."""
+"""A sweep's file: the YAML that `wandb sweep` reads, read here without W&B."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from data_modules.common.errors import did_you_mean
 from vdsm_glass import recipes
-from vdsm_glass.sweeps.space import SweepError, Values, distribution_of, grid, random
+from vdsm_glass.sweeps.parameters import SweepError, Values, distribution_of, grid, random
 
 KEYS = (
     *("name", "description", "program", "project", "entity"),
@@ -33,13 +33,13 @@ class Sweep:
     """A sweep.
 
     Args:
-        file: where it is written.
-        method: how trials are chosen. W&B's `bayes` is random search here.
-        metric, goal: what is compared, and whether less or more of it is better.
-        parameters: what is varied, as written, by the option's dotted name.
+        file: the YAML file.
+        method: how trials are chosen; `bayes` is random search here.
+        metric, goal: the metric that trials are compared by, and whether to minimize or maximize it.
+        parameters: the varied options as written, by their dotted names.
         command: the words of a trial's command line, with W&B's macros.
-        cap: at most so many trials; None, no such limit.
-        stops_early: whether W&B would end poor trials early, which is not done here.
+        cap: the largest number of trials; None for no limit.
+        stops_early: whether W&B would end poor trials early; here all are trained to their end.
     """
 
     file: Path
@@ -53,7 +53,7 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """Its runs' folder below that of all runs: `sweeps/glass/actions`."""
+        """The folder of its trials below that of all runs, such as `sweeps/glass/actions`."""
         name = recipes.name_of(self.file)
         return name if name.startswith(f"{HOME}/") else f"{HOME}/{name}"
 
@@ -66,16 +66,18 @@ class Sweep:
         return files[0]
 
     def trials(self, *, count: int | None = None, seed: int = 0) -> list[Trial]:
-        """The trials, each once.
+        """The trials, without duplicates.
 
-        Args: count, at most so many, by default the file's run_cap; seed, of random ones.
-        Raises: SweepError, random ones without a count.
+        Args: count, the largest number of them, by default the file's run_cap; seed, for random search.
+        Raises: SweepError, random search without a count.
         """
         count = self.cap if count is None else count
         if self.method == "grid":
             chosen = list(grid(self.parameters))[:count]
         elif count is None:
-            raise SweepError(f"{self.file}: {self.method} search has no end; say how many trials: --count 20")
+            raise SweepError(
+                f"{self.file}: {self.method} search never ends by itself; give the number of trials: --count 20"
+            )
         else:
             chosen = list(random(self.parameters, count=count, seed=seed))
         return list({trial.name: trial for trial in map(Trial, chosen)}.values())
@@ -83,7 +85,7 @@ class Sweep:
     def arguments(self, trial: Trial, options: Sequence[str] = ()) -> list[str]:
         """`fit ...`: the trial's command line behind `python -m vdsm_glass`.
 
-        Args: options, more of them; a trial's own values come later and win.
+        Args: options, further ones, which the trial's own values override.
         """
         words: list[str] = []
         for word in self.command[self.command.index("fit") :]:
@@ -99,7 +101,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """What it varies, readable, and a checksum: the same values have the same name in every sweep."""
+        """Its values, shortened, and a checksum of them: equal values have equal names in every sweep."""
         said = "-".join(f"{last_part(name)}_{_short(value)}" for name, value in self.values.items())
         checksum = hashlib.sha256(json.dumps(self.values, sort_keys=True).encode()).hexdigest()[:6]
         readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", said)[:LONGEST_NAME].strip("_.-")
@@ -107,12 +109,12 @@ class Trial:
 
     @property
     def flags(self) -> list[str]:
-        """The options, written as W&B's agent writes them."""
+        """Its options, written as W&B's agent writes them."""
         return [f"--{name}={value}" for name, value in self.values.items()]
 
 
 def last_part(name: str) -> str:
-    """What people call an option: the last part of its name, a schedule's for its knots."""
+    """The short name of an option: the last part of its dotted name, without `.knots`."""
     return name.removesuffix(".knots").rpartition(".")[2]
 
 
@@ -123,14 +125,14 @@ def _short(value: object) -> str:
 
 
 def interpreter_line(words: Sequence[str]) -> list[str]:
-    """A command line of this project for a process of its own."""
+    """The command line that runs `vdsm-glass WORDS` in a new process."""
     return [sys.executable, "-m", "vdsm_glass", *words]
 
 
 def read(file: Path) -> Sweep:
-    """A sweep from its file.
+    """Reads a sweep's file.
 
-    Raises: SweepError or RecipeError, naming the file, the key, what was expected and the nearest there is.
+    Raises: SweepError or RecipeError, naming the file, the key, what was expected and the nearest valid key.
     """
     content = recipes.read(file)
     for key in content:
@@ -166,7 +168,7 @@ def _parameters(file: Path, content: Any) -> dict[str, dict[str, Any]]:
         raise SweepError(f"{file}: parameters is {content!r}, expected options by their dotted names")
     for name, at in content.items():
         if not isinstance(name, str) or not PARAMETER.fullmatch(name):
-            raise SweepError(f"{file}: {name!r} is no name for a parameter; W&B takes letters, digits, `_`, `.`, `-`")
+            raise SweepError(f"{file}: {name!r} is not a parameter's name; W&B takes letters, digits, `_`, `.`, `-`")
         if not isinstance(at, dict):
             raise SweepError(f"{file}: parameter `{name}` is {at!r}, expected its value, values or distribution")
         try:

@@ -1,4 +1,4 @@
-"""Trials trained side by side, each in a process of its own, until all are done or somebody stops them."""
+"""Trains trials side by side, each in a process of its own, until all are done or the user stops them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vdsm_glass.sweeps.state import Record, State, Status
 
 LOG = "log.txt"
 POLL_SECONDS = 0.2
-# By `fit` after a signal, or by the signal itself; SIGKILL is also what a machine sends whose memory runs out.
+# Codes of `fit` after a signal, or of the signal itself. The system also sends SIGKILL when memory runs out.
 STOPPED_CODES = (130, 143, -signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)
 GPUS = "CUDA_VISIBLE_DEVICES"
 THREADS = "OMP_NUM_THREADS"
@@ -28,7 +28,7 @@ THREADS = "OMP_NUM_THREADS"
 
 @dataclass
 class Running:
-    """A trial that trains.  Args: name; process; slot, its place among those side by side; began, by the clock."""
+    """A trial that is being trained.  Args: slot, the index of its slot; began, by the monotonic clock."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -40,12 +40,12 @@ class Runner:
     """Trains trials.
 
     Args:
-        state: the sweep's; written whenever a trial begins or ends.
-        queue: the names of those to train.
-        slots: environment variables of each place side by side, so many at once.
+        state: the sweep's; it is written whenever a trial begins or ends.
+        queue: the names of the trials to train.
+        slots: a dictionary of environment variables for each trial that runs at the same time.
         lock: a file descriptor that every trial inherits.
-        say: where lines of progress go.
-        show: told again and again which trials train, and how many have ended.
+        say: takes lines of progress.
+        show: is called repeatedly with the names of the running trials and the number that have ended.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Runner:
         self.running: list[Running] = []
 
     def run(self) -> int:
-        """Trains all; 0 if each came to its end, 1 if one did not, 130 or 143 if somebody stopped them all."""
+        """Trains all.  Returns: 0 if each came to its end, 1 if one did not, 130 or 143 if the user stopped them."""
         with stop_signals() as asked:
             while self.queue or self.running:
                 self.pass_on(asked)
@@ -79,17 +79,17 @@ class Runner:
         return int(any(self.state.trials[name].status != "done" for name in self.names))
 
     def pass_on(self, asked: list[int]) -> None:
-        """Sends the trials what we were sent: SIGTERM, at which `fit` saves itself, and the second time SIGKILL."""
+        """Passes signals on to the trials: first SIGTERM, at which `fit` saves its state, then SIGKILL."""
         while len(asked) > self._passed_on:
             self._passed_on += 1
             self.queue.clear()
             if self._passed_on == 1:
-                self.say(f"stopping {len(self.running)} trials, each of which saves itself; asked again, at once")
+                self.say(f"stopping {len(self.running)} trials, which save their state; once more ends them at once")
             for each in self.running:
                 each.process.send_signal(signal.SIGTERM if self._passed_on == 1 else signal.SIGKILL)
 
     def begin(self, name: str, slot: int) -> None:
-        """Starts a trial, out of reach of the terminal's Ctrl-C, which is ours to pass on."""
+        """Starts a trial in a new session, so that Ctrl-C in the terminal reaches it only through `pass_on`."""
         record = self.state.trials[name]
         again = record.status != "waiting"
         log = self.folder(name) / LOG
@@ -110,7 +110,7 @@ class Runner:
         self.say(f"{name}: {'goes on' if again else 'begins'}{place(self.slots[slot])}")
 
     def collect(self) -> None:
-        """Notes which trials have ended, and how."""
+        """Records the trials that have ended."""
         for each in [each for each in self.running if each.process.poll() is not None]:
             self.running.remove(each)
             record = self.state.trials[each.name]
@@ -124,7 +124,7 @@ class Runner:
             self.say(f"[{self.ended}/{len(self.names)}] {each.name}: {self.fate(each.name, record)}")
 
     def measure(self, name: str, record: Record) -> None:
-        """Reads the sweep's metric from the trial's run; without it the trial counts as failed."""
+        """Reads the sweep's metric from the trial's run; a trial without it has failed."""
         try:
             _, values = read_curve(self.folder(name) / LATEST / "metrics.csv", self.state.metric)
         except UserError as error:
@@ -135,7 +135,7 @@ class Runner:
         record.best = min(values) if self.state.goal == "minimize" else max(values)
 
     def fate(self, name: str, record: Record) -> str:
-        """How a trial ended, in words."""
+        """Describes how a trial ended."""
         if record.status == "done":
             return f"done in {record.seconds:.0f} s, {self.state.metric} {record.last:.5g}"
         if record.status == "stopped":
@@ -146,17 +146,17 @@ class Runner:
         return f"failed with code {record.code}; see {self.folder(name) / LOG}"
 
     def folder(self, name: str) -> Path:
-        """The trial's."""
+        """The trial's folder."""
         return self.state.folder / name
 
 
 def status_of(code: int) -> Status:
-    """What an exit code means."""
+    """The status that an exit code stands for."""
     return "done" if code == 0 else "stopped" if code in STOPPED_CODES else "failed"
 
 
 def slots_of(*, gpus: Sequence[str] = (), jobs: int = 1) -> list[dict[str, str]]:
-    """The environment of each trial side by side: its GPU, or its share of the processor's cores."""
+    """The environment variables of each slot: its GPU, or its share of the processor's cores."""
     if gpus:
         return [{GPUS: gpu} for gpu in gpus]
     if jobs == 1 or THREADS in os.environ:
@@ -165,13 +165,13 @@ def slots_of(*, gpus: Sequence[str] = (), jobs: int = 1) -> list[dict[str, str]]
 
 
 def place(slot: dict[str, str]) -> str:
-    """Where a trial runs, in words."""
+    """Says on which GPU a trial runs, if on one."""
     return f" on GPU {slot[GPUS]}" if GPUS in slot else ""
 
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Collects Ctrl-C and SIGTERM instead of ending at once."""
+    """Yields a list that collects the numbers of SIGINT and SIGTERM instead of ending the process."""
     asked: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""What has become of a sweep's trials, in one JSON file that is there in whole or not at all."""
+"""The state of a sweep's trials, in a JSON file that is replaced atomically."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_modules.common.files import write_json
-from vdsm_glass.sweeps.space import SweepError
+from vdsm_glass.sweeps.parameters import SweepError
 
 STATE = "sweep.json"
 LOCK = ".lock"
@@ -20,14 +20,14 @@ Status = Literal["waiting", "running", "done", "stopped", "failed"]
 
 @dataclass
 class Record:
-    """A trial's fate.
+    """What is known of a trial.
 
     Args:
         values: its parameters.
         arguments: its command line behind `python -m vdsm_glass`.
-        status: `running` in a file that nobody works on means that the sweep was killed.
-        code: the exit code of its last run.   seconds: of all its runs.
-        last, best: the sweep's metric at the end of training, and at its best.
+        status: `running` in the file of a sweep that no process holds means that the sweep was killed.
+        code: the exit code of its last process.   seconds: the time that all its processes took.
+        last, best: the last and the best value of the sweep's metric.
     """
 
     values: dict[str, Any]
@@ -41,9 +41,9 @@ class Record:
 
 @dataclass
 class State:
-    """All trials that a sweep's folder knows, also of earlier calls.
+    """All trials of a sweep's folder, those of earlier calls included.
 
-    Args: folder, the sweep's; metric, goal: as its file says; trials, by name.
+    Args: folder, the sweep's; metric, goal, from its file; trials, by name.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ class State:
 
     @classmethod
     def read(cls, folder: Path, *, metric: str, goal: str) -> State:
-        """What the folder holds; nothing, if the sweep is new.  Raises: SweepError, a file that is not ours."""
+        """Reads the folder's state, empty for a new sweep.  Raises: SweepError, the file is not a sweep's state."""
         file = folder / STATE
         state = cls(folder=folder, metric=metric, goal=goal)
         if file.is_file():
@@ -61,13 +61,15 @@ class State:
                 content = json.loads(file.read_text(encoding="utf-8"))
                 state.trials = {name: Record(**record) for name, record in content["trials"].items()}
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise SweepError(f"{file}: is no sweep's state ({error}); move it away to begin anew") from error
+                raise SweepError(
+                    f"{file}: this is not a sweep's state ({error}); move it away to start again"
+                ) from error
         return state
 
     def take_in(self, name: str, values: Mapping[str, Any], arguments: list[str]) -> Record:
-        """The trial's record, new if there is none.
+        """The trial's record, made if there is none.
 
-        Raises: SweepError, it is there under another command line: what was trained before would be taken for this.
+        Raises: SweepError, the trial was begun with another command line, so its results would be taken for these.
         """
         record = self.trials.setdefault(name, Record(values=dict(values), arguments=arguments))
         if record.arguments != arguments:
@@ -80,17 +82,17 @@ class State:
         return record
 
     def write(self) -> None:
-        """Writes the file, at once."""
+        """Writes the file atomically."""
         trials = {name: asdict(record) for name, record in self.trials.items()}
         write_json({"metric": self.metric, "goal": self.goal, "trials": trials}, self.folder / STATE)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[int]:
-    """Holds the sweep's folder; gives the lock's file descriptor, for trials to inherit.
+    """Locks the sweep's folder and yields the lock's file descriptor, which trials inherit.
 
-    A trial that outlives a killed sweep still holds it: nobody trains into the same run a second time.
-    Raises: SweepError, somebody else holds it.
+    A trial that outlives a killed sweep still holds the lock, so no second process trains into the same run.
+    Raises: SweepError, another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as file:

@@ -1,4 +1,4 @@
-"""The papers' tables: what is printed, by whom, and which of our recipes produces it."""
+"""The papers' tables: the printed numbers, and the recipes that reproduce them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from data_modules.common.errors import UserError, did_you_mean
 
 HOME = Path(__file__).parent
 BUDGETS = ("paper", "compact", "smoke")
-"""Best first: what stands beside a published number is measured at the best there is."""
+"""Best first: the number shown beside a published one is that of the best budget that has results."""
 BudgetName = Literal["paper", "compact", "smoke"]
 
 
 class TableError(UserError):
-    """A table that is none, or a budget that it does not have."""
+    """There is no such table, or it has no such budget."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Budget:
     """How our rows are trained.
 
     Args:
-        recipes: by their names, one a stage; the last is tested.
-        overlays: laid over each of them, after the row's own.
-        epochs: of each stage, if not the recipe's.
+        recipes: the names of the stages' recipes; the model of the last is tested.
+        overlays: configs merged over each recipe, after the row's own.
+        epochs: of each stage; None, those of the recipe.
     """
 
     recipes: list[str]
@@ -37,7 +37,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Column:
-    """Args: measure, its name among our results; better, whether more or less of it is."""
+    """Args: measure, the name of the number in our results; better, whether more or less is better."""
 
     measure: str
     better: Literal["more", "less"]
@@ -48,10 +48,10 @@ class Row:
     """One line.
 
     Args:
-        published: numbers exactly as printed, by column; empty where the paper's text has none.
-        overlay: the ablation, a config's name.
-        epochs: in place of the budget's; "budget" leaves them.
-        others: a model of other authors, which is not here.
+        published: the numbers exactly as printed, by column, as far as the paper's text has them.
+        overlay: the name of the ablation's config.
+        epochs: at the paper's budget; "budget" takes the budget's own number, None the recipe's.
+        others: whether the model is another paper's, which cannot be trained here.
     """
 
     published: dict[str, str] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Args: protocol, what the published numbers were measured on, as far as the papers say; `about`, the rest."""
+    """Args: protocol, what the published numbers were measured on, as far as the papers say; about, remarks."""
 
     name: str
     title: str
@@ -79,21 +79,21 @@ class Table:
         return {name: row for name, row in self.rows.items() if not row.others}
 
     def budget(self, name: str) -> Budget:
-        """One of its budgets.  Raises: TableError, it has none of that name."""
+        """The budget of that name.  Raises: TableError, there is none."""
         if name not in self.budgets:
             raise TableError(f"table {self.name} has no {name!r} budget; it has {', '.join(self.budgets)}")
         return self.budgets[name]
 
 
 def names() -> list[str]:
-    """All tables."""
+    """The names of all tables."""
     return sorted(file.stem for file in HOME.glob("*.yaml"))
 
 
 def read(name: str) -> Table:
-    """The table of that name.  Raises: TableError, with the nearest name, there is none."""
+    """Reads the table of that name.  Raises: TableError, with the nearest name, there is none."""
     if name not in names():
-        raise TableError(f"{name!r} is no table{did_you_mean(name, names())}; there are {', '.join(names())}")
+        raise TableError(f"there is no table {name!r}{did_you_mean(name, names())}; there are {', '.join(names())}")
     content = yaml.safe_load((HOME / f"{name}.yaml").read_text(encoding="utf-8"))
     content["budgets"] = {key: Budget(**value) for key, value in content["budgets"].items()}
     content["columns"] = {key: Column(**value) for key, value in content["columns"].items()}

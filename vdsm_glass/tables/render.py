@@ -1,4 +1,4 @@
-"""A table as Markdown, as a page, as bars: measured beside published."""
+"""A table as Markdown, as an HTML page and as bars: our numbers beside the published ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_modules.common.files import replacing
-from vdsm_glass.tables.measured import Found, differences
 from vdsm_glass.tables.published import Column, Table
+from vdsm_glass.tables.runs import RowResults, differences
 
 MARK = "*"
 NOT_RUN, NOT_COMPUTED = "–", "?"
@@ -20,15 +20,15 @@ COLOURS = {PAPER: "#a0aec0", OURS: "#2b6cb0"}
 
 @dataclass(frozen=True)
 class Sheet:
-    """What is shown of a table.  Args: header, rows: cells; notes: one sentence each."""
+    """The text of a table.  Args: header and rows, as cells; notes, one sentence each."""
 
     header: list[str]
     rows: list[list[str]]
     notes: list[str] = field(default_factory=list)
 
 
-def sheet(table: Table, found: Mapping[str, Found | None]) -> Sheet:
-    """Sets measured beside published; a number that the paper measured otherwise is marked, and the notes say how.
+def sheet(table: Table, found: Mapping[str, RowResults | None]) -> Sheet:
+    """Sets our numbers beside the published ones, marks those measured differently, and explains them in notes.
 
     Args: found, our results by row.
     """
@@ -54,14 +54,14 @@ def has_published(table: Table, title: str) -> bool:
 
 
 def measured_cell(
-    table: Table, found: Found | None, column: Column, printed: str | None, notes: dict[str, list[str]]
+    table: Table, found: RowResults | None, column: Column, printed: str | None, notes: dict[str, list[str]]
 ) -> str:
-    """A measured number with as many decimals as the printed one; collects in `notes` why it is marked or missing."""
+    """Our number with as many decimals as the printed one; adds to `notes` why it is marked or missing."""
     if found is None:
         return NOT_RUN
-    number = found.book.results.get(column.measure)
+    number = found.content.results.get(column.measure)
     if number is None:
-        if gap := found.book.not_computed.get(column.measure):
+        if gap := found.content.not_computed.get(column.measure):
             notes.setdefault(f"{NOT_COMPUTED} {gap.name}, {gap.reason}", [])
         return NOT_COMPUTED
     decimals = len(printed.partition(".")[2]) if printed else 3
@@ -74,7 +74,7 @@ def measured_cell(
 
 
 def as_markdown(table: Table, shown: Sheet) -> str:
-    """GitHub's Markdown."""
+    """The table in GitHub's Markdown."""
     widths = [max(len(row[n]) for row in [shown.header, *shown.rows]) for n in range(len(shown.header))]
 
     def line(cells: list[str]) -> str:
@@ -87,7 +87,7 @@ def as_markdown(table: Table, shown: Sheet) -> str:
 
 
 def as_html(table: Table, shown: Sheet, path: Path, *, picture: Path | None = None) -> Path:
-    """A page that holds all it shows."""
+    """Writes the table as an HTML page that needs no other file."""
     from vdsm_glass.report.html import Section, write_report
 
     section = Section(
@@ -100,8 +100,8 @@ def as_html(table: Table, shown: Sheet, path: Path, *, picture: Path | None = No
     return write_report(path, title=table.source, about=table.about, sections=[section])
 
 
-def draw(table: Table, found: Mapping[str, Found | None], path: Path) -> Path:
-    """One panel a column, a pair of bars a row: grey printed, blue measured, hatched where it is marked."""
+def draw(table: Table, found: Mapping[str, RowResults | None], path: Path) -> Path:
+    """Draws a panel per column and two bars per row: grey the paper's, blue ours, hatched if it is marked."""
     from matplotlib.figure import Figure
 
     titles = list(table.columns)
@@ -116,7 +116,7 @@ def draw(table: Table, found: Mapping[str, Found | None], path: Path) -> Path:
             if title in row.published:
                 axes.barh(place - 0.2, float(row.published[title]), 0.38, color=COLOURS[PAPER])
             run = found.get(name)
-            number = run.book.results.get(column.measure) if run else None
+            number = run.content.results.get(column.measure) if run else None
             if run is not None and number is not None:
                 hatch = "///" if differences(table, run, number) else ""
                 axes.barh(place + 0.2, number.value, 0.38, color=COLOURS[OURS], hatch=hatch, edgecolor="white")

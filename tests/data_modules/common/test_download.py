@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from data_modules.common import download, remote_files
+from data_modules.common import download
 from data_modules.common.download import OFFLINE, RemoteFile, RemoteFiles
 from data_modules.common.errors import DownloadError
+from data_modules.sources import remote_files
 
 CONTENT = {"a.bin": os.urandom(300_000), "deep/b.bin": b"short"}
 

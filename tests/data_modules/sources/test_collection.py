@@ -74,7 +74,7 @@ def test_what_cannot_be_read_is_named(folder: Path) -> None:
         find_videos(folder)
     (folder / "broken.mp4").unlink()
     os.mkfifo(folder / "pipe.mp4")
-    with pytest.raises(DataError, match=r"pipe\.mp4: is no regular file"):
+    with pytest.raises(DataError, match=r"pipe\.mp4: is not a regular file"):
         find_videos(folder)
     with pytest.raises(DataError, match="nowhere: cannot be found"):
         find_videos(folder / "nowhere")

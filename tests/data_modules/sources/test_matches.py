@@ -86,10 +86,10 @@ def test_films_that_do_not_fit_the_annotations_are_named(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
-        ("0,../a.mp4,1,2,0,0,8,8", r"line 2: '\.\./a\.mp4' is no file name"),
-        ("0,/etc/passwd,1,2,0,0,8,8", "no file name"),
-        ("0,,1,2,0,0,8,8", "no file name"),
-        ("0,..,1,2,0,0,8,8", "no file name"),
+        ("0,../a.mp4,1,2,0,0,8,8", r"line 2: '\.\./a\.mp4' is not a file name"),
+        ("0,/etc/passwd,1,2,0,0,8,8", "is not a file name"),
+        ("0,,1,2,0,0,8,8", "is not a file name"),
+        ("0,..,1,2,0,0,8,8", "is not a file name"),
         ("0,a.mp4,x,2,0,0,8,8", "line 2: begin_frame is 'x'; expected a whole number"),
         ("0,a.mp4,1,-2,0,0,8,8", "end_frame is '-2'"),
         ("0,a.mp4,1,9999999999,0,0,8,8", "end_frame is '9999999999'"),

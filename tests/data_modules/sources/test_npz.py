@@ -235,7 +235,7 @@ def test_a_bomb_is_refused_before_it_unpacks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("../evil.py", b"print()", "no array"),
+        ("../evil.py", b"print()", "is not an array"),
         ("a.npy", b"not an array", "magic"),
         ("a.npy", b"\x93NUMPY\x03\x00" + struct.pack("<I", 8) + b"{}     \n", "version"),
     ],
@@ -264,7 +264,7 @@ def test_structured_arrays_are_refused(tmp_path: Path) -> None:
 
 def test_no_archive_at_all(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_text("<html>Not found</html>")
-    with pytest.raises(DataError, match=r"a\.npz: is no intact \.npz"):
+    with pytest.raises(DataError, match=r"a\.npz: is not an intact \.npz"):
         read_npz(tmp_path / "a.npz")
     with pytest.raises(DataError, match="nowhere"):
         read_npz(tmp_path / "nowhere.npz")

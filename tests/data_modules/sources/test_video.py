@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data_modules.common.errors import DataError
-from data_modules.drawings.court import draw_rally
+from data_modules.drawings.scenes import draw_rally
 from data_modules.drawings.tiny_video import write_film
 from data_modules.sources.video import MAX_PIXELS, open_film
 from tests.data_modules.sources import expect_only

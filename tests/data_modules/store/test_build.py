@@ -19,13 +19,11 @@ import pytest
 import data_modules
 from data_modules.base import Split, VideoDataModule
 from data_modules.common.errors import DataError, DownloadError, MissingSourceError
-from data_modules.loading.clips import Clip
 from data_modules.store import writer as store_writer
 from data_modules.store.build import locate, open_or_build
-from data_modules.store.labels import Labels
-from data_modules.store.reader import MANIFEST, SPLITS
-from data_modules.store.source import StandIn
-from data_modules.store.workers import LOOK_AHEAD, UnitEnd, read_units
+from data_modules.store.clip_source import Clip, Labels, StandIn
+from data_modules.store.format import MANIFEST, SPLITS
+from data_modules.store.parallel_reading import LOOK_AHEAD, UnitEnd, read_units
 from tests.data_modules.toy import Toy, ToyUnits
 from tests.processes import exit_codes
 
@@ -290,6 +288,9 @@ class Filed(ToyUnits):
         if not self.path.is_file():
             raise MissingSourceError(f"{self.path} is not there. Get it.")
         return {"file": self.path.read_text()}
+
+    def draw_tiny(self) -> None:
+        """Nothing: the toy needs no files."""
 
     def fetch(self) -> bool:
         if not (self.root / "internet").is_dir():

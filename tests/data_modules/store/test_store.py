@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from data_modules.base import Split
 from data_modules.common.errors import DataError
-from data_modules.loading.clips import Clip
 from data_modules.store.build import locate
-from data_modules.store.reader import MANIFEST, SPLITS, DamagedStoreError, Store
+from data_modules.store.clip_source import Clip
+from data_modules.store.format import MANIFEST, SPLITS, DamagedStoreError
+from data_modules.store.reader import Store
 from tests.data_modules.toy import Toy
 from tests.processes import exit_codes
 

@@ -1,12 +1,26 @@
 """A key or value that means nothing is named in full, with its file and the nearest that would."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
+from lightning.pytorch.loggers import Logger
 
 from tests.runs import write_recipe
+from vdsm_glass import recipes
 from vdsm_glass.cli import main
+from vdsm_glass.commands.config_errors import ConfigError, class_homes, leaves
+from vdsm_glass.sweeps.check import CommandLines
+
+EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
+OPTIONS = {
+    LightningModule: "model",
+    LightningDataModule: "data",
+    Callback: "trainer.callbacks",
+    Logger: "trainer.logger",
+}
 
 
 def annealing(**schedules: dict) -> dict:
@@ -102,3 +116,36 @@ def test_a_value_of_the_wrong_kind_is_found_in_its_file(tmp_path: Path, capsys: 
 def test_no_recipe_at_all(capsys: pytest.CaptureFixture):
     assert main(["fit"]) == 2
     assert "the config says nothing about: data, model; give a recipe" in capsys.readouterr().err
+
+
+def nameable() -> dict[str, str]:
+    """The option that takes it, for the dotted path of every class that a recipe names or can name."""
+    paths = {f"{home}.{name}" for name, home in class_homes().items()}
+    for file in EXPERIMENTS.rglob("*.yaml"):
+        paths |= {str(value) for keys, value in leaves(recipes.read(file)) if keys[-1:] == ("class_path",)}
+    found = {}
+    for path in sorted(paths):
+        module, _, name = path.rpartition(".")
+        kind = getattr(import_module(module), name)
+        for base, option in OPTIONS.items():
+            if isinstance(kind, type) and issubclass(kind, base):
+                found[path] = option
+    return found
+
+
+def test_every_class_that_a_recipe_can_name_is_suggested_when_its_last_letter_is_missing(tmp_path: Path):
+    classes = nameable()
+    assert set(classes.values()) == set(OPTIONS.values())
+    assert {"vdsm_glass.glass.GLASSModule", "data_modules.Tennis", "callbacks.KLAnnealing"} <= set(classes)
+    recipe = ["--config", str(write_recipe(tmp_path))]
+    parser = CommandLines("fit", recipe)
+    wrong = {}
+    for path, option in classes.items():
+        name = path.rpartition(".")[2]
+        for misspelt, nearest in ((path[:-1], name), (name[:-1], path)):
+            with pytest.raises(ConfigError) as caught:
+                parser.parsed([*recipe, f"--{option}={misspelt}"])
+            said = str(caught.value)
+            if f"{misspelt!r}" not in said or f"did you mean {nearest!r}?" not in said:
+                wrong[misspelt] = said
+    assert not wrong

@@ -156,7 +156,7 @@ def test_an_exported_model_makes_the_same_file(runs: dict[str, Path], tmp_path: 
         (["interpolate", "MODEL", "GOOD", "GOOD", "GOOD", "--out", "made.gif"], "takes 2 videos, found 3"),
         (["swap", "MODEL", "GOOD", "--out", "GOOD/made.gif"], "good.mp4 is not a folder that you may write to"),
         (["swap", "MODEL", "--out", "made.gif", "--clips", "0", "9999"], "has no test clip 9999 of 6 frames"),
-        (["swap", "MODEL", "--out", "made.gif", "--data", "pendulun"], "no dataset.*pendulum"),
+        (["swap", "MODEL", "--out", "made.gif", "--data", "pendulun"], "not a dataset.*pendulum"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_do(
@@ -177,9 +177,9 @@ def test_what_is_wrong_is_said_with_what_to_do(
 @pytest.mark.parametrize(
     ("verb", "option", "value", "error"),
     [
-        ("sample", "--seed", str(1 << 63), "is no whole number from 0"),
-        ("sample", "--steps", "0", "is no whole number above 0"),
-        ("rollout", "--steps", "999999999", "is more than 10000 frames"),
+        ("sample", "--seed", str(1 << 63), "is not a whole number from 0 to 9223372036854775807"),
+        ("sample", "--steps", "0", "is not a whole number from 1 to 10000"),
+        ("rollout", "--steps", "999999999", "is not a whole number from 1 to 10000"),
         ("actions", "--pixels", "nan", "is no number"),
         ("actions", "--pixels", "two", "is no number"),
     ],

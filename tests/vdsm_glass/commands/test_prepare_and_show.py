@@ -24,7 +24,7 @@ def test_commands_know_datasets_and_their_options(tmp_path: Path, capsys: pytest
 
 
 def test_a_misspelt_dataset_gets_the_nearest_name() -> None:
-    with pytest.raises(UserError, match="'pendulm' is no dataset; did you mean 'pendulum'"):
+    with pytest.raises(UserError, match="'pendulm' is not a dataset; did you mean 'pendulum'"):
         prepare.main(["pendulm"])
 
 

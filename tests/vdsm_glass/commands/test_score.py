@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from data_modules.drawings.tiny_video import write_film, write_pictures
-from data_modules.store.reader import SPLITS
-from data_modules.tools.video_sets import MOST_FRAMES, Files, Side, pair
+from data_modules.store.format import SPLITS
+from data_modules.tools.video_sets import MOST_FRAMES, VideoFiles, VideoSet, pair
 from tests.data_modules.toy import HEIGHT, WIDTH, Toy
 from vdsm_glass.cli import main
 from vdsm_glass.metrics.results import MARKDOWN, RESULTS, ResultSet
@@ -73,8 +73,8 @@ def test_clips_pair_by_name_and_not_by_order(tmp_path: Path):
     (generated / "x").mkdir(parents=True)
     for name, value in (("v10", 255), ("v9", 0), ("x/v9", 102)):
         write_film(generated / f"{name}.gif", grey(value))
-    numbers, reason = pair(Files(real), Files(generated))
-    assert [Files(generated).names[number] for number in numbers] == ["v9.gif", "v10.gif", "x/v9.gif"]
+    numbers, reason = pair(VideoFiles(real), VideoFiles(generated))
+    assert [VideoFiles(generated).names[number] for number in numbers] == ["v9.gif", "v10.gif", "x/v9.gif"]
     assert reason == ""
     # Frames that are equal are one frame to who writes GIFs.
     assert scored(real, generated, "--metrics", "mse", "--frames", "1").values == {"mse": 0}
@@ -110,7 +110,7 @@ def test_without_pairs_only_distributions_are_compared_and_names_are_given(tmp_p
 def test_a_batch_is_scored_before_the_next_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     real = write(tmp_path / "real", {name: grey(0) for name in "abcde"})
     order: list[str] = []
-    for owner, method in ((Side, "read"), (Suite, "update")):
+    for owner, method in ((VideoSet, "read"), (Suite, "update")):
         call = getattr(owner, method)
         monkeypatch.setattr(owner, method, lambda *args, m=method, call=call: [order.append(m[0]), call(*args)][1])
     scored(real, real, "--metrics", "mse", "--batch", "2")
@@ -126,10 +126,10 @@ def test_sides_of_unequal_number_say_so(tmp_path: Path):
 
 def test_a_store_names_the_beginning_of_a_film_as_the_film():
     """`[0:256]` is what `vdsm-glass prepare folder` appends; later pieces of a film are nothing else's beginning."""
-    stored = Side(Path("store"), ["more/b.mp4[0:256]", "v0.5[0:8]", "a.gif[0:20]"])
-    assert pair(stored, Side(Path("mine"), ["a.mp4", "more/b", "v0.5"])) == ([1, 2, 0], "")
-    longer = Side(Path("store"), ["a.mp4[0:256]", "a.mp4[256:300]"])
-    assert pair(longer, Side(Path("mine"), ["a.mp4"]))[1].endswith("mine lacks 'a.mp4[256:300]'")
+    stored = VideoSet(Path("store"), ["more/b.mp4[0:256]", "v0.5[0:8]", "a.gif[0:20]"])
+    assert pair(stored, VideoSet(Path("mine"), ["a.mp4", "more/b", "v0.5"])) == ([1, 2, 0], "")
+    longer = VideoSet(Path("store"), ["a.mp4[0:256]", "a.mp4[256:300]"])
+    assert pair(longer, VideoSet(Path("mine"), ["a.mp4"]))[1].endswith("mine lacks 'a.mp4[256:300]'")
 
 
 def test_pictures_without_a_folder_of_their_own_are_one_clip(tmp_path: Path):
@@ -207,11 +207,11 @@ def test_bad_folders_and_options_are_named_before_anything_is_scored(tmp_path: P
     file.write_text("text")
     assert f"{empty} holds no videos" in complaint(capsys, real, empty)
     assert f"{tmp_path / 'none'} is not there" in complaint(capsys, tmp_path / "none", real)
-    assert f"{file} is no folder" in complaint(capsys, real, file)
+    assert f"{file} is not a folder" in complaint(capsys, real, file)
     assert f"--out {file}" in complaint(capsys, real, real, "--out", file)
     assert "did you mean 'psnr'" in complaint(capsys, real, real, "--metrics", "pnsr")
     assert "did you mean 'fvd'" in complaint(capsys, real, real, "--weights", f"fdv={file}")
-    assert f"{empty} is no file" in complaint(capsys, real, real, "--weights", f"fvd={empty}")
+    assert f"{empty} is not a file" in complaint(capsys, real, real, "--weights", f"fvd={empty}")
     assert "NAME=PATH" in complaint(capsys, real, real, "--weights", "fvd")
     (empty / "manifest.json").write_text("{")
     assert f"{empty / 'manifest.json'}" in complaint(capsys, real, empty)

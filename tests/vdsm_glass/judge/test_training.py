@@ -14,8 +14,8 @@ import torch
 
 from data_modules.base import VideoDataModule
 from data_modules.common.errors import UserError
-from data_modules.loading.clips import Clip
-from data_modules.store.reader import SPLITS, Split
+from data_modules.store.clip_source import Clip
+from data_modules.store.format import SPLITS, Split
 from tests.data_modules.toy import Toy
 from vdsm_glass import cli
 from vdsm_glass.checkpoints import CheckpointError

@@ -60,7 +60,7 @@ def test_a_demo_of_no_epochs_is_refused_before_it_trains(capsys):
     for epochs in ("-1", "0", "two"):
         with pytest.raises(SystemExit):
             demo.main(["--epochs", epochs])
-        assert f"--epochs: '{epochs}' is no whole number above 0" in capsys.readouterr().err
+        assert f"--epochs: '{epochs}' is not a whole number of at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.thorough

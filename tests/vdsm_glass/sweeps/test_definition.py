@@ -73,7 +73,7 @@ def test_random_search_needs_an_end(tmp_path: Path):
         ({"metric": {"name": "val/loss", "gaol": "minimize"}}, "metric is"),
         ({"metric": {"name": "val/loss", "goal": "min"}}, "metric.goal is 'min'"),
         ({"parameters": {}}, "parameters is {}"),
-        ({"parameters": {"trainer.callbacks+": {"value": 1}}}, "is no name for a parameter"),
+        ({"parameters": {"trainer.callbacks+": {"value": 1}}}, "is not a parameter's name"),
         ({"parameters": {"a": 3}}, "parameter `a` is 3"),
         ({"parameters": {"a": {"value": 1, "min": 2}}}, "parameter `a`: constant has the key 'min'"),
         ({"command": "left out"}, "command is None"),

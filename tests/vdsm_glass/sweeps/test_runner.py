@@ -196,6 +196,6 @@ def test_what_wandb_would_do_otherwise_is_said(home: Path, capsys: pytest.Captur
     assert command.main([file, "--count", "3", "--dry_run"]) == 0
     said = capsys.readouterr().out
     assert "at random" in said
-    assert "early_terminate is W&B's own" in said
+    assert "only W&B has early_terminate" in said
     assert "-m vdsm_glass fit --config toy.yaml --x=1 " in said
     assert not (home / "runs").exists()

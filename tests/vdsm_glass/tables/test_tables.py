@@ -14,10 +14,9 @@ from vdsm_glass.cli import main
 from vdsm_glass.commands import table as command
 from vdsm_glass.metrics.results import NotComputed, Protocol, Result, ResultSet
 from vdsm_glass.tables import published
-from vdsm_glass.tables.measured import Found, find
-from vdsm_glass.tables.plan import commands, stages
 from vdsm_glass.tables.published import BUDGETS, Budget, Column, Row, Table
 from vdsm_glass.tables.render import as_html, as_markdown, draw, sheet
+from vdsm_glass.tables.runs import RowResults, commands, find_results, stages
 
 ROOT = Path(__file__).resolve().parents[3]
 PAPER = ROOT.parent / "shared" / "papers" / "glass.txt"
@@ -132,23 +131,23 @@ def test_the_commands_of_every_table_are_understood(monkeypatch: pytest.MonkeyPa
 
 def test_the_newest_results_of_the_best_budget_are_found(tmp_path: Path):
     row = TOY.rows["full"]
-    assert find(TOY, row, runs=tmp_path) is None
+    assert find_results(TOY, row, runs=tmp_path) is None
     compact = wrote(tmp_path, "a/small", psnr=1)
-    assert find(TOY, row, runs=tmp_path).file == compact
-    assert find(TOY, row, runs=tmp_path, budget="paper") is None
+    assert find_results(TOY, row, runs=tmp_path).file == compact
+    assert find_results(TOY, row, runs=tmp_path, budget="paper") is None
     wrote(tmp_path, "tables/paper/a/two-5/full", version=2, tested=9, psnr=2)
     newest = wrote(tmp_path, "tables/paper/a/two-5/full", version=2, tested=10, psnr=3)
     (tmp_path / "tables/paper/a/two-5/full/version_3").mkdir()
-    found = find(TOY, row, runs=tmp_path)
-    assert (found.file, found.budget, found.book.values["psnr"]) == (newest, "paper", 3)
+    found = find_results(TOY, row, runs=tmp_path)
+    assert (found.file, found.budget, found.content.values["psnr"]) == (newest, "paper", 3)
 
 
 def test_measured_stands_beside_published_and_what_differs_is_marked():
     gap = NotComputed("leak", "no labels")
     found = {
-        "full": Found("paper", Path("a.json"), book(psnr=21.4567, leak=0.12345)),
-        "long": Found("paper", Path("b.json"), book(gap, psnr=20.06, height=32)),
-        "ablated": Found("compact", Path("c.json"), book(psnr=1.0, leak=0.5)),
+        "full": RowResults("paper", Path("a.json"), book(psnr=21.4567, leak=0.12345)),
+        "long": RowResults("paper", Path("b.json"), book(gap, psnr=20.06, height=32)),
+        "ablated": RowResults("compact", Path("c.json"), book(psnr=1.0, leak=0.5)),
     }
     shown = sheet(TOY, found)
     assert shown.header == ["", "PSNR ↑", "leak ↓"]
@@ -167,7 +166,7 @@ def test_measured_stands_beside_published_and_what_differs_is_marked():
 
 
 def test_it_is_shown_as_markdown_as_a_page_and_as_a_picture(tmp_path: Path):
-    found = {"full": Found("compact", Path("r.json"), book(psnr=7.0))}
+    found = {"full": RowResults("compact", Path("r.json"), book(psnr=7.0))}
     shown = sheet(TOY, found)
     lines = as_markdown(TOY, shown).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
@@ -193,7 +192,7 @@ def test_it_is_shown_as_markdown_as_a_page_and_as_a_picture(tmp_path: Path):
 def test_results_that_cannot_be_read_are_named(tmp_path: Path):
     wrote(tmp_path, "a/small", psnr=1.0).write_text('{"psnr": 1.0}', encoding="utf-8")
     with pytest.raises(UserError, match=r"version_0/results\.json is not a results file"):
-        find(TOY, TOY.rows["full"], runs=tmp_path)
+        find_results(TOY, TOY.rows["full"], runs=tmp_path)
 
 
 FIT = """

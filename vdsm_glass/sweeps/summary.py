@@ -1,4 +1,4 @@
-"""A sweep's outcome: a table, best first, and the metric over every parameter."""
+"""A finished sweep as a table, best trial first, and as a picture of the metric over every parameter."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ ROOM_IN_LETTERS = 48
 
 
 def ranked(state: State, names: Sequence[str]) -> list[tuple[str, Record]]:
-    """Those trials, best first; those without a number last."""
+    """The named trials, best first; those without a result last."""
     sign = -1 if state.goal == "maximize" else 1
     chosen = [(name, state.trials[name]) for name in names]
     return sorted(chosen, key=lambda pair: (pair[1].last is None, sign * (pair[1].last or 0)))
 
 
 def varied(records: Sequence[Record]) -> list[str]:
-    """The parameters that differ between the trials; all of them, if there is one trial."""
+    """The parameters that differ between the trials, or all if none does."""
     names = list(dict.fromkeys(name for record in records for name in record.values))
     return [name for name in names if len({repr(record.values.get(name)) for record in records}) > 1] or names
 
 
 def short_names(parameters: Sequence[str]) -> dict[str, str]:
-    """Each parameter's last part, or all of it where two end alike."""
+    """A short title of each parameter: its last part, or its whole name if two have the same last part."""
     last = [last_part(name) for name in parameters]
     return {
         name: end if last.count(end) == 1 else name.replace(".init_args.", ".")
@@ -38,14 +38,14 @@ def short_names(parameters: Sequence[str]) -> dict[str, str]:
 
 
 def cell(value: Any) -> str:
-    """A parameter's value as people read it: of a file its name, of a number four digits."""
+    """A parameter's value as text: a config file by its name, a float with four digits."""
     if isinstance(value, float):
         return f"{value:.4g}"
     return Path(value).stem if isinstance(value, str) and value.endswith(".yaml") else str(value)
 
 
 def table(state: State, names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows."""
+    """The summary's header and rows."""
     pairs = ranked(state, names)
     titles = short_names(varied([record for _, record in pairs]))
     header = [*titles.values(), state.metric, "best", "", "time", "trial"]
@@ -58,7 +58,7 @@ def table(state: State, names: Sequence[str]) -> tuple[list[str], list[list[str]
 
 
 def draw(state: State, names: Sequence[str]) -> Path | None:
-    """`<sweep>/sweep.png`: one panel a parameter, a point a trial, the best in red; None without a number."""
+    """Draws `<sweep>/sweep.png`: a panel per parameter, a point per trial, the best in red.  None without results."""
     done = [(name, record) for name, record in ranked(state, names) if record.last is not None]
     if not done:
         return None
@@ -83,7 +83,7 @@ def draw(state: State, names: Sequence[str]) -> Path | None:
 
 
 def _draw_panel(axes: Any, values: list[Any], records: list[Record]) -> None:
-    """A scatter; numbers lie where they belong (by their logarithm where they span much), all else side by side."""
+    """A scatter plot: numbers on a linear or, for a wide range, logarithmic axis; other values side by side."""
     marks: Mapping[str, int] = {}
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         places = values
@@ -94,7 +94,7 @@ def _draw_panel(axes: Any, values: list[Any], records: list[Record]) -> None:
     else:
         marks = {said: n for n, said in enumerate(sorted({cell(value) for value in values}))}
         places = [marks[cell(value)] for value in values]
-        # A schedule's knots below each other; other long names, such as files', aslant.
+        # Knots of a schedule go below each other; other long labels are rotated.
         labels = [said.replace("], [", "],\n[") for said in marks]
         widest = max(len(line) for label in labels for line in label.split("\n"))
         aslant = {"rotation": 30, "ha": "right"} if widest * len(labels) > ROOM_IN_LETTERS else {}

@@ -1,4 +1,4 @@
-"""A dataset's units read in several processes, in the order in which one process would read them."""
+"""Reading a dataset's units in several processes, in the order in which one process would read them."""
 
 from __future__ import annotations
 
@@ -6,41 +6,36 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch.utils.data import DataLoader, IterableDataset
 
 from data_modules.common.errors import DataError, UserError
-from data_modules.loading.clips import Clip
-from data_modules.store.columns import Split
-
-if TYPE_CHECKING:
-    from data_modules.base import VideoDataModule
+from data_modules.store.clip_source import Clip, ClipSource
+from data_modules.store.format import Split
 
 LOOK_AHEAD = 2
-"""Clips that a process has ready beside the one that it is reading."""
+"""How many clips a process keeps ready beside the one that it is reading."""
 MOST_WORKERS = 8
 
 
 @dataclass(frozen=True)
 class UnitEnd:
-    """All clips of a unit have come; `skipped` says what it left out, by reason."""
+    """Follows the last clip of a unit; `skipped` says what the unit left out, by reason."""
 
     skipped: Counter[str]
 
 
 def default_workers() -> int:
-    """As many processes as there are cores for this one, at most 8: each keeps up to three clips in memory."""
+    """As many processes as this one may use cores, at most 8: each keeps up to three clips in memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, MOST_WORKERS)
 
 
 @contextmanager
 def naming_killed_workers() -> Iterator[None]:
-    """For whatever goes through `read_units`: PyTorch notices a killed process by a signal, whose error may come from
-    any line.
+    """A context for the consumer of `read_units`: PyTorch reports a killed process by a signal, at any line of it.
 
     Raises: DataError where a process was killed.
     """
@@ -55,29 +50,27 @@ def naming_killed_workers() -> Iterator[None]:
 
 
 def read_units(
-    module: VideoDataModule, split: Split, units: Sequence[Any] | None, *, workers: int, done: int = 0
+    source: ClipSource, split: Split, units: Sequence[Any] | None, *, workers: int, done: int = 0
 ) -> Iterator[Clip | UnitEnd]:
-    """The clips of all `units`, in their order, and a `UnitEnd` after those of each; for any number of `workers` alike.
+    """The clips of all `units` in their order, and a `UnitEnd` after each unit; `workers` does not change what comes.
 
     Of n processes the i-th reads units i, i + n, ... and waits when it is `LOOK_AHEAD` clips ahead: memory is bounded
-    by the clips' size, not by how many there are. With fewer than two workers or units all is read in this process.
+    by the clips' size, not by how many there are. With fewer than two workers or units, this process reads everything.
 
-    Args: units: None for all that `module.read` reads, as one unit; done: how many units to leave out at the front.
-    Raises: what `module.read_unit` raises. A killed process: see `naming_killed_workers`.
+    Args: units: None for all that `source.read` reads, as one unit; done: how many units to leave out at the front.
+    Raises: what `source.read_unit` raises. A killed process: see `naming_killed_workers`.
     """
     if units is None:
         if not done:
-            yield from _counted(module, module.read, split)
+            yield from _counted(source, source.read, split)
         return
     units = units[done:]
     workers = min(workers, len(units))
     if workers < 2:
         for unit in units:
-            yield from _counted(module, module.read_unit, unit)
+            yield from _counted(source, source.read_unit, unit)
         return
-    reader = copy(module)
-    reader.trainer = None  # which could not be sent to a process that is not forked
-    shares = [_Share(reader, units[first::workers]) for first in range(workers)]
+    shares = [_Share(source.for_loader_process(), units[first::workers]) for first in range(workers)]
     streams = [
         iter(DataLoader(share, batch_size=None, num_workers=1, prefetch_factor=LOOK_AHEAD, collate_fn=_unchanged))
         for share in shares
@@ -86,23 +79,23 @@ def read_units(
         yield from _one_unit(streams[index % workers])
 
 
-def _counted(module: VideoDataModule, read: Callable[..., Iterable[Clip]], *what: Any) -> Iterator[Clip | UnitEnd]:
-    module.skipped = Counter()
+def _counted(source: ClipSource, read: Callable[..., Iterable[Clip]], *what: Any) -> Iterator[Clip | UnitEnd]:
+    source.skipped = Counter()
     yield from read(*what)
-    yield UnitEnd(module.skipped)
+    yield UnitEnd(source.skipped)
 
 
 class _Share(IterableDataset[Any]):
-    """What one process reads. An error meant for the user comes as an item, lest PyTorch wrap it in a traceback."""
+    """What one process reads. A UserError is yielded as an item, because PyTorch would wrap a raised one."""
 
-    def __init__(self, module: VideoDataModule, units: Sequence[Any]) -> None:
-        self.module = module
+    def __init__(self, source: ClipSource, units: Sequence[Any]) -> None:
+        self.source = source
         self.units = units
 
     def __iter__(self) -> Iterator[Clip | UnitEnd | UserError]:
         try:
             for unit in self.units:
-                yield from _counted(self.module, self.module.read_unit, unit)
+                yield from _counted(self.source, self.source.read_unit, unit)
         except UserError as error:
             yield error
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from vdsm_glass.sweeps.space import SweepError, distribution_of, grid, random
+from vdsm_glass.sweeps.parameters import SweepError, distribution_of, grid, random
 
 MANY = 4000
 

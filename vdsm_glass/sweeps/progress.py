@@ -1,4 +1,4 @@
-"""How far the trials of a sweep have come: bars in a terminal, lines elsewhere."""
+"""The progress of a sweep's trials: bars in a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ METRICS = "metrics.csv"
 TAIL_BYTES = 1 << 16
 
 
-class Watch:
-    """A bar for the sweep, and one for each trial that trains, which counts its epochs.
+class SweepProgress:
+    """A context manager that shows a bar for the sweep and one for each running trial, which counts its epochs.
 
-    A context manager. Where the console is no terminal there are no bars, only what is said.
+    Where the console is not a terminal there are no bars, only the lines given to `say`.
 
     Args:
         folder: the sweep's, with a folder for every trial.
-        trials: how many are to be trained.
-        console: where all of it goes; standard output by default.
+        trials: the number of trials to train.
+        console: standard output by default.
     """
 
     def __init__(self, folder: Path, *, trials: int, console: Console | None = None) -> None:
@@ -40,7 +40,7 @@ class Watch:
         self.bars: dict[str, TaskID] = {}
         self._next_look = 0.0
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> SweepProgress:
         self.progress.start()
         return self
 
@@ -50,12 +50,12 @@ class Watch:
         self.progress.stop()
 
     def say(self, text: str) -> None:
-        """A line above the bars; at once also where the output is a file."""
+        """Prints a line above the bars, and flushes it if the output is a file."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         self.console.file.flush()
 
     def show(self, training: Sequence[str], ended: int) -> None:
-        """To be called often: shows the names of those that train, and how many of all have ended."""
+        """Updates the bars; called often.  Args: training, names of the running trials; ended, how many have ended."""
         if self.progress.disable or (set(training) == set(self.bars) and time.monotonic() < self._next_look):
             return
         self._next_look = time.monotonic() + LOOK_SECONDS
@@ -73,9 +73,9 @@ class Watch:
 
 
 def epochs(run: Path) -> tuple[int, int | None] | None:
-    """Epochs that a run has done, by its metrics.csv, and how many it will, by its config.yaml, if that says so.
+    """The epochs that a run has done, from metrics.csv, and will do, from config.yaml if it sets a number.
 
-    None before it has logged anything. A run that is resumed starts where it was.
+    None before the run has logged anything.
     """
     config, row = run / CONFIG, last_row(run / METRICS)
     if not row.get("epoch") or not config.is_file():
@@ -86,12 +86,12 @@ def epochs(run: Path) -> tuple[int, int | None] | None:
 
 
 def last_row(file: Path) -> dict[str, str]:
-    """The last whole row of a CSV file that is being written; empty if there is none yet."""
+    """The last complete row of a CSV file that is being written; empty if there is none yet."""
     if not file.is_file():
         return {}
     with file.open("rb") as stream:
         header = stream.readline()
         stream.seek(max(len(header), file.stat().st_size - TAIL_BYTES))
-        # What follows the last newline is not whole yet; a row cut at the tail's start is not the last.
+        # What follows the last newline is incomplete. A row cut off at the start of the tail is not the last.
         lines = stream.read().split(b"\n")[:-1]
     return next(csv.DictReader([header.decode(), lines[-1].decode()]), {}) if lines else {}

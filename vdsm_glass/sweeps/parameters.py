@@ -1,4 +1,4 @@
-"""What a sweep varies: parameters with their values or distributions, as W&B writes them, and trials made of them."""
+"""A sweep's parameters, with values or distributions as W&B writes them, and the trials drawn from them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 from data_modules.common.errors import UserError, did_you_mean
 
 Values = dict[str, Any]
-"""One trial: a value for every parameter, by the option's dotted name."""
+"""The values of one trial, by each option's dotted name."""
 
 
 class SweepError(UserError):
-    """A sweep's file, or a trial of it, that cannot be run."""
+    """A sweep's file, or one of its trials, cannot be run."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Distribution:
     """How one kind of parameter is drawn.
 
     Args:
-        draw: a value, from a generator and the parameter as written.
-        needs: the keys it must have.   may: those it may have besides.
-        every: all its values, for a grid; None where there is no end to them.
+        draw: draws a value, given a generator and the parameter as written.
+        needs: the keys that a parameter must have.   may: further keys that it may have.
+        every: lists all values, for a grid; None if there are infinitely many.
     """
 
     draw: Callable[[np.random.Generator, Mapping[str, Any]], Any]
@@ -45,7 +45,7 @@ def _steps(at: Mapping[str, Any]) -> list[Any]:
 
 
 def _multiple(n: int, q: float) -> float:
-    """n q without the noise of its last digits; whole where q is."""
+    """n q without rounding noise in its last digits; an integer if q is one."""
     return n * q if isinstance(q, int) else float(f"{n * q:.12g}")
 
 
@@ -78,17 +78,17 @@ DISTRIBUTIONS = {
 
 
 def distribution_of(name: str, at: Mapping[str, Any]) -> Distribution:
-    """How a parameter is drawn: as it says, or as W&B takes it where it does not.
+    """How a parameter is drawn; where it names no distribution, the one that W&B assumes.
 
-    Args: name, the parameter's; at, what is written of it.
-    Raises: SweepError, a distribution that is none, a key too few or too many, an empty or impossible range.
+    Args: name, the parameter's; at, the parameter as written.
+    Raises: SweepError, an unknown distribution, a missing or unknown key, an empty or impossible range.
     """
     said = at.get("distribution") or _implied(at)
     if said not in DISTRIBUTIONS:
         nearest = did_you_mean(str(said), DISTRIBUTIONS) if said else ""
         raise SweepError(
             f"parameter `{name}`: {'distribution ' + repr(said) if said else 'neither value, values nor min and max'}"
-            f"{nearest}; here are known: {', '.join(DISTRIBUTIONS)}"
+            f"{nearest}; the distributions are {', '.join(DISTRIBUTIONS)}"
         )
     kind = DISTRIBUTIONS[said]
     missing = [key for key in kind.needs if key not in at]
@@ -112,7 +112,7 @@ def _implied(at: Mapping[str, Any]) -> str | None:
 
 def _check_numbers(name: str, said: str, at: Mapping[str, Any]) -> None:
     if "values" in at and (not isinstance(at["values"], list) or not at["values"]):
-        raise SweepError(f"parameter `{name}`: values is {at['values']!r}, expected a list of at least one")
+        raise SweepError(f"parameter `{name}`: values is {at['values']!r}, expected a list of at least one value")
     odds = at.get("probabilities")
     if odds is not None and (len(odds) != len(at["values"]) or not math.isclose(sum(odds), 1, abs_tol=1e-6)):
         raise SweepError(f"parameter `{name}`: probabilities are {odds}, expected one for each value, 1 together")
@@ -120,7 +120,7 @@ def _check_numbers(name: str, said: str, at: Mapping[str, Any]) -> None:
     kinds = int if said == "int_uniform" else int | float
     for key, value in numbers.items():
         if not isinstance(value, kinds) or isinstance(value, bool):
-            # YAML 1.1 takes 1e-4 for a word.
+            # YAML 1.1 reads 1e-4 as a string.
             hint = "; write 1.0e-4, not 1e-4" if isinstance(value, str) and "e" in value.lower() else ""
             raise SweepError(f"parameter `{name}`: {key} is {value!r}, expected a number that {said} can take{hint}")
     if "q" in numbers and numbers["q"] <= 0:
@@ -132,18 +132,18 @@ def _check_numbers(name: str, said: str, at: Mapping[str, Any]) -> None:
 
 
 def grid(parameters: Mapping[str, Mapping[str, Any]]) -> Iterator[Values]:
-    """Every combination, the last parameter moving fastest.  Raises: SweepError, a parameter without an end."""
+    """Every combination, the last parameter changing fastest.  Raises: SweepError, a parameter is continuous."""
     axes = []
     for name, at in parameters.items():
         every = distribution_of(name, at).every
         if every is None:
-            raise SweepError(f"parameter `{name}`: a grid needs values, and this has no end of them; use method random")
+            raise SweepError(f"parameter `{name}`: a grid needs a finite list of values; use method random")
         axes.append(every(at))
     return (dict(zip(parameters, chosen, strict=True)) for chosen in itertools.product(*axes))
 
 
 def random(parameters: Mapping[str, Mapping[str, Any]], *, count: int, seed: int) -> Iterator[Values]:
-    """`count` trials. The n-th follows from seed and n alone: a larger count adds trials and keeps those of before."""
+    """`count` trials. The n-th depends on seed and n alone, so a larger count only adds trials."""
     kinds = {name: distribution_of(name, at) for name, at in parameters.items()}
     for number in range(count):
         rng = np.random.default_rng([seed, number])

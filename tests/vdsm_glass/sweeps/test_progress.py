@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from vdsm_glass.sweeps import watch
-from vdsm_glass.sweeps.watch import Watch, epochs, last_row
+from vdsm_glass.sweeps import progress
+from vdsm_glass.sweeps.progress import SweepProgress, epochs, last_row
 
 
 def run(folder: Path, *, epoch: int, trainer: str = "{max_epochs: 8}") -> None:
@@ -29,7 +29,7 @@ def test_the_last_row_of_a_long_file_is_found_without_reading_all(tmp_path: Path
     file = tmp_path / "metrics.csv"
     rows = "".join(f"{step // 100},{step}\n" for step in range(20_000))
     file.write_text("epoch,step\n" + rows, encoding="utf-8")
-    assert file.stat().st_size > watch.TAIL_BYTES
+    assert file.stat().st_size > progress.TAIL_BYTES
     assert last_row(file) == {"epoch": "199", "step": "19999"}
 
 
@@ -53,10 +53,10 @@ def test_epochs_of_how_many(tmp_path: Path):
 
 
 def test_a_terminal_shows_a_bar_for_every_trial_that_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(progress, "LOOK_SECONDS", 0)
     out = StringIO()
     run(tmp_path / "kappa-4" / "latest", epoch=5)
-    with Watch(tmp_path, trials=3, console=Console(file=out, force_terminal=True, width=100)) as shown:
+    with SweepProgress(tmp_path, trials=3, console=Console(file=out, force_terminal=True, width=100)) as shown:
         shown.show(["kappa-4", "kappa-8"], 1)
         shown.progress.refresh()
         first = out.getvalue()
@@ -72,7 +72,7 @@ def test_a_file_gets_lines_only(tmp_path: Path):
     out = StringIO()
     run(tmp_path / "t" / "latest", epoch=5)
     line = "t: begins, and this line is longer than eighty columns, which a file is not broken at, nor is any [/name]"
-    with Watch(tmp_path, trials=1, console=Console(file=out)) as shown:
+    with SweepProgress(tmp_path, trials=1, console=Console(file=out)) as shown:
         shown.show(["t"], 0)
         shown.say(line)
     assert out.getvalue() == line + "\n"

@@ -1,4 +1,4 @@
-"""What may be downloaded: where it is, and what it must be."""
+"""The files that can be downloaded: their addresses, sizes and checksums."""
 
 from __future__ import annotations
 
