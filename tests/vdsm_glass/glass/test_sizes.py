@@ -9,12 +9,12 @@ from vdsm_glass.glass.sizes import GMASizes, LMASizes
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden": 0}, "hidden is 0, expected whole numbers, 1 or more"),
+        ({"hidden": 0}, "hidden is 0, expected a whole number from 1 to"),
         ({"bilinear_maps": 2.5}, "bilinear_maps is 2.5"),
-        ({"noise_channels": -1}, "noise_channels is -1, expected whole numbers, 0 or more"),
+        ({"noise_channels": -1}, "noise_channels is -1, expected a whole number from 0 to"),
         ({"encoder_channels": (16, 32)}, "2 widths, expected 3"),
         ({"decoder_channels": (8, 0, 8)}, "decoder_channels"),
-        ({"actions": 1}, "expected K, the number of local actions, 2 or more"),
+        ({"actions": 1}, "actions is 1, expected a whole number from 2 to"),
         ({"directions": "straight"}, "'straight', expected one of bilinear, plain"),
         ({"quantizer": "vqvae"}, "'vqvae', expected one of vq, gumbel"),
     ],
