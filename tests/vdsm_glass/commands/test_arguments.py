@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from vdsm_glass.metrics.book import RESULTS, Book
 
 from data_modules.drawings.tiny_video import write_pictures
 from vdsm_glass.cli import main
 from vdsm_glass.commands import arguments, generate, play
 from vdsm_glass.commands.arguments import frame_size, join_sizes, whole_number
 from vdsm_glass.commands.clips import dataset
+from vdsm_glass.metrics.results import RESULTS, ResultSet
 
 SPELLINGS = [(["16"], (16, 16)), (["16", "24"], (16, 24)), (["[16, 24]"], (16, 24)), (["[16,24]"], (16, 24))]
 RECIPES = Path(__file__).parents[3] / "experiments"
@@ -68,7 +68,7 @@ def test_score(words: list[str], size: tuple[int, int], tmp_path: Path) -> None:
     out = tmp_path / "out"
     line = ["score", str(tmp_path / "real"), str(tmp_path / "made"), "--metrics", "mse", "--out", str(out)]
     assert main([*line, "--size", *words]) == 0
-    protocol = Book.read(out / RESULTS).results["mse"].protocol
+    protocol = ResultSet.read(out / RESULTS).results["mse"].protocol
     assert (protocol.height, protocol.width) == size
 
 
@@ -76,7 +76,7 @@ def test_score(words: list[str], size: tuple[int, int], tmp_path: Path) -> None:
 def test_behind_data_in_generate(words: list[str], size: tuple[int, int]) -> None:
     line = ["model", "--data", "pendulum", "--tiny", "--size", *words, "--out", "made.gif", "--colours", "3"]
     options, of_dataset = generate.parse("swap", line)
-    module: Any = dataset(SimpleNamespace(size=(8, 8)), options, of_dataset)  # pyright: ignore[reportArgumentType]
+    module: Any = dataset(SimpleNamespace(size=(8, 8)), options.model, options.data, of_dataset)  # pyright: ignore[reportArgumentType]
     assert (module.height, module.width, module.colours, module.tiny) == (*size, 3, True)
     assert options.out == Path("made.gif")
 

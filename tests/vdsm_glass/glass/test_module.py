@@ -81,7 +81,7 @@ def test_the_papers_schedules_at_their_knots():
     schedules = GLASSSchedules(T_f=falling, T=growing)
     at = {0: (5, 6), 3000: (5, 6), 15500: (3, 9), 28000: (1, 12), 400_000: (1, 12)}
     assert {step: tuple(schedules.values(step).values()) for step in at} == at
-    with pytest.raises(UserError, match="T_f counts"):
+    with pytest.raises(UserError, match="the schedule of T_f needs whole numbers"):
         GLASSSchedules(T_f=Schedule(knots=[[0, 5], [10, 1]]))
 
 
