@@ -84,7 +84,8 @@ def test_every_verb_of_the_page_without_a_page_of_its_own_shows_a_clip(checkpoin
         assert VERBS[verb](model, model.read(clips[0]), model.read(clips[1])).shape == (4, 3, 16, 16)
 
 
-def test_it_is_played_in_a_browser(checkpoint: Path, tmp_path: Path):
+def test_it_is_played_in_a_browser(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the page's process starts in another folder
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
