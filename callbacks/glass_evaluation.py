@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 
 from callbacks.results import Scoring
 from data_modules.batch import VideoBatch
+from vdsm_glass.generate.protocols import teacher_forced
 from vdsm_glass.glass.module import GLASSModule
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class GLASSEvaluation(Scoring):
     def score(self, pl_module: GLASSModule, outputs: dict[str, Any], batch: VideoBatch) -> None:
         """Adds a batch.  Args: outputs, what the module's `score` returns."""
         assert self.scores is not None
-        self.scores.update(pl_module.net, batch, **outputs)
+        forced = None if batch.mask is None else teacher_forced(pl_module.net, batch.video)
+        self.scores.update(pl_module.net, batch, **outputs, forced=forced)
 
     def report(self, pl_module: GLASSModule, *, stage: str) -> None:
         """Logs the scores under `<stage>/`; called by every process."""

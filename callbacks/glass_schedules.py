@@ -13,7 +13,7 @@ from vdsm_glass.glass.module import GLASSModule
 from vdsm_glass.schedules import Schedule
 
 DRAWN_STEPS = 400
-LEAST = {"T_f": 1, "T": 2, "recf_levels": 1}
+LEAST = {"T_f": 1, "T": 2, "recf_levels": 1, "clips": 1}
 
 
 class GLASSSchedules(Callback):
@@ -26,12 +26,20 @@ class GLASSSchedules(Callback):
         T_f: frames after which the RNN is fed its own.
         T: frames of a training clip, the first of those that the data gives; None takes them all.
         recf_levels: over how many average-pooled copies L_RECF is summed.
+        clips: of a batch, the first so many are trained on; None takes them all. Long clips then cost what short ones
+            do.
 
     Raises: UserError, a schedule that does not give whole numbers, or gives too small ones.
     """
 
-    def __init__(self, T_f: Schedule, T: Schedule | None = None, recf_levels: Schedule | None = None) -> None:
-        given = {"T_f": T_f, "T": T, "recf_levels": recf_levels}
+    def __init__(
+        self,
+        T_f: Schedule,
+        T: Schedule | None = None,
+        recf_levels: Schedule | None = None,
+        clips: Schedule | None = None,
+    ) -> None:
+        given = {"T_f": T_f, "T": T, "recf_levels": recf_levels, "clips": clips}
         self.schedules = {name: schedule for name, schedule in given.items() if schedule is not None}
         for name, schedule in self.schedules.items():
             if schedule.rounding == "none":

@@ -52,7 +52,7 @@ def teacher_forced(net: GLASS, video: Tensor) -> Tensor:
     Args: video (b, t, 3, h, w) in [0, 1].   Returns: alike; the first frame is the real one.
     """
     layers, motion = net.gma(2 * video - 1)
-    drawn = net.lma(layers.f, motion.f_moved, motion.delta_F, T_f=video.shape[1])
+    drawn = net.lma(layers.f, motion.f_moved, motion.delta_F, T_f=video.shape[1], m=layers.m)
     b, steps = motion.delta_B.shape[:2]
     first = layers.b_hat[:, :1].expand(-1, steps, -1, -1, -1)
     moved = shift(

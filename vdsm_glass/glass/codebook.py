@@ -51,6 +51,16 @@ def spread_seeds(points: Tensor, k: int) -> Tensor:
     return seeds
 
 
+def centres(points: Tensor, k: int, *, rounds: int = 20) -> Tensor:
+    """k-means from `spread_seeds`: (n, d) -> (k, d). A seed that is nobody's nearest stays."""
+    codes = spread_seeds(points, k)
+    for _ in range(rounds):
+        share = F.one_hot(nearest(points, codes), num_classes=k).to(points.dtype)
+        counts = share.sum(dim=0)[:, None]
+        codes = torch.where(counts > 0, share.T @ points / counts.clamp(min=1), codes)
+    return codes
+
+
 def several_processes() -> bool:
     """Whether other processes train the same model."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1

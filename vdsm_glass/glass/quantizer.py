@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 
-from vdsm_glass.glass.codebook import agreed, chosen, gathered, nearest, several_processes, spread_seeds
+from vdsm_glass.glass.codebook import agreed, centres, chosen, gathered, nearest, several_processes, spread_seeds
 from vdsm_glass.glass.sizes import LMASizes
+
+KEPT = 16
+"""Steps whose U(d_t) the centres are made of."""
 
 
 class Quantized(NamedTuple):
@@ -54,9 +58,12 @@ class VectorQuantizer(Quantizer):
     Prototypes chosen at random would leave most of them far from all U(d_t) and never chosen. They start as K distinct
     U(d_t) of the first training batch, spread as k-means++ spreads its seeds, the same on all processes.
 
+    With `codebook_start` they start later, as centres of what the last `KEPT` steps gave; until then a_t is U(d_t).
+    The few vectors of a first batch, of a network that has learned nothing, tell clips apart and not what is done.
+
     All in float32 under autocast too.
 
-    Args: sizes: K, `code_size` and `revive_after`.
+    Args: sizes: K, `code_size`, `revive_after` and `codebook_start`.
     """
 
     initialised: Tensor
@@ -65,6 +72,11 @@ class VectorQuantizer(Quantizer):
     def __init__(self, sizes: LMASizes) -> None:
         super().__init__(sizes)
         self.revive_after = sizes.revive_after
+        self.codebook_start = sizes.codebook_start
+        if self.codebook_start:
+            self.register_buffer("seen", torch.tensor(0))
+        # U(d_t) of the last steps before the start.
+        self._kept: deque[Tensor] = deque(maxlen=KEPT)
         self.register_buffer("initialised", torch.tensor(False))
         # Steps since each prototype was last chosen, by any process.
         self.register_buffer("idle", torch.zeros(sizes.actions, dtype=torch.int64))
@@ -78,6 +90,9 @@ class VectorQuantizer(Quantizer):
         """
         with torch.autocast(device_type=u.device.type, enabled=False):
             u = u.float()
+            if self.training and not self.started(u.detach()):
+                nothing = u.new_zeros(())
+                return Quantized(nearest(u.detach(), self.codes.detach()), u, commitment=nothing, codebook=nothing)
             if self.training:
                 self.prepare(u.detach())
             index = nearest(u.detach(), self.codes.detach())
@@ -91,6 +106,20 @@ class VectorQuantizer(Quantizer):
                 commitment=F.mse_loss(u, c_q.detach()),
                 codebook=F.mse_loss(c_q, u.detach()),
             )
+
+    @torch.no_grad()
+    def started(self, u: Tensor) -> bool:
+        """Whether there are prototypes to choose from; places them when it is time.  Args: u (n, code_size)."""
+        if self._seen_initialised or not self.codebook_start or self.initialised.item():
+            return True
+        self._kept.append(gathered(u))
+        self.seen += 1
+        if self.seen.item() < self.codebook_start:
+            return False
+        self.codes.copy_(agreed(centres(torch.cat(list(self._kept)), len(self.codes))))
+        self.initialised.fill_(True)
+        self._kept.clear()
+        return True
 
     @torch.no_grad()
     def prepare(self, u: Tensor) -> None:

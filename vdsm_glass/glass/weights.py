@@ -23,6 +23,7 @@ class Weights:
         vq_extra: on the whole of Eq. (6); the authors' implementation has 0.1, the paper nothing.
         steady: of GMA; ours, not the paper's, see `losses.steadiness_loss`.
         decorrelate: of LMA; ours, not the paper's, see `losses.decorrelation_loss`.
+        outline: of LMA; ours, not the paper's, see `losses.outline_loss`. Needs `LMASizes.outline`.
     """
 
     bin: float = 0.5
@@ -40,6 +41,7 @@ class Weights:
     vq_extra: float = 1.0
     steady: float = 0.0
     decorrelate: float = 0.0
+    outline: float = 0.0
 
     @property
     def of_terms(self) -> dict[str, float]:
@@ -53,6 +55,7 @@ class Weights:
             "recj": self.recj,
             "steady": self.steady,
             "decorrelate": self.decorrelate,
+            "outline": self.outline,
             "commitment": self.vq_extra,
             "codebook": self.vq_extra * self.vq,
             "recu": self.recu,

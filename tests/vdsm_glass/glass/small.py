@@ -53,7 +53,8 @@ def small_lma(*, checkpoint: bool = False, **changes: Any) -> LMA:
             nn.init.normal_(parameter)
     with torch.no_grad():
         for _ in range(4):
-            lma(*clip(b=4), T_f=3)
+            f, f_shifted, delta_F = clip(b=4)
+            lma(f, f_shifted, delta_F, T_f=3, m=torch.ones_like(f[:, :, :1]))
     for norm in norms:
         norm.momentum = 0.1
     return lma

@@ -63,9 +63,9 @@ def test_T_cuts_the_clip_and_T_f_says_what_is_real(batch: VideoBatch):
     seen = {}
 
     def spy(forward: Callable) -> Callable:
-        def run(f, f_shifted, delta_F, *, T_f):
+        def run(f, f_shifted, delta_F, *, T_f, m):
             seen.update(frames=f.shape[1], T_f=T_f)
-            return forward(f, f_shifted, delta_F, T_f=T_f)
+            return forward(f, f_shifted, delta_F, T_f=T_f, m=m)
 
         return run
 
@@ -73,6 +73,30 @@ def test_T_cuts_the_clip_and_T_f_says_what_is_real(batch: VideoBatch):
     made.schedule(T=3, T_f=2)
     made.training_step(batch)
     assert seen == {"frames": 3, "T_f": 2}
+
+
+def test_a_finished_gma_is_left_as_it_is(batch: VideoBatch):
+    made = module(gma_until=100)
+    made.train()
+    before = {name: value.clone() for name, value in made.net.gma.state_dict().items()}
+    made.training_step(batch).backward()
+    assert made.last_terms.keys() == LOCAL
+    assert not gradients(made.net.gma)
+    assert len(gradients(made.net.lma)) == len(list(made.net.lma.parameters()))
+    assert all(torch.equal(value, before[name]) for name, value in made.net.gma.state_dict().items())
+    earlier = module(gma_until=101)
+    earlier.training_step(batch).backward()
+    assert earlier.last_terms.keys() == GLOBAL | LOCAL
+
+
+def test_as_many_clips_of_a_batch_are_trained_on_as_the_schedule_says(batch: VideoBatch):
+    made = module(step=0)
+    made.schedule(clips=1)
+    made.training_step(batch)
+    one = made.last_terms
+    made = module(step=0)
+    made.training_step(VideoBatch.unlabelled(batch.video[:1]))
+    assert one == made.last_terms
 
 
 def test_the_papers_schedules_at_their_knots():
