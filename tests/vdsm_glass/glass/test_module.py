@@ -12,6 +12,7 @@ from data_modules.errors import UserError
 from tests.vdsm_glass.glass.small import small_sizes
 from tests.vdsm_glass.glass.test_gma import NARROW
 from vdsm_glass.glass.module import GLASSModule
+from vdsm_glass.glass.weights import Weights
 from vdsm_glass.schedules import Schedule
 
 GLOBAL = {"bin", "size", "recf", "recb", "recj"}
@@ -21,7 +22,8 @@ LOCAL = {"commitment", "codebook", "recu", "recs", "msk", "cyc"}
 def module(*, step: int = 100, **options) -> GLASSModule:
     """A small GLASS in training, `step` steps after its beginning; LMA begins after 10."""
     torch.manual_seed(0)
-    made = GLASSModule(gma=NARROW, lma=small_sizes(), **{"gma_steps": 10, "perceptual": "none"} | options)
+    given = {"lma": small_sizes(), "gma_steps": 10, "perceptual": "none"} | options
+    made = GLASSModule(gma=NARROW, **given)
     made._trainer = SimpleNamespace(global_step=step)  # pyright: ignore[reportAttributeAccessIssue]
     made._fabric = None
     made.log = made.log_dict = lambda *args, **kwargs: None  # pyright: ignore[reportAttributeAccessIssue]
@@ -87,6 +89,21 @@ def test_a_finished_gma_is_left_as_it_is(batch: VideoBatch):
     earlier = module(gma_until=101)
     earlier.training_step(batch).backward()
     assert earlier.last_terms.keys() == GLOBAL | LOCAL
+
+
+def test_actions_are_learned_before_anything_is_drawn(batch: VideoBatch):
+    ours = {"lma": small_sizes(look="agent", outline=8), "weights": Weights(outline=1), "gma_until": 10}
+    made = module(step=49, drawing_from=50, **ours)
+    made.net.lma.forward = lambda *args, **kwargs: pytest.fail("drawn")  # pyright: ignore[reportAttributeAccessIssue]
+    made.training_step(batch).backward()
+    assert made.last_terms.keys() == {"commitment", "codebook", "outline"}
+    learning = {name.split(".")[0] for name, part in made.net.lma.named_parameters() if part.grad is not None}
+    assert learning == {"A", "VQ", "O"}
+    later = module(step=50, drawing_from=50, **ours)
+    later.training_step(batch)
+    assert later.last_terms.keys() == LOCAL | {"outline"}
+    with pytest.raises(UserError, match=r"drawing_from is 50.*set lma\.outline"):
+        module(drawing_from=50)
 
 
 def test_as_many_clips_of_a_batch_are_trained_on_as_the_schedule_says(batch: VideoBatch):
