@@ -60,11 +60,11 @@ def small_lma(*, checkpoint: bool = False, **changes: Any) -> LMA:
     return lma
 
 
-def small_glass(*, theta: float) -> GLASS:
+def small_glass(*, theta: float, **changes: Any) -> GLASS:
     """Both analyses, small, in evaluation mode; see `small_lma`."""
     torch.manual_seed(0)
-    net = GLASS(gma=NARROW, lma=small_sizes(), theta=theta)
-    net.lma = small_lma()
+    net = GLASS(gma=NARROW, lma=small_sizes(**changes), theta=theta)
+    net.lma = small_lma(**changes)
     return net.eval()
 
 
