@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 
 from callbacks.results import Scoring
 from data_modules.batch import VideoBatch
+from vdsm_glass.generate.glass import GLASSModel
 from vdsm_glass.glass.module import GLASSModule
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ class GLASSEvaluation(Scoring):
     def score(self, pl_module: GLASSModule, outputs: dict[str, Any], batch: VideoBatch) -> None:
         """Adds a batch.  Args: outputs, what the module's `score` returns."""
         assert self.scores is not None
-        self.scores.update(pl_module.net, batch, **outputs)
+        model = GLASSModel(pl_module.net, device=pl_module.device, output_device=pl_module.device)
+        forced = None if batch.mask is None else model.teacher_forced(batch.video)
+        self.scores.update(pl_module.net, batch, **outputs, forced=forced)
 
     def report(self, pl_module: GLASSModule, *, stage: str) -> None:
         """Logs the scores under `<stage>/`; called by every process."""

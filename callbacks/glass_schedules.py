@@ -13,7 +13,7 @@ from vdsm_glass.glass.module import GLASSModule
 from vdsm_glass.schedules import Schedule
 
 DRAWN_STEPS = 400
-LEAST = {"T_f": 1, "T": 2, "recf_levels": 1}
+LEAST = {"T_f": 1, "T": 2, "recf_levels": 1, "clips": 1}
 
 
 class GLASSSchedules(Callback):
@@ -26,12 +26,20 @@ class GLASSSchedules(Callback):
         T_f: the number of frames after which the RNN is fed its own.
         T: the number of frames of a training clip, its first ones; None takes all.
         recf_levels: the number of average-pooled copies that L_RECF is summed over.
+        clips: the number of clips of a batch that are trained on, its first ones; None takes all. Long clips then cost
+            what short ones do.
 
     Raises: UserError, a schedule's values are not whole numbers, or are too small.
     """
 
-    def __init__(self, T_f: Schedule, T: Schedule | None = None, recf_levels: Schedule | None = None) -> None:
-        given = {"T_f": T_f, "T": T, "recf_levels": recf_levels}
+    def __init__(
+        self,
+        T_f: Schedule,
+        T: Schedule | None = None,
+        recf_levels: Schedule | None = None,
+        clips: Schedule | None = None,
+    ) -> None:
+        given = {"T_f": T_f, "T": T, "recf_levels": recf_levels, "clips": clips}
         self.schedules = {name: schedule for name, schedule in given.items() if schedule is not None}
         for name, schedule in self.schedules.items():
             if schedule.rounding == "none":

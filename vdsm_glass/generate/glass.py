@@ -112,7 +112,7 @@ class GLASSModel(Model):
         """Frames 2..T, each from the *real* frame before it, as the authors' evaluation draws them; frame 1 is real."""
         clips, one = self.moving(video)
         layers, motion = self.network.gma(2 * clips - 1)
-        drawn = self.network.lma(layers.f, motion.f_moved, motion.delta_F, T_f=clips.shape[1])
+        drawn = self.network.lma(layers.f, motion.f_moved, motion.delta_F, T_f=clips.shape[1], m=layers.m)
         b, steps = motion.delta_B.shape[:2]
         moved = shift(
             repeat(layers.b_hat[:, 0], "b c h w -> (b t) c h w", t=steps),

@@ -79,6 +79,8 @@ class Scene(NamedTuple):
         m: (b, 1, h, w) in [0, 1], its mask.
         b_hat: (b, 3, h, w) in [-1, 1], the first frame's background, inpainted.
         moved: (b, 2) pixels, how far it has moved since.
+        first: (b, 4, h, w), the first foreground and its mask, where changes are drawn; else the foreground alone.
+        walked: (b, 2) pixels, how far the foreground is from where it was first.
     """
 
     state: RNNState
@@ -86,6 +88,8 @@ class Scene(NamedTuple):
     m: Tensor
     b_hat: Tensor
     moved: Tensor
+    first: Tensor
+    walked: Tensor
 
     @property
     def picture(self) -> Tensor:
@@ -100,7 +104,7 @@ class Scene(NamedTuple):
 def infer(net: GLASS, video: Tensor) -> Inference:
     """Δ_F, a and Δ_B between all frames of a video (b, t, 3, h, w) in [0, 1], t at least 2."""
     layers, motion = net.gma(2 * video - 1)
-    return inferred(layers, motion, net.lma.actions(layers.f, motion.f_moved))
+    return inferred(layers, motion, net.lma.actions(layers.f, motion.f_moved, layers.m))
 
 
 def inferred(layers: Layers, motion: Motion, actions: Actions) -> Inference:
@@ -124,12 +128,15 @@ def start(net: GLASS, first: Tensor) -> Scene:
     frames = 2 * first - 1
     m = net.gma.M(frames)
     b, _, height, width = frames.shape
+    f = frames * m
     return Scene(
         state=net.lma.initial_state(b, height=height, width=width),
-        f=frames * m,
+        f=f,
         m=m,
         b_hat=net.gma.inpaint(frames, F.max_pool2d(m, kernel_size=3, stride=1, padding=1)),
         moved=frames.new_zeros(b, 2),
+        first=net.lma.layers(f[:, None], m[:, None])[:, 0],
+        walked=frames.new_zeros(b, 2),
     )
 
 
@@ -142,13 +149,16 @@ def advance(
     Args: foreground_shift and background_shift (b, 2) in pixels; local_action (b,) int64.
     """
     height, width = scene.f.shape[-2:]
-    f, m, state = net.lma.step(
-        net.lma.encode(scene.f),
-        to_grid(foreground_shift, height=height, width=width),
-        net.lma.codes[local_action],
-        scene.state,
+    walked = scene.walked + foreground_shift
+    delta_F = to_grid(foreground_shift, height=height, width=width)
+    sources = net.lma.sources(
+        scene.first,
+        net.lma.layers(scene.f[:, None], scene.m[:, None]),
+        walked=to_grid(walked, height=height, width=width)[:, None],
+        delta_F=delta_F[:, None],
     )
-    return scene._replace(state=state, f=f, m=m, moved=scene.moved + background_shift)
+    f, m, state = net.lma.step(net.lma.encode(scene.f), delta_F, net.lma.codes[local_action], scene.state, sources)
+    return scene._replace(state=state, f=f, m=m, moved=scene.moved + background_shift, walked=walked)
 
 
 def animate(net: GLASS, first: Tensor, actions: ActionSequence) -> Animation:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
+from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from vdsm_glass.glass.sizes import LMASizes
@@ -39,8 +41,11 @@ class Decoder(nn.Module):
             [head(coarse, 3, kernel_size=3), head(middle, 3, kernel_size=3), head(fine, 4, kernel_size=7)]
         )
 
-    def forward(self, s: Tensor) -> Drawn:
-        """Args: s (n, hidden, h / 8, w / 8).   Returns: frames and mask, float32 under autocast too."""
+    def forward(self, s: Tensor, sources: Tensor | None = None) -> Drawn:  # noqa: ARG002
+        """Args: s (n, hidden, h / 8, w / 8); sources, see `ChangeDecoder`, are not looked at.
+
+        Returns: frames and mask, float32 under autocast too.
+        """
         pictures = []
         for up, to_picture in zip(self.ups, self.heads, strict=True):
             s = up(s)
@@ -48,6 +53,83 @@ class Decoder(nn.Module):
             pictures.append(torch.tanh(to_picture(s).float()))
         coarse, middle, fine = pictures
         return Drawn(frames=(coarse, middle, fine[:, :3]), mask=(fine[:, 3:] + 1) / 2)
+
+
+SOURCES = 2
+"""What `ChangeDecoder` may copy from: the foreground before, and the first one."""
+LAYERS = 4
+"""Channels of a source: a foreground and its mask."""
+
+
+class ChangeDecoder(nn.Module):
+    """f̂_{t+1} = Σ_i g_i (f_i∘Δ_i) + g_new D(s_{t+1}), the shares g a softmax per pixel; the mask m̂_{t+1} alike.
+
+    Not in the paper, whose D draws all. The sources f_i are the foreground before and the first one, both moved to
+    where the agent will be. Transport and appearance then need not pass through s or through the action; what is left
+    to them is what the agent changes. The first foreground does not fade in long rollouts. The sources stand beside the
+    input of every scale, too, so that limbs can be taken up where they are.
+
+    Args: sizes: widths.
+    """
+
+    def __init__(self, sizes: LMASizes) -> None:
+        super().__init__()
+        coarse, middle, fine = sizes.decoder_channels
+        beside = SOURCES * LAYERS
+        self.ups = nn.ModuleList(
+            [
+                nn.Sequential(Up(sizes.hidden + beside, coarse), Residual(coarse, coarse)),
+                nn.Sequential(Up(coarse + beside, middle), Residual(middle, middle)),
+                Up(middle + beside, fine),
+            ]
+        )
+        # A drawing, its mask, and the logits of the shares.
+        outputs = LAYERS + SOURCES + 1
+        self.heads = nn.ModuleList(
+            [
+                head(coarse, outputs, kernel_size=3),
+                head(middle, outputs, kernel_size=3),
+                head(fine + beside, outputs, kernel_size=7),
+            ]
+        )
+
+    def forward(self, s: Tensor, sources: Tensor) -> Drawn:
+        """Args: s (n, hidden, h / 8, w / 8); sources (n, 2, 4, h, w), foregrounds in [-1, 1] and masks, both moved.
+
+        Returns: frames and mask, float32 under autocast too.
+        """
+        beside = rearrange(sources, "n i c h w -> n (i c) h w")
+        pictures = []
+        for up, to_picture in zip(self.ups, self.heads, strict=True):
+            s = up(torch.cat([s, sized(beside, like=s).to(s.dtype)], dim=1))
+            there = sized(beside, like=s)
+            last = to_picture is self.heads[-1]
+            drawn = to_picture(torch.cat([s, there.to(s.dtype)], dim=1) if last else s).float()
+            pictures.append(blended(drawn, rearrange(there, "n (i c) h w -> n i c h w", c=LAYERS)))
+        return Drawn(frames=tuple(picture[:, :3] for picture in pictures), mask=pictures[-1][:, 3:])  # pyright: ignore[reportArgumentType]
+
+
+def blended(drawn: Tensor, sources: Tensor) -> Tensor:
+    """Σ_i g_i source_i + g_new drawing.
+
+    Args: drawn (n, 7, h, w), a drawing and the logits of g; sources (n, 2, 4, h, w).   Returns: (n, 4, h, w).
+    """
+    colours, mask, logits = drawn.split([3, 1, SOURCES + 1], dim=1)
+    new = torch.cat([torch.tanh(colours), (torch.tanh(mask) + 1) / 2], dim=1)
+    shares = logits.softmax(dim=1)[:, :, None]
+    return reduce(shares * torch.cat([sources, new[:, None]], dim=1), "n i c h w -> n c h w", "sum")
+
+
+def sized(pictures: Tensor, *, like: Tensor) -> Tensor:
+    """Pictures (n, c, h, w), averaged down to the height and width of `like`."""
+    if pictures.shape[-2:] == like.shape[-2:]:
+        return pictures
+    return F.adaptive_avg_pool2d(pictures, output_size=(like.shape[-2], like.shape[-1]))
+
+
+def make_decoder(sizes: LMASizes) -> Decoder | ChangeDecoder:
+    """The decoder that `sizes.drawing` names."""
+    return Decoder(sizes) if sizes.drawing == "whole" else ChangeDecoder(sizes)
 
 
 def head(c_in: int, c_out: int, *, kernel_size: int) -> nn.Conv2d:

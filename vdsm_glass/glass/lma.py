@@ -7,17 +7,19 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from vdsm_glass.glass.action import ActionNetwork
-from vdsm_glass.glass.decoder import Decoder
+from vdsm_glass.glass.action import ActionNetwork, AgentLook
+from vdsm_glass.glass.decoder import make_decoder
 from vdsm_glass.glass.encoder import Compressor, Encoder
+from vdsm_glass.glass.outline import OutlineDecoder
 from vdsm_glass.glass.quantizer import make_quantizer
 from vdsm_glass.glass.rnn import RNN, RNNState
 from vdsm_glass.glass.sizes import LMASizes
+from vdsm_glass.layers.shift import shift
 
 DOWN = 8
 
@@ -52,6 +54,7 @@ class Rollout:
         phi: φ of the real foregrounds 2..T (b, t-1, features, h / 8, w / 8), with gradient.
         phi_hat: E(f̂) of the predicted ones, of the same shape.
         actions: inferred from the real foregrounds.
+        outline: logits (b, t-1, side, side) of the outlines of frames 2..T, from the actions alone; None without them.
     """
 
     frames: tuple[Tensor, ...]
@@ -59,6 +62,7 @@ class Rollout:
     phi: Tensor
     phi_hat: Tensor
     actions: Actions
+    outline: Tensor | None = None
 
 
 Segment = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -79,24 +83,26 @@ class LMA(nn.Module):
         self.checkpoint = checkpoint
         self.E = Encoder(sizes)
         self.C = Compressor(sizes)
-        self.A = ActionNetwork(sizes)
+        self.A = ActionNetwork(sizes) if sizes.look == "features" else AgentLook(sizes)
         self.VQ = make_quantizer(sizes)
         self.RNN = RNN(sizes)
-        self.D = Decoder(sizes)
+        self.D = make_decoder(sizes)
+        self.O = OutlineDecoder(sizes) if sizes.outline else None
 
-    def actions(self, f: Tensor, f_shifted: Tensor) -> Actions:
+    def actions(self, f: Tensor, f_shifted: Tensor, m: Tensor | None = None) -> Actions:
         """a_t = VQ[U(d_t)] from φ̃_t = E(f_t∘Δ_F) and φ_{t+1} = E(f_{t+1}).  [GLASS Fig. 3]
 
-        E is called once, on 2T - 1 foregrounds of each clip.
+        E is called once, on 2T - 1 foregrounds of each clip; with `recolour` in training it is called again on what A
+        sees in other colours. An A that looks at the agent sees windows of f instead.
 
-        Args: f f_1..f_T (b, t, 3, h, w); f_shifted f_t∘Δ_F (b, t-1, 3, h, w); both detached from GMA.
+        Args:
+            f: f_1..f_T (b, t, 3, h, w). f_shifted: f_t∘Δ_F (b, t-1, 3, h, w). m: the masks of f (b, t, 1, h, w), needed
+                where A looks at the agent. All detached from GMA.
+
+        Raises: ValueError, no masks where they are needed.
         """
         b, steps = f_shifted.shape[:2]
-        seen = self.E(rearrange(torch.cat([f, f_shifted], dim=1), "b t c h w -> (b t) c h w"))
-        phi = rearrange(seen.phi, "(b t) c h w -> b t c h w", b=b)
-        attended = rearrange(seen.attended, "(b t) c h w -> b t c h w", b=b)
-        following, shifted = attended[:, 1 : steps + 1], attended[:, steps + 1 :]
-        u = self.A(rearrange(shifted, "b t c h w -> (b t) c h w"), rearrange(following, "b t c h w -> (b t) c h w"))
+        phi, u = self.looked_at(f, m) if isinstance(self.A, AgentLook) else self.compared(self.A, f, f_shifted)
         quantized = self.VQ(u)
         return Actions(
             index=rearrange(quantized.index, "(b t) -> b t", b=b),
@@ -107,7 +113,29 @@ class LMA(nn.Module):
             phi=phi[:, : steps + 1],
         )
 
-    def forward(self, f: Tensor, f_shifted: Tensor, delta_F: Tensor, *, T_f: int) -> Rollout:
+    def compared(self, network: ActionNetwork, f: Tensor, f_shifted: Tensor) -> tuple[Tensor, Tensor]:
+        """φ of f (b, t, ...), and U(d_t) (b t-1, code_size) by features.  Args: as `actions`."""
+        b, steps = f_shifted.shape[:2]
+        frames = torch.cat([f, f_shifted], dim=1)
+        if recolour := self.sizes.recolour and self.training:
+            frames = torch.cat([f, recoloured(torch.cat([f[:, 1 : steps + 1], f_shifted], dim=1))], dim=1)
+        seen = self.E(rearrange(frames, "b t c h w -> (b t) c h w"))
+        phi, attended = (rearrange(maps, "(b t) c h w -> b t c h w", b=b) for maps in (seen.phi, seen.attended))
+        # With other colours f is there once for φ, and once more for A.
+        first = f.shape[1] if recolour else 1
+        following, shifted = attended[:, first : first + steps], attended[:, -steps:]
+        pair = (rearrange(maps, "b t c h w -> (b t) c h w") for maps in (shifted, following))
+        return phi, network(*pair)
+
+    def looked_at(self, f: Tensor, m: Tensor | None) -> tuple[Tensor, Tensor]:
+        """φ of f (b, t, ...), and U (b t-1, code_size) by windows around the agent.  Args: as `actions`."""
+        if m is None:
+            raise ValueError("look is agent, expected the masks m of the foregrounds, too")
+        phi = rearrange(self.E(rearrange(f, "b t c h w -> (b t) c h w")).phi, "(b t) c h w -> b t c h w", b=len(f))
+        shown = recoloured(f) if self.sizes.recolour and self.training else f
+        return phi, self.A(shown, m)
+
+    def forward(self, f: Tensor, f_shifted: Tensor, delta_F: Tensor, *, T_f: int, m: Tensor | None = None) -> Rollout:
         """f̂_2..f̂_T with teacher forcing: e_t is that of f_t for t <= T_f, of f̂_t after.  [GLASS section 4]
 
         While inputs are real foregrounds, only the ConvLSTMs run step by step. Gradients pass through predictions that
@@ -117,37 +145,84 @@ class LMA(nn.Module):
             f: f_1..f_T (b, t, 3, h, w). f_shifted: f_t∘Δ_F (b, t-1, 3, h, w). delta_F: (b, t-1, 2) in grid units.
                 All three detached from GMA. h and w are multiples of `sizes.FRAME_MULTIPLE`.
             T_f: how many real foregrounds are fed, 1 or more; from T - 1 on, all of them.
+            m: masks of frames 1..T (b, t, 1, h, w), detached from GMA; only drawn changes look at them.
 
-        Raises: ValueError, T_f below 1.
+        Raises: ValueError, T_f below 1, or no masks where changes are drawn.
         """
         if T_f < 1:
             raise ValueError(f"T_f is {T_f}, expected 1 or more: a rollout needs a first frame")
-        actions = self.actions(f, f_shifted)
+        actions = self.actions(f, f_shifted, m)
         steps = delta_F.shape[1]
         state = self.initial_state(f.shape[0], height=f.shape[-2], width=f.shape[-1])
         segments: list[Segment] = []
         phi = actions.phi[:, : min(T_f, steps)]
+        layers = self.layers(f, m)
+        first, present = layers[:, 0], layers[:, : phi.shape[1]]
+        walked = delta_F.cumsum(dim=1)
         done = 0
         while done < steps:
             now = slice(done, done + phi.shape[1])
-            segment, state = self.advance(phi, delta_F[:, now], actions.a[:, now], state)
+            sources = self.sources(first, present, walked=walked[:, now], delta_F=delta_F[:, now])
+            segment, state = self.advance(phi, delta_F[:, now], actions.a[:, now], state, sources)
             segments.append(segment)
             done, phi = now.stop, segment[-1][:, -1:]
+            present = torch.cat([segment[2], segment[3]], dim=2)[:, -1:]
         *frames, mask, phi_hat = (torch.cat(parts, dim=1) for parts in zip(*segments, strict=True))
-        return Rollout(frames=tuple(frames), mask=mask, phi=actions.phi[:, 1:], phi_hat=phi_hat, actions=actions)
+        return Rollout(
+            frames=tuple(frames),
+            mask=mask,
+            phi=actions.phi[:, 1:],
+            phi_hat=phi_hat,
+            actions=actions,
+            outline=None if self.O is None else self.O(actions.a),
+        )
 
-    def advance(self, phi: Tensor, delta_F: Tensor, a: Tensor, state: RNNState) -> tuple[Segment, RNNState]:
+    def layers(self, f: Tensor, m: Tensor | None) -> Tensor:
+        """Foregrounds (b, t, 3, h, w) and masks (b, t, 1, h, w) -> both (b, t, 4, h, w), if changes are drawn, else f.
+
+        Raises: ValueError, there are no masks where they are needed.
+        """
+        if self.sizes.drawing == "whole":
+            return f
+        if m is None:
+            raise ValueError("drawing is change, expected the masks m of the foregrounds, too")
+        return torch.cat([f, m], dim=2)
+
+    def sources(self, first: Tensor, present: Tensor, *, walked: Tensor, delta_F: Tensor) -> Tensor | None:
+        """What D may copy from, moved to where the agent will be; None if it draws all.
+
+        Args:
+            first: the first foreground and its mask (b, 4, h, w). present: those before each step (b, t, 4, h, w).
+            walked: (b, t, 2) in grid units, how far the agent will be from where it was first. delta_F: (b, t, 2).
+        Returns: (b, t, 2, 4, h, w).
+        """
+        if self.sizes.drawing == "whole":
+            return None
+        from_first = repeat(first, "b c h w -> b t c h w", t=delta_F.shape[1])
+        both = torch.stack([present, from_first], dim=2)
+        by = torch.stack([delta_F, walked], dim=2)
+        moved = shift(
+            rearrange(both, "b t i c h w -> (b t i) c h w"), rearrange(by, "b t i xy -> (b t i) xy"), padding="zeros"
+        )
+        return rearrange(moved, "(b t i) c h w -> b t i c h w", b=both.shape[0], i=both.shape[2])
+
+    def advance(
+        self, phi: Tensor, delta_F: Tensor, a: Tensor, state: RNNState, sources: Tensor | None
+    ) -> tuple[Segment, RNNState]:
         """Some steps of a rollout whose φ_t are known, recomputed in the backward pass if `checkpoint` is set.
 
-        Args: phi (b, t, features, h, w); delta_F (b, t, 2); a (b, t, code_size); state before the first step.
+        Args: phi (b, t, features, h, w); delta_F (b, t, 2); a (b, t, code_size); state before the first step;
+            sources as `sources` gives them.
         """
         if not (self.checkpoint and torch.is_grad_enabled()):
-            return self.predict(phi, delta_F, a, state)
+            return self.predict(phi, delta_F, a, state, sources)
         return checkpoint(
-            self.predict, phi, delta_F, a, state, use_reentrant=False, context_fn=self.checkpoint_contexts
+            self.predict, phi, delta_F, a, state, sources, use_reentrant=False, context_fn=self.checkpoint_contexts
         )  # pyright: ignore[reportReturnType]
 
-    def predict(self, phi: Tensor, delta_F: Tensor, a: Tensor, state: RNNState) -> tuple[Segment, RNNState]:
+    def predict(
+        self, phi: Tensor, delta_F: Tensor, a: Tensor, state: RNNState, sources: Tensor | None
+    ) -> tuple[Segment, RNNState]:
         """f̂_{t+1} at three scales, m̂_{t+1} and E(f̂_{t+1}), each (b, t, ...), and the state after the last step.
 
         Predictions do not enter E's running statistics. A step encodes real foregrounds once and predictions up to T -
@@ -157,7 +232,8 @@ class LMA(nn.Module):
         b = phi.shape[0]
         e = rearrange(self.C(rearrange(phi, "b t c h w -> (b t) c h w")), "(b t) c h w -> b t c h w", b=b)
         s, state = self.RNN(e, delta_F, a, state)
-        drawn = self.D(rearrange(s, "b t c h w -> (b t) c h w"))
+        moved = None if sources is None else rearrange(sources, "b t i c h w -> (b t) i c h w")
+        drawn = self.D(rearrange(s, "b t c h w -> (b t) c h w"), moved)
         with frozen_statistics(self.E):
             phi_hat = self.E(drawn.frames[-1]).phi
         coarse, middle, fine, mask, phi_hat = (
@@ -169,15 +245,17 @@ class LMA(nn.Module):
         """e = C(E(f)).  Args: f (b, 3, h, w).   Returns: (b, code_channels, h / 8, w / 8)."""
         return self.C(self.E(f).phi)
 
-    def step(self, e: Tensor, delta_F: Tensor, a: Tensor, state: RNNState) -> tuple[Tensor, Tensor, RNNState]:
+    def step(
+        self, e: Tensor, delta_F: Tensor, a: Tensor, state: RNNState, sources: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, RNNState]:
         """One step of a rollout, for playing.
 
         Args: e of the present foreground (b, code_channels, h / 8, w / 8), see `encode`; delta_F (b, 2) in grid units;
-            a (b, code_size), rows of `codes`; state.
+            a (b, code_size), rows of `codes`; state; sources (b, 1, 2, 4, h, w), where changes are drawn.
         Returns: f̂ (b, 3, h, w) in [-1, 1], m̂ (b, 1, h, w) in [0, 1], and the next state.
         """
         s, state = self.RNN(e[:, None], delta_F[:, None], a[:, None], state)
-        drawn = self.D(s[:, 0])
+        drawn = self.D(s[:, 0], None if sources is None else sources[:, 0])
         return drawn.frames[-1], drawn.mask, state
 
     @property
@@ -198,6 +276,14 @@ class LMA(nn.Module):
     def checkpoint_contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         """The contexts of the forward pass and of its repetition, which must not enter running statistics again."""
         return nullcontext(), frozen_statistics(self)
+
+
+def recoloured(f: Tensor) -> Tensor:
+    """Foregrounds (b, t, 3, h, w), each clip's colours rotated or mirrored about grey at random, which stays grey."""
+    turn, upper = torch.linalg.qr(torch.randn(f.shape[0], 3, 3, device=f.device))
+    # Without the signs the rotations would not be uniform.
+    turn = turn * torch.sign(torch.diagonal(upper, dim1=1, dim2=2))[:, None]
+    return torch.einsum("b i j, b t j h w -> b t i h w", turn.to(f.dtype), f)
 
 
 @contextmanager

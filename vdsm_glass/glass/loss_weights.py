@@ -22,6 +22,7 @@ class LossWeights:
         vq_extra: on the whole of Eq. (6); the authors' implementation has 0.1, the paper none.
         steady: of GMA; ours, not the paper's, see `losses.steadiness_loss`.
         decorrelate: of LMA; ours, not the paper's, see `losses.decorrelation_loss`.
+        outline: of LMA; ours, not the paper's, see `losses.outline_loss`. Needs `LMASizes.outline`.
     """
 
     bin: float = 0.5
@@ -39,6 +40,7 @@ class LossWeights:
     vq_extra: float = 1.0
     steady: float = 0.0
     decorrelate: float = 0.0
+    outline: float = 0.0
 
     @property
     def of_terms(self) -> dict[str, float]:

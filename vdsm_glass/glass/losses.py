@@ -15,6 +15,7 @@ from einops import rearrange, reduce
 from torch import Tensor
 
 from vdsm_glass.glass.gma import Layers, Motion
+from vdsm_glass.glass.outline import outlines
 
 if TYPE_CHECKING:
     from vdsm_glass.glass.lma import Rollout
@@ -126,7 +127,7 @@ def lma_terms(
     weights: Mapping[str, float],
     perceptual: Perceptual | None,
 ) -> dict[str, Tensor]:
-    """The terms of Eqs. (6)-(11) and `decorrelate` whose weight is not 0; none has a gradient in GMA.
+    """The terms of Eqs. (6)-(11), `decorrelate` and `outline` whose weight is not 0; none has a gradient in GMA.
 
     Args: as `gma_terms`; rollout, LMA's prediction of frames 2..T.
     """
@@ -144,6 +145,9 @@ def lma_terms(
         "cyc": lambda: (rollout.phi.detach().float() - rollout.phi_hat.float()).abs().mean(),
         "decorrelate": lambda: decorrelation_loss(actions.u),
     }
+    if rollout.outline is not None:
+        outline = rollout.outline
+        terms["outline"] = lambda: outline_loss(outline, m[:, 1:])
     if perceptual is not None:
         terms["lma_vgg"] = lambda: torch.stack(
             [perceptual(rearrange(drawn, FRAMES), rearrange(wanted, FRAMES)) for drawn, wanted in scales]
@@ -166,6 +170,14 @@ def decorrelation_loss(u: Tensor) -> Tensor:
     correlation = reduce(unit[:, :, None] * unit[:, None, :], "n i j -> i j", "mean")
     size = len(correlation)
     return (correlation.square().sum() - correlation.diagonal().square().sum()) / (size * (size - 1))
+
+
+def outline_loss(logits: Tensor, m_next: Tensor) -> Tensor:
+    """Cross-entropy of the outline drawn from a_t alone and that of m_{t+1}, a mean over pixels; see `OutlineDecoder`.
+
+    Args: logits (b, t, side, side); m_next (b, t, 1, h, w) in [0, 1].
+    """
+    return F.binary_cross_entropy_with_logits(logits.float(), outlines(m_next, side=logits.shape[-1]))
 
 
 def motion_weight(f: Tensor, f_hat: Tensor) -> Tensor:

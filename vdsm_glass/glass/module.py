@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from vdsm_glass.glass.animation import ActionSequence, animate, infer, inferred
 from vdsm_glass.glass.gma import Layers, Motion
 from vdsm_glass.glass.lma import Actions
 from vdsm_glass.glass.loss_weights import LossWeights
-from vdsm_glass.glass.losses import gma_terms, lma_terms
+from vdsm_glass.glass.losses import gma_terms, lma_terms, outline_loss
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.glass.sizes import GMASizes, LMASizes
 from vdsm_glass.layers import vgg
@@ -36,6 +36,10 @@ class GLASSModule(LightningModule):
         weights: λ of the losses (Table 6).
         theta: θ of Eq. (2), the share of the frame that the foreground covers.
         gma_steps: optimiser steps in which LMA is not run.
+        gma_until: optimiser steps after which GMA is left as it is, and its losses are not computed; by default, as in
+            the paper, both are trained to the end. Most of a step's time is then LMA's.
+        drawing_from: optimiser steps before which LMA learns its actions only, from the outlines that they tell, and
+            nothing is drawn; such a step is several times cheaper. 0, as in the paper, draws from the first one on.
         perceptual: L_VGG with the weights of VGG-19, with random ones, or none.
         perceptual_weights: their file, if it is not in the cache.
         learning_rate, weight_decay: Adam's.
@@ -62,6 +66,8 @@ class GLASSModule(LightningModule):
         weights: LossWeights = LossWeights(),  # noqa: B008
         theta: float = 0.06,
         gma_steps: int = 3000,
+        gma_until: int | None = None,
+        drawing_from: int = 0,
         perceptual: vgg.Kind = "vgg19",
         perceptual_weights: Path | None = None,
         learning_rate: float = 4e-4,
@@ -79,6 +85,11 @@ class GLASSModule(LightningModule):
         if not 0 < theta < 1:
             raise UserError(f"model.theta is {theta}, expected the share of a frame that the foreground covers: 0.06")
         gma, lma = as_sizes(gma, GMASizes), as_sizes(lma, LMASizes)
+        if drawing_from > gma_steps and not (lma.outline and weights.outline):
+            raise UserError(
+                f"model.drawing_from is {drawing_from}: before it actions are learned from outlines alone; "
+                "set lma.outline and weights.outline, or drawing_from to 0"
+            )
         self.save_hyperparameters(
             {
                 "kind": self.kind,
@@ -97,13 +108,14 @@ class GLASSModule(LightningModule):
         )
         self.perceptual = vgg.make(perceptual, weights=perceptual_weights)
         self.weights, self.theta = weights, theta
-        self.gma_steps = gma_steps
+        self.gma_steps, self.gma_until, self.drawing_from = gma_steps, gma_until, drawing_from
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.lma_learning_rate = learning_rate if lma_learning_rate is None else lma_learning_rate
         self.learning_rate_drops = [learning_rate_drop, lma_learning_rate_drop or learning_rate_drop]
         self.motion_weighted_recj = motion_weighted_recj
-        # What the schedules move: frames of a clip, how many of them are real to the RNN, levels of L_RECF.
+        # What the schedules move: frames of a clip, clips, how many frames are real to the RNN, levels of L_RECF.
         self.T: int | None = None
+        self.clips: int | None = None
         self.T_f = 1
         self.recf_levels = 1
         self.last_terms: dict[str, Tensor] = {}
@@ -113,21 +125,37 @@ class GLASSModule(LightningModule):
             for part in (self.net.gma.M, self.net.gma.N, self.net.lma.E, self.net.lma.D):
                 part.compile()
 
-    def schedule(self, *, T: int | None = None, T_f: int | None = None, recf_levels: int | None = None) -> None:
+    def schedule(
+        self,
+        *,
+        T: int | None = None,
+        T_f: int | None = None,
+        recf_levels: int | None = None,
+        clips: int | None = None,
+    ) -> None:
         """Sets what is given; called by the schedules' callback."""
         self.T = self.T if T is None else T
         self.T_f = self.T_f if T_f is None else T_f
+        self.clips = self.clips if clips is None else clips
         self.recf_levels = self.recf_levels if recf_levels is None else recf_levels
 
     def training_step(self, batch: VideoBatch) -> Tensor:
-        video = self.checked(batch)[:, : self.T]
-        terms, layers, motion = self.global_terms(video)
-        if self.trainer.global_step >= self.gma_steps:
+        # What is left out need not be looked at.
+        video = self.checked(replace(batch, video=batch.video[: self.clips, : self.T]))
+        step = self.trainer.global_step
+        if self.gma_until is not None and step >= self.gma_until:
+            layers, motion = self.finished_analysis(video)
+            terms: dict[str, Tensor] = {}
+        else:
+            terms, layers, motion = self.global_terms(video)
+        if self.gma_steps <= step < self.drawing_from:
+            terms |= self.action_terms(layers, motion)
+        elif step >= self.gma_steps:
             terms |= self.local_terms(layers, motion, T_f=self.T_f)[0]
         loss = self.weights.total(terms)
         # Named in the error if one of them is not finite.
         self.last_terms = {name: term.detach() for name, term in terms.items()}
-        self.log_terms("train", terms, loss=loss, clips=len(batch))
+        self.log_terms("train", terms, loss=loss, clips=len(video))
         return loss
 
     def validation_step(self, batch: VideoBatch) -> dict[str, Any]:
@@ -172,9 +200,28 @@ class GLASSModule(LightningModule):
         )
         return terms, layers, motion
 
+    @torch.no_grad()
+    def finished_analysis(self, video: Tensor) -> tuple[Layers, Motion]:
+        """What GMA makes of video (b, t, 3, h, w) in [-1, 1] once it is left as it is, in evaluation mode."""
+        return self.net.gma.eval()(video)
+
+    def action_terms(self, layers: Layers, motion: Motion) -> dict[str, Tensor]:
+        """Eq. (6) and `outline`, for which nothing is drawn."""
+        lma, m = self.net.lma, layers.m.detach()
+        assert lma.O is not None
+        actions = lma.actions(layers.f.detach(), motion.f_moved.detach(), m)
+        terms = {
+            "commitment": actions.commitment,
+            "codebook": actions.codebook,
+            "outline": outline_loss(lma.O(actions.a), m[:, 1:]),
+        }
+        return {name: term for name, term in terms.items() if self.weights.of_terms[name]}
+
     def local_terms(self, layers: Layers, motion: Motion, *, T_f: int) -> tuple[dict[str, Tensor], Actions]:
         """Eqs. (6)-(11), and the actions they were computed with; LMA sees GMA's results without their gradient."""
-        rollout = self.net.lma(layers.f.detach(), motion.f_moved.detach(), motion.delta_F.detach(), T_f=T_f)
+        rollout = self.net.lma(
+            layers.f.detach(), motion.f_moved.detach(), motion.delta_F.detach(), T_f=T_f, m=layers.m.detach()
+        )
         terms = lma_terms(layers, motion, rollout, weights=self.weights.of_terms, perceptual=self.perceptual)
         return terms, rollout.actions
 

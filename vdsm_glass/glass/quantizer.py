@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 
 from vdsm_glass.glass.sizes import LMASizes
+
+KEPT = 16
+"""Steps whose U(d_t) the centres are made of."""
 
 
 class Quantized(NamedTuple):
@@ -52,15 +56,26 @@ class VectorQuantizer(Quantizer):
     Random prototypes would mostly lie far from all U(d_t) and never be chosen. They start as K distinct U(d_t) of the
     first training batch, spread as k-means++ spreads its seeds, the same on all processes.
 
+    With `codebook_start` they start later, at the centres of what the last `KEPT` steps gave; until then a_t is U(d_t).
+    The few vectors of a first batch come from a network that has learned nothing: they tell clips apart, not actions.
+
     All is float32 under autocast too.
+
+    Args: sizes: K, `code_size`, `revive_after` and `codebook_start`.
     """
 
     initialised: Tensor
+    seen: Tensor
     idle: Tensor
 
     def __init__(self, sizes: LMASizes) -> None:
         super().__init__(sizes)
         self.revive_after = sizes.revive_after
+        self.codebook_start = sizes.codebook_start
+        if self.codebook_start:
+            self.register_buffer("seen", torch.tensor(0))
+        # U(d_t) of the last steps before the start.
+        self._kept: deque[Tensor] = deque(maxlen=KEPT)
         self.register_buffer("initialised", torch.tensor(False))
         # Steps since each prototype was last chosen, by any process.
         self.register_buffer("idle", torch.zeros(sizes.actions, dtype=torch.int64))
@@ -74,6 +89,9 @@ class VectorQuantizer(Quantizer):
         """
         with torch.autocast(device_type=u.device.type, enabled=False):
             u = u.float()
+            if self.training and not self.started(u.detach()):
+                nothing = u.new_zeros(())
+                return Quantized(nearest(u.detach(), self.codes.detach()), u, commitment=nothing, codebook=nothing)
             if self.training:
                 self.prepare(u.detach())
             index = nearest(u.detach(), self.codes.detach())
@@ -87,6 +105,20 @@ class VectorQuantizer(Quantizer):
                 commitment=F.mse_loss(u, c_q.detach()),
                 codebook=F.mse_loss(c_q, u.detach()),
             )
+
+    @torch.no_grad()
+    def started(self, u: Tensor) -> bool:
+        """Whether there are prototypes to choose from; places them when it is time.  Args: u (n, code_size)."""
+        if self._seen_initialised or not self.codebook_start or self.initialised.item():
+            return True
+        self._kept.append(gathered(u))
+        self.seen += 1
+        if self.seen.item() < self.codebook_start:
+            return False
+        self.codes.copy_(agreed(centres(torch.cat(list(self._kept)), len(self.codes))))
+        self.initialised.fill_(True)
+        self._kept.clear()
+        return True
 
     @torch.no_grad()
     def prepare(self, u: Tensor) -> None:
@@ -190,6 +222,16 @@ def spread_seeds(points: Tensor, k: int) -> Tensor:
             seed = points[drawn] + scale * 0.1 * torch.randn_like(points[drawn])
         seeds = torch.cat([seeds, seed])
     return seeds
+
+
+def centres(points: Tensor, k: int, *, rounds: int = 20) -> Tensor:
+    """k-means from `spread_seeds`: (n, d) -> (k, d). A seed that is nearest to no point stays."""
+    codes = spread_seeds(points, k)
+    for _ in range(rounds):
+        share = F.one_hot(nearest(points, codes), num_classes=k).to(points.dtype)
+        counts = share.sum(dim=0)[:, None]
+        codes = torch.where(counts > 0, share.T @ points / counts.clamp(min=1), codes)
+    return codes
 
 
 def several_processes() -> bool:

@@ -10,6 +10,8 @@ from vdsm_glass.sizes import check_widths, layers, width
 Directions = Literal["bilinear", "plain"]
 QuantizerName = Literal["vq", "gumbel"]
 VectorNorm = Literal["batch", "layer"]
+Drawing = Literal["whole", "change"]
+Look = Literal["features", "agent"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,16 @@ class LMASizes:
             Tennis.
         revive_after: a prototype that no pair has chosen for so many steps is put where a pair is; 0, as in the paper,
             leaves it.
+        drawing: "whole" draws all of f̂_{t+1} from s_{t+1}, as in the paper; "change" draws what differs from the
+            foreground moved by Δ_F, see `ChangeDecoder`.
+        look: "features" are what A sees in the paper, φ̃_t and φ_{t+1}; "agent" shows it small pictures with the agent
+            in the middle, see `AgentLook`.
+        recolour: in training the action network sees foregrounds whose colours are rotated at random, the same way
+            within a clip: clothes then tell it nothing. The paper has none.
+        outline: side of the picture of the next outline that is drawn from the action alone, see `OutlineDecoder`; 0,
+            as in the paper, draws none.
+        codebook_start: training steps after which the prototypes are placed, at the centres of the U(d_t) of the last
+            steps; until then a_t is U(d_t) itself. 0, as in the paper, quantizes from the first step on.
 
     Raises:
         ValueError: a width that is no positive number, a wrong number of them, or an option that does not exist.
@@ -92,12 +104,19 @@ class LMASizes:
     joint_input: bool = False
     noise_channels: int = width(0, least=0)
     revive_after: int = width(0, least=0, most=1 << 40)
+    drawing: Drawing = "whole"
+    look: Look = "features"
+    recolour: bool = False
+    outline: int = width(0, least=0)
+    codebook_start: int = width(0, least=0, most=1 << 40)
 
     def __post_init__(self) -> None:
         check_widths(self)
         check_counts(self)
         check_option("directions", self.directions, get_args(Directions))
         check_option("vector_norm", self.vector_norm, get_args(VectorNorm))
+        check_option("drawing", self.drawing, get_args(Drawing))
+        check_option("look", self.look, get_args(Look))
         check_option("quantizer", self.quantizer, get_args(QuantizerName))
 
     @property

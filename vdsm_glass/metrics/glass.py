@@ -30,12 +30,13 @@ class GLASSScores(nn.Module):
     `clips`: how many were scored.
     `miou`, `miou_thresholded`: M's masks of the real frames against the true ones, see `MaskIoU`.
     `miou_re`, `miou_re_thresholded`: M's masks of the frames animated from the first frame, which itself is not
-    counted, against the true ones.
+    counted, against the true ones. `miou_re_teacher_forced`, ...: alike of frames that were each drawn from the real
+    frame before, as the published numbers are.
     `foreground_shift_error`, `..._min`, `..._max`: see `ShiftError`; `foreground_angle_accuracy`: see `AngleAccuracy`.
     `foreground_shift_error_paper_units`, `..._min`, `..._max`: Table 2's arithmetic, which mixes units, see
     `in_walk_units`; `..._paper_units_perfect`, ...: what a perfect predictor gets there.
     `background_...`: the same for the background.
-    `nmi_g`, `nmi_rand`, `nmi_s`, `con`: see `ActionNMI`.
+    `nmi_g`, `nmi_rand`, `nmi_s`, `con`, `nmi_rest`, `nmi_identity` and their levels of chance: see `ActionNMI`.
     `delta_mse`, `delta_acc`: the true shift of the foreground given the inferred action, see `DeltaMSE`,
     `DeltaAccuracy`.
 
@@ -49,21 +50,34 @@ class GLASSScores(nn.Module):
         super().__init__()
         self.walks = dict(walks or {})
         self.clips = SumMetric()
-        self.masks = collection({"miou": MaskIoU(), "miou_re": MaskIoU()})
+        self.masks = collection({"miou": MaskIoU(), "miou_re": MaskIoU(), "miou_re_teacher_forced": MaskIoU()})
         kinds = (ERROR, PAPER_UNITS, f"{PAPER_UNITS}_perfect")
         self.shifts = collection({f"{layer}_{kind}": ShiftError() for layer in LAYERS for kind in kinds})
         self.angles = collection({f"{layer}_{ANGLE}": AngleAccuracy() for layer in LAYERS})
         self.nmi = ActionNMI(actions=actions)
         self.controllability = collection({"delta_mse": DeltaMSE(actions=actions), "delta_acc": DeltaAccuracy()})
 
-    def update(self, net: GLASS, batch: VideoBatch, *, inference: Inference, animation: Animation) -> None:
-        """Args: batch, decoded; inference of its videos; animation of their first frames by the inferred actions."""
+    def update(
+        self,
+        net: GLASS,
+        batch: VideoBatch,
+        *,
+        inference: Inference,
+        animation: Animation,
+        forced: Tensor | None = None,
+    ) -> None:
+        """Args: batch, decoded; inference of its videos; animation of their first frames by the inferred actions;
+
+        forced (b, t, 3, h, w) in [0, 1], frames 2..T each drawn from the real frame before, if these are scored.
+        """
         self.clips.update(len(batch))
         if batch.mask is not None:
             self.masks["miou"].update(inference.layers.m, batch.mask)
-            drawn = rearrange(animation.video[:, 1:], "b t c h w -> (b t) c h w")
-            again = rearrange(net.gma.M(2 * drawn - 1), "(b t) c h w -> b t c h w", b=len(batch))
-            self.masks["miou_re"].update(again, batch.mask[:, 1:])
+            for name, video in {"miou_re": animation.video, "miou_re_teacher_forced": forced}.items():
+                if video is not None:
+                    drawn = rearrange(video[:, 1:], "b t c h w -> (b t) c h w")
+                    again = rearrange(net.gma.M(2 * drawn - 1), "(b t) c h w -> b t c h w", b=len(batch))
+                    self.masks[name].update(again, batch.mask[:, 1:])
         for layer in LAYERS:
             target = getattr(batch, f"{layer}_shift")
             if target is not None:
@@ -74,7 +88,9 @@ class GLASSScores(nn.Module):
             # The action between frames t and t + 1 is the label of frame t + 1.
             true = batch.local_action[:, 1:]
             identity = repeat(batch.identity, "b -> b t", t=true.shape[1])
-            self.nmi.update(predicted=inference.actions.local_action, true=true, identity=identity)
+            shift = batch.foreground_shift
+            rest = None if shift is None else (shift == 0).all(dim=-1)
+            self.nmi.update(predicted=inference.actions.local_action, true=true, identity=identity, rest=rest)
 
     def update_shift(self, layer: str, predicted: Tensor, target: Tensor) -> None:
         """Args: layer, one of `LAYERS`; predicted, target: (b, t-1, 2) in pixels."""

@@ -8,6 +8,9 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+PERMUTATIONS = 200
+"""Of inferred actions, for what chance gives."""
+
 
 def nmi(true: np.ndarray, predicted: np.ndarray) -> float:
     """NMI(X, Y) = 2 I(X, Y) / (H(X) + H(Y)), scikit-learn's.  [GLASS Eq. (12)]
@@ -37,6 +40,16 @@ def random_nmi(true: np.ndarray, *, actions: int, seed: int) -> float:
     return nmi(np.sort(true), np.random.default_rng(seed).integers(actions, size=len(true)))
 
 
+def permuted_nmi(true: np.ndarray, predicted: np.ndarray, *, seed: int, times: int = PERMUTATIONS) -> np.ndarray:
+    """(times,): the NMI of `true` and random permutations of `predicted`, the level of chance.
+
+    Both are sorted first: what is drawn depends on how often labels occur and not on their order.
+    """
+    generator = np.random.default_rng(seed)
+    true, predicted = np.sort(true), np.sort(predicted)
+    return np.array([nmi(true, generator.permutation(predicted)) for _ in range(times)])
+
+
 class ActionNMI(Metric):
     """NMI of inferred and true local actions over all pairs of frames.  [GLASS section 6, Table 3]
 
@@ -44,7 +57,13 @@ class ActionNMI(Metric):
     `nmi_s`, NMI_S, and `con`, CON = NMI_S - NMI_G. NMI grows as pairs get fewer, even for random labels: NMI_S and CON
     are comparable only between data with the same number of pairs for each identity.
 
-    The state is all labels, 24 bytes for each pair of frames, because entropies cannot be summed over batches.
+    `nmi_g_chance` is the largest NMI of 200 permutations of the inferred actions. If shifts are known, `nmi_rest` is
+    that of the pairs of frames between which the agent does not move, and `nmi_rest_chance` the largest of its
+    permutations: NMI_G is high for actions that follow the shift alone, `nmi_rest` is not. If identities are known,
+    `nmi_identity` is that of inferred actions and identities, `nmi_identity_chance` the mean of its permutations, and
+    `nmi_identity_true` that of the true actions: a clip shows few of them, so they tell clips apart, too.
+
+    The state is all labels, 32 bytes for each pair of frames, because entropies cannot be summed over batches.
 
     Args:
         actions: K, for NMI_RAND.
@@ -69,18 +88,31 @@ class ActionNMI(Metric):
         self.seed = seed
         self.add_state("labels", default=[], dist_reduce_fx="cat")
 
-    def update(self, *, predicted: Tensor, true: Tensor, identity: Tensor) -> None:
-        """Args: all int64 and of one shape, one entry for each pair of frames; identity -1 where unknown."""
-        self.labels.append(torch.stack([identity.flatten(), true.flatten(), predicted.flatten()], dim=1))
+    def update(self, *, predicted: Tensor, true: Tensor, identity: Tensor, rest: Tensor | None = None) -> None:
+        """Args: all int64 and of one shape, one entry for each pair of frames; identity -1 where unknown; rest bool,
+
+        whether the agent does not move, None where that is unknown.
+        """
+        known = torch.full_like(true, -1) if rest is None else rest.to(true)
+        columns = [identity.flatten(), true.flatten(), predicted.flatten(), known.flatten()]
+        self.labels.append(torch.stack(columns, dim=1))
 
     def compute(self) -> dict[str, Tensor]:
         rows = dim_zero_cat(self.labels)
-        identity, true, predicted = rows.T.numpy(force=True)
+        identity, true, predicted, rest = rows.T.numpy(force=True)
         results = {
             "nmi_g": nmi(true, predicted),
             "nmi_rand": random_nmi(true, actions=self.actions, seed=self.seed),
+            "nmi_g_chance": permuted_nmi(true, predicted, seed=self.seed).max(),
         }
+        if rest.min() >= 0 and rest.any():
+            still = rest > 0
+            results["nmi_rest"] = nmi(true[still], predicted[still])
+            results["nmi_rest_chance"] = permuted_nmi(true[still], predicted[still], seed=self.seed).max()
         if identity.min() >= 0:
             results["nmi_s"] = identity_nmi(identity, true, predicted)
             results["con"] = results["nmi_s"] - results["nmi_g"]
+            results["nmi_identity"] = nmi(identity, predicted)
+            results["nmi_identity_chance"] = permuted_nmi(identity, predicted, seed=self.seed).mean()
+            results["nmi_identity_true"] = nmi(identity, true)
         return {name: torch.tensor(value, device=rows.device) for name, value in results.items()}

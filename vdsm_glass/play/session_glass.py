@@ -144,7 +144,8 @@ def shifted(scene: Scene, by: Tensor) -> Scene:
         return scene
     height, width = scene.f.shape[-2:]
     delta = to_grid(by[None].to(scene.f.device), height=height, width=width)
-    return scene._replace(**{name: shift(getattr(scene, name), delta, padding="zeros") for name in ("f", "m")})
+    there = {name: shift(getattr(scene, name), delta, padding="zeros") for name in ("f", "m")}
+    return scene._replace(**there, walked=scene.walked + by.to(scene.walked))
 
 
 def room(mask: Tensor, shifts: Tensor) -> Tensor:

@@ -42,6 +42,16 @@ def test_a_reconstruction_is_the_first_frame_animated_by_what_was_inferred(net: 
     assert not torch.allclose(drawn[:, 1], drawn[:, 2])
 
 
+def test_an_animation_of_changes_is_the_rollout_that_was_trained(video: Tensor):
+    net = small_glass(theta=0.3, drawing="change", look="agent")
+    with torch.no_grad():
+        layers, motion = net.gma(2 * video - 1)
+        trained = net.lma(layers.f, motion.f_moved, motion.delta_F, T_f=1, m=layers.m)
+    played = animate(net, video[:, 0], infer(net, video).actions)
+    torch.testing.assert_close(played.foreground[:, 1:], trained.frames[-1], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(played.mask[:, 1:], trained.mask, rtol=1e-4, atol=1e-4)
+
+
 def test_transfer_has_identities_in_rows_and_actions_in_columns(net: GLASS, video: Tensor):
     cells = GLASSModel(net).swap(video, identities=video[:2, :1])
     assert cells.shape == (2, 3, *video.shape[1:])

@@ -53,17 +53,18 @@ def small_lma(*, checkpoint: bool = False, **changes: Any) -> LMA:
             nn.init.normal_(parameter)
     with torch.no_grad():
         for _ in range(4):
-            lma(*clip(b=4), T_f=3)
+            f, f_shifted, delta_F = clip(b=4)
+            lma(f, f_shifted, delta_F, T_f=3, m=torch.ones_like(f[:, :, :1]))
     for norm in norms:
         norm.momentum = 0.1
     return lma
 
 
-def small_glass(*, theta: float) -> GLASS:
+def small_glass(*, theta: float, **changes: Any) -> GLASS:
     """Both analyses, small, in evaluation mode; see `small_lma`."""
     torch.manual_seed(0)
-    net = GLASS(gma=NARROW, lma=small_sizes(), theta=theta)
-    net.lma = small_lma()
+    net = GLASS(gma=NARROW, lma=small_sizes(**changes), theta=theta)
+    net.lma = small_lma(**changes)
     return net.eval()
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.vdsm_glass.glass.small import clip, small_lma
-from vdsm_glass.glass.lma import LMA, Rollout
+from tests.vdsm_glass.glass.small import clip, small_lma, small_sizes
+from vdsm_glass.glass.lma import LMA, Rollout, recoloured
 
 ABLATIONS: list[dict[str, Any]] = [
     {"directions": "plain"},
@@ -246,3 +246,124 @@ def test_frames_that_cannot_be_halved_four_times_are_refused():
     f, f_shifted, delta_F = clip()
     with pytest.raises(ValueError, match="T_f is 0"):
         lma(f, f_shifted, delta_F, T_f=0)
+
+
+CHANGE: dict[str, Any] = {"drawing": "change", "look": "agent", "outline": 8, "recolour": True}
+
+
+def masks(f: Tensor) -> Tensor:
+    """An agent of 12x16 pixels that goes right by a pixel a frame."""
+    m = torch.zeros_like(f[:, :, :1])
+    for t in range(f.shape[1]):
+        m[:, t, :, 8:20, 6 + t : 22 + t] = 1
+    return m
+
+
+def test_the_papers_network_has_no_part_of_ours():
+    assert not {name for name in small_lma().state_dict() if name.startswith(("O.", "VQ.seen"))}
+    assert small_lma(**CHANGE).O is not None
+
+
+@pytest.mark.parametrize("T_f", [1, 3, 99])
+def test_a_rollout_of_changes_is_its_steps_one_by_one(T_f):
+    lma = small_lma(drawing="change").eval()
+    f, f_shifted, delta_F = clip()
+    m = masks(f)
+    with torch.no_grad():
+        rollout = lma(f, f_shifted, delta_F, T_f=T_f, m=m)
+        state, drawn = lma.initial_state(2, height=32, width=48), []
+        first = present = torch.cat([f, m], dim=2)[:, :1]
+        for t in range(5):
+            if t < T_f:
+                present = torch.cat([f, m], dim=2)[:, t : t + 1]
+            sources = lma.sources(
+                first[:, 0], present, walked=delta_F[:, : t + 1].sum(dim=1)[:, None], delta_F=delta_F[:, t : t + 1]
+            )
+            e = lma.encode(present[:, 0, :3])
+            frame, mask, state = lma.step(e, delta_F[:, t], rollout.actions.a[:, t], state, sources)
+            present = torch.cat([frame, mask], dim=1)[:, None]
+            drawn.append(present[:, 0])
+    expected = torch.cat([rollout.frames[-1], rollout.mask], dim=2)
+    torch.testing.assert_close(torch.stack(drawn, dim=1), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_sources_are_the_foreground_before_and_the_first_one_both_where_the_agent_will_be():
+    lma = small_lma(drawing="change")
+    first, present = torch.zeros(1, 4, 32, 48), torch.zeros(1, 1, 4, 32, 48)
+    first[..., 4, 5], present[..., 4, 10] = 1, 1
+    grid = torch.tensor([2 / 48, 2 / 32])
+    steps = {"walked": torch.tensor([[[8.0, 1.0]]]) * grid, "delta_F": torch.tensor([[[3.0, 1.0]]]) * grid}
+    sources = lma.sources(first, present, **steps)
+    assert sources is not None
+    for source in sources[0, 0]:
+        torch.testing.assert_close(source[:, 5, 13], torch.ones(4), rtol=1e-4, atol=1e-4)
+        assert source.sum() == pytest.approx(4, abs=1e-3)
+
+
+def test_changes_and_looks_need_masks():
+    f, f_shifted, delta_F = clip()
+    with pytest.raises(ValueError, match="drawing is change, expected the masks"):
+        LMA(small_sizes(drawing="change"))(f, f_shifted, delta_F, T_f=1)
+    with pytest.raises(ValueError, match="look is agent, expected the masks"):
+        small_lma(look="agent").actions(f, f_shifted)
+
+
+def test_what_the_agents_look_sees_does_not_depend_on_where_it_is():
+    lma = small_lma(look="agent").eval()
+    f, f_shifted, _ = clip(t=2)
+    m = masks(f)
+    f, moved = f * m, (5, 7)
+    with torch.no_grad():
+        u = lma.actions(f, f_shifted, m).u
+        elsewhere = lma.actions(f.roll(moved, dims=(-2, -1)), f_shifted, m.roll(moved, dims=(-2, -1))).u
+        other = lma.actions(f.flip(1), f_shifted, m.flip(1)).u
+    torch.testing.assert_close(elsewhere, u, rtol=1e-4, atol=1e-4)
+    assert (other - u).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("look", ["features", "agent"])
+def test_only_the_action_network_sees_other_colours_and_only_in_training(look):
+    lma = small_lma(look=look, recolour=True)
+    f, f_shifted, _ = clip()
+    m, seen = masks(f), []
+    lma.A.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    with torch.no_grad():
+        for _ in range(2):
+            lma.actions(f, f_shifted, m)
+        lma.eval()
+        phi = [lma.actions(f, f_shifted, m).phi for _ in range(2)]
+    assert (seen[0] - seen[1]).abs().max() > 1e-3
+    assert torch.equal(seen[2], seen[3])
+    assert torch.equal(*phi)
+
+
+def test_colours_are_rotated_about_grey_alike_within_a_clip():
+    f = clip()[0]
+    f[:, :, :, :4] = 0
+    torch.manual_seed(0)
+    other = recoloured(f)
+    torch.testing.assert_close(other.square().sum(dim=2), f.square().sum(dim=2))
+    assert other[:, :, :, :4].abs().max() == 0
+    turn = torch.linalg.lstsq(f[0, 0].flatten(1).T, other[0, 0].flatten(1).T).solution
+    torch.testing.assert_close(f[0, 3].flatten(1).T @ turn, other[0, 3].flatten(1).T, rtol=1e-4, atol=1e-4)
+    assert (f[1, 0].flatten(1).T @ turn - other[1, 0].flatten(1).T).abs().max() > 0.1
+
+
+def test_ours_train_all_their_parameters():
+    lma = small_lma(**CHANGE)
+    f, f_shifted, delta_F = clip()
+    rollout = lma(f, f_shifted, delta_F, T_f=2, m=masks(f))
+    assert rollout.outline is not None
+    (loss_of(rollout, f) + rollout.outline.square().mean()).backward()
+    assert [name for name, parameter in lma.named_parameters() if parameter.grad is None] == []
+
+
+def test_checkpointing_changes_is_the_same():
+    f, f_shifted, delta_F = clip()
+    results = []
+    for checkpoint in (False, True):
+        lma = small_lma(checkpoint=checkpoint, drawing="change")
+        loss = loss_of(lma(f, f_shifted, delta_F, T_f=2, m=masks(f)), f)
+        loss.backward()
+        results.append((loss, [parameter.grad for parameter in lma.parameters()]))
+    torch.testing.assert_close(results[1], results[0])

@@ -13,6 +13,7 @@ from vdsm_glass.glass import losses
 from vdsm_glass.glass.gma import Layers, Motion
 from vdsm_glass.glass.lma import Actions, Rollout
 from vdsm_glass.glass.loss_weights import LossWeights
+from vdsm_glass.glass.outline import outlines
 
 B, T, H, W = 2, 3, 8, 12
 
@@ -187,3 +188,26 @@ def test_actions_that_are_all_the_same_have_no_correlation_and_finite_gradients(
     loss.backward()
     assert loss == 0
     assert u.grad.isfinite().all()  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def test_the_outline_is_that_of_the_mask_in_the_middle():
+    m = torch.zeros(1, 2, 1, 32, 48)
+    m[:, 0, :, 4:20, 30:40], m[:, 1, :, 10:26, 5:15] = 1, 1
+    seen = outlines(m, side=8)
+    torch.testing.assert_close(seen[:, 0], seen[:, 1], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(seen, seen.flip((-2, -1)), rtol=1e-3, atol=1e-3)
+    assert seen[0, 0, 3:5, 3:5].min() > 0.99
+    assert seen[0, 0, 0].max() < 0.01
+    # Higher than wide.
+    assert seen.sum(dim=(-2, -1)).min() > 10
+    assert (seen > 0.5).any(dim=-1).sum() > (seen > 0.5).any(dim=-2).sum()
+
+
+def test_the_outlines_loss_is_least_where_the_drawing_is_right():
+    m = torch.zeros(1, 1, 1, 32, 48)
+    m[..., 4:20, 30:40] = 1
+    right = torch.logit(outlines(m, side=8).clamp(1e-4, 1 - 1e-4)).requires_grad_()
+    losses.outline_loss(right, m).backward()
+    assert right.grad is not None
+    assert right.grad.abs().max() < 1e-5
+    assert losses.outline_loss(-right, m) > losses.outline_loss(right, m) + 1

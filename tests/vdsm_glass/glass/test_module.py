@@ -11,6 +11,7 @@ from data_modules.batch import VideoBatch
 from data_modules.common.errors import UserError
 from tests.vdsm_glass.glass.small import small_sizes
 from tests.vdsm_glass.glass.test_gma import NARROW
+from vdsm_glass.glass.loss_weights import LossWeights
 from vdsm_glass.glass.module import GLASSModule
 from vdsm_glass.schedules import Schedule
 
@@ -21,7 +22,8 @@ LOCAL = {"commitment", "codebook", "recu", "recs", "msk", "cyc"}
 def module(*, step: int = 100, **options) -> GLASSModule:
     """A small GLASS in training, `step` steps after its beginning; LMA begins after 10."""
     torch.manual_seed(0)
-    made = GLASSModule(gma=NARROW, lma=small_sizes(), **{"gma_steps": 10, "perceptual": "none"} | options)
+    given = {"lma": small_sizes(), "gma_steps": 10, "perceptual": "none"} | options
+    made = GLASSModule(gma=NARROW, **given)
     made._trainer = SimpleNamespace(global_step=step)  # pyright: ignore[reportAttributeAccessIssue]
     made._fabric = None
     made.log = made.log_dict = lambda *args, **kwargs: None  # pyright: ignore[reportAttributeAccessIssue]
@@ -63,9 +65,9 @@ def test_T_cuts_the_clip_and_T_f_says_what_is_real(batch: VideoBatch):
     seen = {}
 
     def spy(forward: Callable) -> Callable:
-        def run(f, f_shifted, delta_F, *, T_f):
+        def run(f, f_shifted, delta_F, *, T_f, m):
             seen.update(frames=f.shape[1], T_f=T_f)
-            return forward(f, f_shifted, delta_F, T_f=T_f)
+            return forward(f, f_shifted, delta_F, T_f=T_f, m=m)
 
         return run
 
@@ -73,6 +75,45 @@ def test_T_cuts_the_clip_and_T_f_says_what_is_real(batch: VideoBatch):
     made.schedule(T=3, T_f=2)
     made.training_step(batch)
     assert seen == {"frames": 3, "T_f": 2}
+
+
+def test_a_finished_gma_is_left_as_it_is(batch: VideoBatch):
+    made = module(gma_until=100)
+    made.train()
+    before = {name: value.clone() for name, value in made.net.gma.state_dict().items()}
+    made.training_step(batch).backward()
+    assert made.last_terms.keys() == LOCAL
+    assert not gradients(made.net.gma)
+    assert len(gradients(made.net.lma)) == len(list(made.net.lma.parameters()))
+    assert all(torch.equal(value, before[name]) for name, value in made.net.gma.state_dict().items())
+    earlier = module(gma_until=101)
+    earlier.training_step(batch).backward()
+    assert earlier.last_terms.keys() == GLOBAL | LOCAL
+
+
+def test_actions_are_learned_before_anything_is_drawn(batch: VideoBatch):
+    ours = {"lma": small_sizes(look="agent", outline=8), "weights": LossWeights(outline=1), "gma_until": 10}
+    made = module(step=49, drawing_from=50, **ours)
+    made.net.lma.forward = lambda *args, **kwargs: pytest.fail("drawn")  # pyright: ignore[reportAttributeAccessIssue]
+    made.training_step(batch).backward()
+    assert made.last_terms.keys() == {"commitment", "codebook", "outline"}
+    learning = {name.split(".")[0] for name, part in made.net.lma.named_parameters() if part.grad is not None}
+    assert learning == {"A", "VQ", "O"}
+    later = module(step=50, drawing_from=50, **ours)
+    later.training_step(batch)
+    assert later.last_terms.keys() == LOCAL | {"outline"}
+    with pytest.raises(UserError, match=r"drawing_from is 50.*set lma\.outline"):
+        module(drawing_from=50)
+
+
+def test_as_many_clips_of_a_batch_are_trained_on_as_the_schedule_says(batch: VideoBatch):
+    made = module(step=0)
+    made.schedule(clips=1)
+    made.training_step(batch)
+    one = made.last_terms
+    made = module(step=0)
+    made.training_step(VideoBatch.unlabelled(batch.video[:1]))
+    assert one == made.last_terms
 
 
 def test_the_papers_schedules_at_their_knots():

@@ -174,3 +174,26 @@ def test_gumbel_hands_on_whole_prototypes_and_takes_the_likeliest_in_evaluation(
     assert u.grad.abs().sum() > 0
     assert (quantizer.eval()(u).index == quantizer.logits(u).argmax(dim=1)).all()
     assert out.commitment == out.codebook == 0
+
+
+def test_a_late_codebook_starts_at_the_centres_of_what_many_steps_gave():
+    """Until then the action is U(d_t) itself and nothing pulls at it."""
+    quantizer, _ = make(codebook_start=4, actions=3)
+    middles = 5 * torch.eye(4)[:3]
+    for step in range(4):
+        u = (middles.repeat(4, 1) + 0.01 * torch.randn(12, 4)).requires_grad_()
+        out = quantizer(u)
+        if step < 3:
+            assert torch.equal(out.code, u)
+            assert out.commitment == out.codebook == 0
+            assert not quantizer.initialised
+    assert quantizer.initialised
+    assert torch.cdist(middles, quantizer.codes).amin(dim=1).max() < 0.02
+    assert (out.code == quantizer.codes[out.index]).all()
+    again = VectorQuantizer(small_sizes(codebook_start=4, actions=3))
+    again.load_state_dict(quantizer.state_dict())
+    assert torch.equal(again(u).code, out.code)
+
+
+def test_a_codebook_from_the_first_step_on_has_no_counter_of_steps():
+    assert "seen" not in make()[0].state_dict()

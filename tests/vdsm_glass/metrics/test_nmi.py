@@ -66,4 +66,46 @@ def test_random_labels_are_seeded_and_know_nothing():
 
 def test_without_identities_there_is_no_score_by_identity():
     results = filled(ActionNMI(actions=3), A, B, np.full_like(A, -1)).compute()
-    assert set(results) == {"nmi_g", "nmi_rand"}
+    assert set(results) == {"nmi_g", "nmi_rand", "nmi_g_chance"}
+
+
+def scored(true: np.ndarray, predicted: np.ndarray, identity: np.ndarray, rest: np.ndarray) -> dict[str, float]:
+    metric = ActionNMI(actions=9)
+    tensors = {"true": true, "predicted": predicted, "identity": identity, "rest": rest}
+    metric.update(**{name: torch.from_numpy(labels) for name, labels in tensors.items()})
+    return {name: value.item() for name, value in metric.compute().items()}
+
+
+def test_actions_that_follow_the_shift_alone_mean_nothing_at_rest():
+    generator = np.random.default_rng(0)
+    n = 2000
+    rest, true, identity = np.arange(n) % 2 == 0, generator.integers(3, size=n), generator.integers(20, size=n)
+    # Walks have labels of their own, and the shift tells which; who rests does one of three other things.
+    true = np.where(rest, true, true + 3)
+    predicted = np.where(rest, generator.integers(3, size=n), true)
+    found = scored(true, predicted, identity, rest)
+    assert found["nmi_g"] > 0.5 > found["nmi_g_chance"]
+    # At chance: a permutation is as good. The largest of 200 is passed by one in 201, and this seed is none of them.
+    assert found["nmi_rest"] <= found["nmi_rest_chance"] < 0.02
+    knowing = scored(true, true, identity, rest)
+    assert knowing["nmi_rest"] == pytest.approx(1)
+
+
+def test_codes_of_identity_are_far_above_their_chance_and_codes_of_action_are_not():
+    generator = np.random.default_rng(0)
+    n = 2000
+    true, identity = generator.integers(6, size=n), generator.integers(20, size=n)
+    rest = np.zeros(n, dtype=bool)
+    told, kept = scored(true, identity % 6, identity, rest), scored(true, true, identity, rest)
+    assert told["nmi_identity"] > told["nmi_identity_chance"] + 0.5
+    assert kept["nmi_identity"] < kept["nmi_identity_chance"] + 0.02
+    assert kept["nmi_identity"] == pytest.approx(kept["nmi_identity_true"])
+    # Nobody rests.
+    assert "nmi_rest" not in kept
+
+
+def test_chance_does_not_depend_on_the_order_of_pairs():
+    generator = np.random.default_rng(2)
+    rows = generator.integers(4, size=(4, 300))
+    one, other = (scored(*labels[:3], labels[3] > 1) for labels in (rows, rows[:, generator.permutation(300)]))
+    assert one == pytest.approx(other)
