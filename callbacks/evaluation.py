@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,11 +11,10 @@ import numpy as np
 import torch
 from einops import rearrange
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from torch import Tensor
 
 from callbacks.drawing import scaled, spread, upload
-from callbacks.progress import progress
 from callbacks.results import Scoring, protocol
 from data_modules.base import VideoDataModule
 from data_modules.common.errors import UserError
@@ -189,9 +189,9 @@ class Evaluation(Scoring):
             return
         sides = torch.stack([real[: self.examples], drawn[: self.examples]]).cpu()
         still = strip(scaled(rearrange(sides, "side b ... -> (b side) ...")), frames=8)
-        folder = pictures(trainer)
-        stem = f"evaluation_{name}"
-        send(trainer, [write_png(still, folder / f"{stem}.png"), save(sides, folder / f"{stem}.gif")])
+        file = Path(trainer.default_root_dir) / "pictures" / f"evaluation_{name}"
+        files = [write_png(still, file.with_suffix(".png")), save(sides, file.with_suffix(".gif"))]
+        upload(trainer, files, prefix="evaluation")
 
     def draw_positions(self, trainer: Trainer) -> None:
         """`pictures/per_position.png`: how each score changes along the clips, whose first frame is 1."""
@@ -203,20 +203,25 @@ class Evaluation(Scoring):
         values = {name: each.per_position or () for name, each in curves.items()}
         firsts = {name: each.protocol.given_frames + 1 for name, each in curves.items()}
         positions = {name: range(firsts[name], firsts[name] + len(values[name])) for name in curves}
-        send(
-            trainer, [draw_curves(values, pictures(trainer) / "per_position.png", across="frame", positions=positions)]
-        )
+        file = Path(trainer.default_root_dir) / "pictures" / "per_position.png"
+        upload(trainer, [draw_curves(values, file, across="frame", positions=positions)], prefix="evaluation")
 
 
-def pictures(trainer: Trainer) -> Path:
-    """The folder of a run's pictures."""
-    folder = Path(trainer.default_root_dir) / "pictures"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+@contextmanager
+def progress(trainer: Trainer, clips: int) -> Iterator[Callable[[int], object]]:
+    """Yields a function to call with the number of clips just done; without a trainer's bar it shows nothing."""
+    bar = trainer.progress_bar_callback
+    if isinstance(bar, RichProgressBar) and (shown := bar.progress) is not None:
+        # rich allows one live display at a time.
+        task = shown.add_task("Scoring", total=clips)
+        try:
+            yield lambda done: shown.update(task, advance=done, refresh=True)
+        finally:
+            shown.remove_task(task)
+    elif isinstance(bar, TQDMProgressBar) and not bar.is_disabled:
+        from tqdm import tqdm
 
-
-def send(trainer: Trainer, files: list[Path]) -> None:
-    """Pictures to W&B, where a run logs there."""
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            upload(logger, files, prefix="evaluation")
+        with tqdm(total=clips, desc="Scoring", leave=False) as line:
+            yield line.update
+    else:
+        yield lambda _: None

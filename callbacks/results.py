@@ -32,13 +32,19 @@ class Scoring(Callback):
     def record(self, trainer: Trainer, results: Iterable[Result], not_computed: Iterable[NotComputed] = ()) -> None:
         """Enters results, and all that the model has logged under `test/`."""
         found = _RESULTS.setdefault(trainer, ResultSet())
-        values = {name: value for name, value in measured(trainer).items() if name not in found.results}
+        logged = trainer.callback_metrics.items()
+        measured = {name.removeprefix("test/"): float(value) for name, value in logged if name.startswith("test/")}
+        values = {name: value for name, value in measured.items() if name not in found.results}
+        data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        # `limit_test_batches` may have let through fewer than all clips.
+        most = sum(trainer.num_test_batches) * data.eval_batch_size * trainer.world_size
+        clips = int(min(len(data.evaluation_dataset("test")), most))
         model = model_of(trainer.lightning_module)
         how = model.protocols.get("reconstruction") if model else None
         rebuilt = {name: values.pop(name) for name in REBUILT if how and name in values}
-        found.add(named(values, protocol(trainer, clips=tested(trainer))))
+        found.add(named(values, protocol(trainer, clips=clips)))
         if how:
-            on = protocol(trainer, clips=tested(trainer), generated_by=how.about, given_frames=how.given)
+            on = protocol(trainer, clips=clips, generated_by=how.about, given_frames=how.given)
             found.add(named(rebuilt, on))
         found.add(results, not_computed)
         if trainer.is_global_zero:
@@ -52,22 +58,6 @@ class Scoring(Callback):
 
             # The one that Lightning's progress bar is on, which may not have ended yet.
             found.show(get_console(), title=f"test split, {trainer.default_root_dir}")
-
-
-def measured(trainer: Trainer) -> dict[str, float]:
-    """What was logged under `test/`, by the rest of its name."""
-    return {
-        name.removeprefix("test/"): float(value)
-        for name, value in trainer.callback_metrics.items()
-        if name.startswith("test/")
-    }
-
-
-def tested(trainer: Trainer) -> int:
-    """Clips that the trainer itself has tested: all, or as many as `limit_test_batches` let through."""
-    data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-    most = sum(trainer.num_test_batches) * data.eval_batch_size * trainer.world_size
-    return int(min(len(data.evaluation_dataset("test")), most))
 
 
 def named(values: Mapping[str, float], on: Protocol) -> list[Result]:
