@@ -53,14 +53,9 @@ class RunCheckpoint(Checkpoint):
         self.every_minutes, self.every_n_train_steps = every_minutes, every_n_train_steps
         self.best_weights_only = best_weights_only
         self.best_score: float | None = None
-        self.last_model_path = ""
-        self.best_model_path = ""
-        self._saved_step = -1
-        self._saved_at = 0.0
-        self._postponed = False
-        self._validated = False
-        self._between_epochs = False
-        self._only_weights = False
+        self.last_model_path = self.best_model_path = ""
+        self._saved_step, self._saved_at = -1, 0.0
+        self._postponed = self._validated = self._between_epochs = self._only_weights = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.folder = Path(trainer.default_root_dir) / "checkpoints"

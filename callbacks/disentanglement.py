@@ -31,8 +31,7 @@ class Disentanglement(Scoring):
     """
 
     def __init__(self, clips: int = 2000, batch_size: int = 32) -> None:
-        self.clips = clips
-        self.batch_size = batch_size
+        self.clips, self.batch_size = clips, batch_size
 
     def on_test_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
         data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]

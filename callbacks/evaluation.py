@@ -66,19 +66,14 @@ class Evaluation(Scoring):
         examples: int = 4,
         seed: int = 0,
     ) -> None:
-        self.metrics = tuple(metrics)
-        self.protocols = tuple(protocols)
-        self.weights = dict(weights or {})
-        self.stand_ins = stand_ins
-        self.max_clips = max_clips
-        self.batch_size = batch_size
+        self.metrics, self.protocols = tuple(metrics), tuple(protocols)
+        self.weights, self.stand_ins = dict(weights or {}), stand_ins
+        self.max_clips, self.batch_size, self.examples, self.seed = max_clips, batch_size, examples, seed
         self.in_validation = in_validation
-        self.examples = examples
-        self.seed = seed
         self._found: tuple[list[Result], list[NotComputed]] = ([], [])
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Names are wrong before the test, not after it."""
+        """Checks the names, so that a wrong one is an error before the test and not after it."""
         if stage == "test" or self.in_validation:
             check_names([*self.metrics, *self.weights])
             self.ways(pl_module)
@@ -95,7 +90,7 @@ class Evaluation(Scoring):
             self.record(trainer, *self._found)
 
     def ways(self, pl_module: LightningModule) -> dict[str, GenerationProtocol]:
-        """What is asked of a model.  Raises: UserError, it is one of ours and cannot do that."""
+        """The model's protocols by name; none if it is not registered.  Raises: UserError, it has no such protocol."""
         model = model_of(pl_module)
         if model is None or not model.protocols or not self.metrics:
             return {}
@@ -133,7 +128,7 @@ class Evaluation(Scoring):
         way: GenerationProtocol,
         advance: Callable[[int], object],
     ) -> tuple[list[Result], list[NotComputed]]:
-        """The numbers of one protocol, of this process's clips and all others'."""
+        """The results of one protocol, over the clips of all processes."""
         from vdsm_glass.metrics.clip_choice import partners
 
         model = model_of(pl_module)

@@ -13,7 +13,7 @@ from vdsm_glass.metrics.results import NotComputed, Protocol, Result, ResultSet
 from vdsm_glass.registry import model_of
 
 REBUILT = ("psnr", "miou_re", "miou_re_thresholded")
-"""Of what models log under `test/`: measured on clips that they have rebuilt; the rest looks at real clips only."""
+"""What models log under `test/` of clips that they have rebuilt; all else is measured on real clips only."""
 
 _RESULTS: WeakKeyDictionary[Trainer, ResultSet] = WeakKeyDictionary()
 
@@ -26,7 +26,7 @@ class Scoring(Callback):
     """
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A test that broke off has left nothing behind."""
+        """Forgets the results of a test that broke off."""
         _RESULTS.pop(trainer, None)
 
     def record(self, trainer: Trainer, results: Iterable[Result], not_computed: Iterable[NotComputed] = ()) -> None:
@@ -61,7 +61,7 @@ class Scoring(Callback):
 
 
 def named(values: Mapping[str, float], on: Protocol) -> list[Result]:
-    """Numbers that were all measured on the same."""
+    """Results that share a protocol."""
     return [Result(name=name, value=value, protocol=on) for name, value in values.items()]
 
 
