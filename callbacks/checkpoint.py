@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,14 +53,9 @@ class RunCheckpoint(Checkpoint):
         self.every_minutes, self.every_n_train_steps = every_minutes, every_n_train_steps
         self.best_weights_only = best_weights_only
         self.best_score: float | None = None
-        self.last_model_path = ""
-        self.best_model_path = ""
-        self._saved_step = -1
-        self._saved_at = 0.0
-        self._postponed = False
-        self._validated = False
-        self._between_epochs = False
-        self._only_weights = False
+        self.last_model_path = self.best_model_path = ""
+        self._saved_step, self._saved_at = -1, 0.0
+        self._postponed = self._validated = self._between_epochs = self._only_weights = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.folder = Path(trainer.default_root_dir) / "checkpoints"
@@ -78,7 +74,9 @@ class RunCheckpoint(Checkpoint):
     ) -> None:
         if not step_ended(trainer, batch_idx) or not self._due(trainer):
             return
-        if trainer.is_last_batch or validation_follows(trainer, batch_idx):
+        every = trainer.val_check_batch
+        validation_follows = trainer.enable_validation and every not in (None, inf) and (batch_idx + 1) % every == 0
+        if trainer.is_last_batch or validation_follows:
             self._postponed = True
         else:
             self.save_last(trainer)
@@ -92,8 +90,12 @@ class RunCheckpoint(Checkpoint):
             self.save_last(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.monitor is not None and self._validated:
-            self._check_monitored(trainer)
+        if self.monitor is not None and self._validated and self.monitor not in trainer.callback_metrics:
+            logged = sorted(trainer.callback_metrics)
+            raise UserError(
+                f"checkpoint.monitor is {self.monitor!r}, which was never logged{did_you_mean(self.monitor, logged)}; "
+                f"logged were: {', '.join(logged) or 'none'}"
+            )
         self.save_if_best(trainer)
         if self._postponed or self._due(trainer):
             self.save_last(trainer, between_epochs=True)
@@ -144,14 +146,6 @@ class RunCheckpoint(Checkpoint):
         # Clocks differ between processes, but all of them must save together.
         return by_steps or any_process(trainer, by_time)
 
-    def _check_monitored(self, trainer: Trainer) -> None:
-        if self.monitor is not None and self.monitor not in trainer.callback_metrics:
-            logged = sorted(trainer.callback_metrics)
-            raise UserError(
-                f"checkpoint.monitor is {self.monitor!r}, which was never logged{did_you_mean(self.monitor, logged)}; "
-                f"logged were: {', '.join(logged) or 'none'}"
-            )
-
     def state_dict(self) -> dict[str, Any]:
         return {"best_score": self.best_score, "best_model_path": self.best_model_path}
 
@@ -163,11 +157,3 @@ class RunCheckpoint(Checkpoint):
 def is_trial(trainer: Trainer) -> bool:
     """Whether this is a `fast_dev_run`, which leaves nothing behind."""
     return bool(trainer.fast_dev_run)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def validation_follows(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether a validation inside the epoch begins after this batch."""
-    every = trainer.val_check_batch
-    return (
-        bool(trainer.enable_validation) and every is not None and every != float("inf") and (batch_idx + 1) % every == 0
-    )

@@ -38,21 +38,22 @@ class CodebookHealth(Callback):
         self, trainer: Trainer, pl_module: GLASSModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if step_ended(trainer, batch_idx) and trainer.global_step % self.window == 0:
-            counts = taken_from_all(trainer, quantizer_of(pl_module))
+            counts = taken_from_all(trainer, pl_module.net.lma.VQ)
             # While global analysis is trained alone, no action is inferred.
             if counts.any():
-                self.values = health(counts)
+                shares = {f"codebook/usage_{k}": share for k, share in enumerate(usage(counts).tolist())}
+                dead = float((counts == 0).sum())
+                self.values = {"codebook/perplexity": perplexity(counts).item(), "codebook/dead": dead, **shares}
         pl_module.log_dict(self.values)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: GLASSModule, checkpoint: dict[str, Any]) -> None:
-        quantizer = quantizer_of(pl_module)
-        counts = taken_from_all(trainer, quantizer)
+        counts = taken_from_all(trainer, pl_module.net.lma.VQ)
         checkpoint[KEY] = counts.tolist()
         if trainer.is_global_zero:
-            quantizer.add_counts(counts)
+            pl_module.net.lma.VQ.add_counts(counts)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: GLASSModule, checkpoint: dict[str, Any]) -> None:
-        quantizer = quantizer_of(pl_module)
+        quantizer = pl_module.net.lma.VQ
         if trainer.is_global_zero and KEY in checkpoint:
             quantizer.add_counts(quantizer.codes.new_tensor(checkpoint[KEY]))
 
@@ -63,17 +64,6 @@ class CodebookHealth(Callback):
         self.values = state_dict["values"]
 
 
-def health(counts: Tensor) -> dict[str, float]:
-    """Perplexity, number of dead prototypes and shares, by the names they are logged under.  Args: counts (K,)."""
-    shares = {f"codebook/usage_{k}": share for k, share in enumerate(usage(counts).tolist())}
-    return {"codebook/perplexity": perplexity(counts).item(), "codebook/dead": float((counts == 0).sum()), **shares}
-
-
 def taken_from_all(trainer: Trainer, quantizer: Quantizer) -> Tensor:
     """(K,) counts since the last call, summed over all processes."""
     return torch.as_tensor(trainer.strategy.reduce(quantizer.take_counts(), reduce_op="sum"))
-
-
-def quantizer_of(module: GLASSModule) -> Quantizer:
-    """The quantizer of its local actions."""
-    return module.net.lma.VQ

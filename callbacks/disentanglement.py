@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
 
 from callbacks.drawing import spread, upload
 from callbacks.results import Scoring, named, protocol
@@ -22,19 +20,18 @@ from vdsm_glass.vdsm.module import VDSMModule
 
 
 class Disentanglement(Scoring):
-    """Probes s and d for identity and action, records the numbers, draws the leak matrix.
+    """Probes s and d for identity and action, records the numbers, draws the leak matrix in `pictures/leaks.png`.
 
     Probes are fitted on the training split's clips and read on the test split's, each from its first frame. Every
-    process computes the same, the first one writes.
+    process computes the same; the first one writes. The matrix is drawn if identity and action are both known.
 
     Args:
-        clips: at most so many of each split, evenly spread.
-        batch_size: clips encoded at once.
+        clips: the largest number of clips of each split, evenly spread.
+        batch_size: the number of clips encoded at once.
     """
 
     def __init__(self, clips: int = 2000, batch_size: int = 32) -> None:
-        self.clips = clips
-        self.batch_size = batch_size
+        self.clips, self.batch_size = clips, batch_size
 
     def on_test_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
         data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
@@ -42,23 +39,15 @@ class Disentanglement(Scoring):
         known = min(int(part.action.min()) for part in (train, test)) >= 0
         known &= min(int(labels.min()) for part in (train, test) for labels in part.factors.values()) >= 0
         results = score(pl_module.net, train, test) if known else {}
-        self.draw(results, trainer)
-        self.record(trainer, named(results, protocol(trainer, clips=len(test.action))))
-
-    @rank_zero_only
-    def draw(self, results: dict[str, float], trainer: Trainer) -> None:
-        """Writes `<run>/pictures/leaks.png`, where identity and action are both known, and sends it to W&B."""
         matrix = LeakMatrix.of(results)
-        if matrix is None:
-            return
-        path = draw_leaks(matrix, Path(trainer.default_root_dir) / "pictures" / "leaks.png")
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                upload(logger, [path], prefix="test")
+        if matrix is not None and trainer.is_global_zero:
+            path = draw_leaks(matrix, Path(trainer.default_root_dir) / "pictures" / "leaks.png")
+            upload(trainer, [path], prefix="test")
+        self.record(trainer, named(results, protocol(trainer, clips=len(test.action))))
 
     @torch.no_grad()
     def encode(self, pl_module: VDSMModule, data: VideoDataModule, split: Split) -> Labelled:
-        """Latents and labels of (some of) the split's clips; an action that changes within a clip is its first."""
+        """The latents and labels of the split's clips; of an action that changes within a clip, the first one."""
         dataset = data.evaluation_dataset(split)
         chosen = spread(np.arange(len(dataset)), self.clips).tolist()
         latents: list[Latents] = []

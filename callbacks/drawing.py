@@ -59,12 +59,8 @@ class Drawing(Callback, ABC):
         if not trainer.is_global_zero:
             return
         data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        written = self.draw(
-            model_of(pl_module), data.evaluation_dataset(split), Path(trainer.default_root_dir) / "pictures"
-        )
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                upload(logger, written, prefix=split)
+        folder = Path(trainer.default_root_dir) / "pictures"
+        upload(trainer, self.draw(model_of(pl_module), data.evaluation_dataset(split), folder), prefix=split)
 
 
 def clips_of_each_label(dataset: ClipDataset, label: str, count: int) -> list[int]:
@@ -87,10 +83,11 @@ def scaled(frames: Tensor) -> Tensor:
     return enlarge(frames, at_least=SMALLEST_CELL)
 
 
-def upload(logger: WandbLogger, files: list[Path], *, prefix: str) -> None:
-    """Logs pictures and moving pictures under `<prefix>/<name>`."""
-    for file in files:
-        if file.suffix == ".png":
-            logger.log_image(key=f"{prefix}/{file.stem}", images=[str(file)])
-        else:
-            logger.log_video(key=f"{prefix}/{file.stem}", videos=[str(file)])
+def upload(trainer: Trainer, files: list[Path], *, prefix: str) -> None:
+    """Logs pictures and moving pictures under `<prefix>/<name>` to W&B, if the run logs there."""
+    for logger in (logger for logger in trainer.loggers if isinstance(logger, WandbLogger)):
+        for file in files:
+            if file.suffix == ".png":
+                logger.log_image(key=f"{prefix}/{file.stem}", images=[str(file)])
+            else:
+                logger.log_video(key=f"{prefix}/{file.stem}", videos=[str(file)])

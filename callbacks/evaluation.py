@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,11 +11,10 @@ import numpy as np
 import torch
 from einops import rearrange
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from torch import Tensor
 
 from callbacks.drawing import scaled, spread, upload
-from callbacks.progress import progress
 from callbacks.results import Scoring, protocol
 from data_modules.base import VideoDataModule
 from data_modules.common.errors import UserError
@@ -66,19 +66,14 @@ class Evaluation(Scoring):
         examples: int = 4,
         seed: int = 0,
     ) -> None:
-        self.metrics = tuple(metrics)
-        self.protocols = tuple(protocols)
-        self.weights = dict(weights or {})
-        self.stand_ins = stand_ins
-        self.max_clips = max_clips
-        self.batch_size = batch_size
+        self.metrics, self.protocols = tuple(metrics), tuple(protocols)
+        self.weights, self.stand_ins = dict(weights or {}), stand_ins
+        self.max_clips, self.batch_size, self.examples, self.seed = max_clips, batch_size, examples, seed
         self.in_validation = in_validation
-        self.examples = examples
-        self.seed = seed
         self._found: tuple[list[Result], list[NotComputed]] = ([], [])
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Names are wrong before the test, not after it."""
+        """Checks the names, so that a wrong one is an error before the test and not after it."""
         if stage == "test" or self.in_validation:
             check_names([*self.metrics, *self.weights])
             self.ways(pl_module)
@@ -95,7 +90,7 @@ class Evaluation(Scoring):
             self.record(trainer, *self._found)
 
     def ways(self, pl_module: LightningModule) -> dict[str, GenerationProtocol]:
-        """What is asked of a model.  Raises: UserError, it is one of ours and cannot do that."""
+        """The model's protocols by name; none if it is not registered.  Raises: UserError, it has no such protocol."""
         model = model_of(pl_module)
         if model is None or not model.protocols or not self.metrics:
             return {}
@@ -133,7 +128,7 @@ class Evaluation(Scoring):
         way: GenerationProtocol,
         advance: Callable[[int], object],
     ) -> tuple[list[Result], list[NotComputed]]:
-        """The numbers of one protocol, of this process's clips and all others'."""
+        """The results of one protocol, over the clips of all processes."""
         from vdsm_glass.metrics.clip_choice import partners
 
         model = model_of(pl_module)
@@ -189,9 +184,9 @@ class Evaluation(Scoring):
             return
         sides = torch.stack([real[: self.examples], drawn[: self.examples]]).cpu()
         still = strip(scaled(rearrange(sides, "side b ... -> (b side) ...")), frames=8)
-        folder = pictures(trainer)
-        stem = f"evaluation_{name}"
-        send(trainer, [write_png(still, folder / f"{stem}.png"), save(sides, folder / f"{stem}.gif")])
+        file = Path(trainer.default_root_dir) / "pictures" / f"evaluation_{name}"
+        files = [write_png(still, file.with_suffix(".png")), save(sides, file.with_suffix(".gif"))]
+        upload(trainer, files, prefix="evaluation")
 
     def draw_positions(self, trainer: Trainer) -> None:
         """`pictures/per_position.png`: how each score changes along the clips, whose first frame is 1."""
@@ -203,20 +198,25 @@ class Evaluation(Scoring):
         values = {name: each.per_position or () for name, each in curves.items()}
         firsts = {name: each.protocol.given_frames + 1 for name, each in curves.items()}
         positions = {name: range(firsts[name], firsts[name] + len(values[name])) for name in curves}
-        send(
-            trainer, [draw_curves(values, pictures(trainer) / "per_position.png", across="frame", positions=positions)]
-        )
+        file = Path(trainer.default_root_dir) / "pictures" / "per_position.png"
+        upload(trainer, [draw_curves(values, file, across="frame", positions=positions)], prefix="evaluation")
 
 
-def pictures(trainer: Trainer) -> Path:
-    """The folder of a run's pictures."""
-    folder = Path(trainer.default_root_dir) / "pictures"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+@contextmanager
+def progress(trainer: Trainer, clips: int) -> Iterator[Callable[[int], object]]:
+    """Yields a function to call with the number of clips just done; without a trainer's bar it shows nothing."""
+    bar = trainer.progress_bar_callback
+    if isinstance(bar, RichProgressBar) and (shown := bar.progress) is not None:
+        # rich allows one live display at a time.
+        task = shown.add_task("Scoring", total=clips)
+        try:
+            yield lambda done: shown.update(task, advance=done, refresh=True)
+        finally:
+            shown.remove_task(task)
+    elif isinstance(bar, TQDMProgressBar) and not bar.is_disabled:
+        from tqdm import tqdm
 
-
-def send(trainer: Trainer, files: list[Path]) -> None:
-    """Pictures to W&B, where a run logs there."""
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            upload(logger, files, prefix="evaluation")
+        with tqdm(total=clips, desc="Scoring", leave=False) as line:
+            yield line.update
+    else:
+        yield lambda _: None

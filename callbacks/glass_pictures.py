@@ -43,9 +43,7 @@ class GLASSPictures(Drawing):
         self, every_n_epochs: int = 5, clips: int = 4, shift: float = 7.0, local_action: int = 0, fps: float = 8.0
     ) -> None:
         super().__init__(every_n_epochs=every_n_epochs, fps=fps)
-        self.clips = clips
-        self.shift = shift
-        self.local_action = local_action
+        self.clips, self.shift, self.local_action = clips, shift, local_action
 
     def draw(self, model: GLASSModel, dataset: ClipDataset, folder: Path) -> list[Path]:
         batch = dataset[clips_of_each_label(dataset, "identity", self.clips)].to(model.device).decoded()

@@ -50,23 +50,17 @@ class GracefulStop(Callback):
         self.agreed = any_process(trainer, self.asked or trainer.received_sigterm)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop()
+        self.on_train_batch_start(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         # Here and not at the end of the step, because its metrics are logged in between.
-        self._stop()
-
-    def _stop(self) -> None:
         if self.agreed:
             raise KeyboardInterrupt
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._restore()
-
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._restore()
+        self.teardown(trainer, pl_module, "")
 
-    def _restore(self) -> None:
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
             self._previous = None

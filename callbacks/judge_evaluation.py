@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lightning.pytorch import Callback, Trainer
 
+from data_modules.base import VideoDataModule
 from vdsm_glass.vdsm.module import VDSMModule
 
 if TYPE_CHECKING:
@@ -27,10 +28,7 @@ class JudgeEvaluation(Callback):
     """
 
     def __init__(self, judge: Path, clips: int = 500, batch_size: int = 32, seed: int = 0) -> None:
-        self.judge = judge
-        self.clips = clips
-        self.batch_size = batch_size
-        self.seed = seed
+        self.judge, self.clips, self.batch_size, self.seed = judge, clips, batch_size, seed
         self._judge: Judge | None = None
 
     def setup(self, trainer: Trainer, pl_module: VDSMModule, stage: str) -> None:
@@ -44,13 +42,8 @@ class JudgeEvaluation(Callback):
         from vdsm_glass.judge.scores import judge_results
 
         assert self._judge is not None
-        results = judge_results(
-            pl_module.net,
-            self._judge,
-            trainer.datamodule,  # pyright: ignore[reportAttributeAccessIssue]
-            clips=self.clips,
-            batch_size=self.batch_size,
-            seed=self.seed,
-        )
+        data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        how = {"clips": self.clips, "batch_size": self.batch_size, "seed": self.seed}
+        results = judge_results(pl_module.net, self._judge, data, **how)
         # All processes have the same numbers; Lightning warns if it may not average them.
         pl_module.log_dict({f"test/{name}": float(value) for name, value in results.items()}, sync_dist=True)

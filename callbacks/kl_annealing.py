@@ -33,40 +33,30 @@ class KLAnnealing(Callback):
         given = {"kl_z": lambda_z, "kl_s": lambda_s, "kl_d": lambda_d, "tau_s": tau_s}
         self.schedules = {name: schedule for name, schedule in given.items() if schedule is not None}
 
-    def values(self, *, epoch: int, max_epochs: int) -> dict[str, float]:
-        """The value of every schedule in `epoch`, counted from 0."""
-        position = share_of_epochs(epoch=epoch, max_epochs=max_epochs)
+    def values(self, trainer: Trainer) -> dict[str, float]:
+        """The value of every schedule in this epoch."""
+        position = share_of_epochs(epoch=trainer.current_epoch, max_epochs=epochs_of(trainer))
         return {name: schedule(position) for name, schedule in self.schedules.items()}
 
-    def on_fit_start(self, trainer: Trainer, pl_module: VDSMModule) -> None:
-        self.draw(trainer)
-
-    def on_train_start(self, trainer: Trainer, pl_module: VDSMModule) -> None:
-        # A run that is resumed in mid-epoch gets no `on_train_epoch_start`.
-        self.apply(trainer, pl_module)
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: VDSMModule) -> None:
-        self.apply(trainer, pl_module)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
-        values = self.values(epoch=trainer.current_epoch, max_epochs=epochs_of(trainer))
-        pl_module.log_dict({f"schedule/{name}": value for name, value in values.items()})
-
-    def apply(self, trainer: Trainer, module: VDSMModule) -> None:
-        """Sets this epoch's values."""
-        module.anneal(**self.values(epoch=trainer.current_epoch, max_epochs=epochs_of(trainer)))
-
     @rank_zero_only
-    def draw(self, trainer: Trainer) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: VDSMModule) -> None:
         """Draws the whole stage's schedules, as in the supplementary's Fig. 1 and 2."""
         from vdsm_glass.pictures import draw_curves
 
         epochs = epochs_of(trainer)
-        curves = {name: [] for name in self.schedules}
-        for epoch in range(epochs):
-            for name, value in self.values(epoch=epoch, max_epochs=epochs).items():
-                curves[name].append(value)
+        positions = [share_of_epochs(epoch=epoch, max_epochs=epochs) for epoch in range(epochs)]
+        curves = {name: list(map(schedule, positions)) for name, schedule in self.schedules.items()}
         draw_curves(curves, Path(trainer.default_root_dir) / "pictures" / "schedules.png", across="epoch")
+
+    def on_train_start(self, trainer: Trainer, pl_module: VDSMModule) -> None:
+        # A run that is resumed in mid-epoch gets no `on_train_epoch_start`.
+        self.on_train_epoch_start(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: VDSMModule) -> None:
+        pl_module.anneal(**self.values(trainer))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
+        pl_module.log_dict({f"schedule/{name}": value for name, value in self.values(trainer).items()})
 
 
 def epochs_of(trainer: Trainer) -> int:

@@ -37,10 +37,9 @@ class NonFiniteGuard(Callback):
         self._place = ""
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        clips = getattr(batch, "clip", None)
         self._place = f"step {trainer.global_step}, epoch {trainer.current_epoch}, batch {batch_idx}"
         # Kept as a tensor, because reading it would wait for the device.
-        self._clips = clips
+        self._clips = getattr(batch, "clip", None)
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         loss = loss.detach().float()
@@ -69,10 +68,8 @@ class NonFiniteGuard(Callback):
         pl_module.log("non_finite_steps", float(self.skipped), prog_bar=True, rank_zero_only=True)
 
     def _describe(self, module: LightningModule, loss: Tensor | None) -> str:
-        terms = {
-            name: term for name, term in getattr(module, "last_terms", {}).items() if not torch.isfinite(term).all()
-        }
-        parts = [f"loss term {name} is {_worst(term)}" for name, term in terms.items()]
+        terms = getattr(module, "last_terms", {}).items()
+        parts = [f"loss term {name} is {_worst(term)}" for name, term in terms if not torch.isfinite(term).all()]
         if not parts and loss is not None and not torch.isfinite(loss):
             parts.append(f"the loss is {_worst(loss)}")
         bad = [name for name, parameter in module.named_parameters() if _is_bad(parameter.grad)]

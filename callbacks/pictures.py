@@ -42,9 +42,7 @@ class VDSMPictures(Drawing):
         fps: float = 10.0,
     ) -> None:
         super().__init__(every_n_epochs=every_n_epochs, fps=fps)
-        self.identities = identities
-        self.actions = actions
-        self.rollout_steps = rollout_steps
+        self.identities, self.actions, self.rollout_steps = identities, actions, rollout_steps
 
     def draw(self, model: Any, dataset: ClipDataset, folder: Path) -> list[Path]:
         people = self.clips(dataset, "identity", self.identities, model.device)

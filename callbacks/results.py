@@ -13,7 +13,7 @@ from vdsm_glass.metrics.results import NotComputed, Protocol, Result, ResultSet
 from vdsm_glass.registry import model_of
 
 REBUILT = ("psnr", "miou_re", "miou_re_thresholded")
-"""Of what models log under `test/`: measured on clips that they have rebuilt; the rest looks at real clips only."""
+"""What models log under `test/` of clips that they have rebuilt; all else is measured on real clips only."""
 
 _RESULTS: WeakKeyDictionary[Trainer, ResultSet] = WeakKeyDictionary()
 
@@ -26,19 +26,25 @@ class Scoring(Callback):
     """
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A test that broke off has left nothing behind."""
+        """Forgets the results of a test that broke off."""
         _RESULTS.pop(trainer, None)
 
     def record(self, trainer: Trainer, results: Iterable[Result], not_computed: Iterable[NotComputed] = ()) -> None:
         """Enters results, and all that the model has logged under `test/`."""
         found = _RESULTS.setdefault(trainer, ResultSet())
-        values = {name: value for name, value in measured(trainer).items() if name not in found.results}
+        logged = trainer.callback_metrics.items()
+        measured = {name.removeprefix("test/"): float(value) for name, value in logged if name.startswith("test/")}
+        values = {name: value for name, value in measured.items() if name not in found.results}
+        data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+        # `limit_test_batches` may have let through fewer than all clips.
+        most = sum(trainer.num_test_batches) * data.eval_batch_size * trainer.world_size
+        clips = int(min(len(data.evaluation_dataset("test")), most))
         model = model_of(trainer.lightning_module)
         how = model.protocols.get("reconstruction") if model else None
         rebuilt = {name: values.pop(name) for name in REBUILT if how and name in values}
-        found.add(named(values, protocol(trainer, clips=tested(trainer))))
+        found.add(named(values, protocol(trainer, clips=clips)))
         if how:
-            on = protocol(trainer, clips=tested(trainer), generated_by=how.about, given_frames=how.given)
+            on = protocol(trainer, clips=clips, generated_by=how.about, given_frames=how.given)
             found.add(named(rebuilt, on))
         found.add(results, not_computed)
         if trainer.is_global_zero:
@@ -54,24 +60,8 @@ class Scoring(Callback):
             found.show(get_console(), title=f"test split, {trainer.default_root_dir}")
 
 
-def measured(trainer: Trainer) -> dict[str, float]:
-    """What was logged under `test/`, by the rest of its name."""
-    return {
-        name.removeprefix("test/"): float(value)
-        for name, value in trainer.callback_metrics.items()
-        if name.startswith("test/")
-    }
-
-
-def tested(trainer: Trainer) -> int:
-    """Clips that the trainer itself has tested: all, or as many as `limit_test_batches` let through."""
-    data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-    most = sum(trainer.num_test_batches) * data.eval_batch_size * trainer.world_size
-    return int(min(len(data.evaluation_dataset("test")), most))
-
-
 def named(values: Mapping[str, float], on: Protocol) -> list[Result]:
-    """Numbers that were all measured on the same."""
+    """Results that share a protocol."""
     return [Result(name=name, value=value, protocol=on) for name, value in values.items()]
 
 

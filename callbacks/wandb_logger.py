@@ -100,12 +100,9 @@ def has_account() -> bool:
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", CLOUD)).hostname or ""
-    candidates = (
-        [Path(os.environ["NETRC"])] if "NETRC" in os.environ else [Path.home() / ".netrc", Path.home() / "_netrc"]
-    )
-    for file in candidates:
-        if not file.is_file():
-            continue
+    by_default = [Path.home() / ".netrc", Path.home() / "_netrc"]
+    candidates = [Path(os.environ["NETRC"])] if "NETRC" in os.environ else by_default
+    for file in filter(Path.is_file, candidates):
         try:
             if netrc.netrc(str(file)).authenticators(host):
                 return True

@@ -9,9 +9,8 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from vdsm_glass.glass.sizes import LMASizes
-from vdsm_glass.layers.blocks import Same, Up
+from vdsm_glass.layers.blocks import ModulatedConv, Same, Up
 from vdsm_glass.layers.conv_lstm import ConvLSTM, LSTMState
-from vdsm_glass.layers.modulated_conv import ModulatedConv
 
 
 class RNNState(NamedTuple):

@@ -19,33 +19,20 @@ if TYPE_CHECKING:
 ACTION = "action"
 
 
-@dataclass(frozen=True)
-class LinearProbe:
-    """scikit-learn's multinomial logistic regression on standardised features.
+def linear_probe(features: np.ndarray, labels: np.ndarray) -> Pipeline:
+    """scikit-learn's multinomial logistic regression on standardised features; its `score` is the accuracy in [0, 1].
+
+    Args: features (n, f); labels (n,).   Raises: ValueError, all labels are the same.
 
     >>> x = np.array([[-1.0], [-0.9], [0.9], [1.0]])
-    >>> LinearProbe.fit(x, np.array([3, 3, 5, 5])).accuracy(x, np.array([3, 3, 5, 3]))
+    >>> float(linear_probe(x, np.array([3, 3, 5, 5])).score(x, np.array([3, 3, 5, 3])))
     0.75
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-    classifier: Pipeline
-
-    @classmethod
-    def fit(cls, features: np.ndarray, labels: np.ndarray) -> LinearProbe:
-        """A probe fitted to features (n, f) and labels (n,).  Raises: ValueError, all labels are the same."""
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
-        return cls(make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)).fit(features, labels))
-
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        """Args: features (n, f).   Returns: (n,) labels."""
-        return self.classifier.predict(features)
-
-    def accuracy(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Share of rows whose label is found, in [0, 1].  Args: features (n, f); labels (n,)."""
-        return float(np.mean(self.predict(features) == labels))
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)).fit(features, labels)
 
 
 def chance(labels: np.ndarray) -> float:
@@ -122,13 +109,15 @@ def score(net: FrameVDSM | SequenceVDSM, train: Labelled, test: Labelled, *, see
         if len(np.unique(labels)) < 2:
             continue
         wanted = wanted_by_name[name]
-        probes = {source: LinearProbe.fit(fitted[source], labels) for source in fitted}
-        results |= {f"{name}_from_{source}": probe.accuracy(read[source], wanted) for source, probe in probes.items()}
+        probes = {source: linear_probe(fitted[source], labels) for source in fitted}
+        results |= {
+            f"{name}_from_{source}": float(probe.score(read[source], wanted)) for source, probe in probes.items()
+        }
         changed = wanted[partner] != wanted
         if name == ACTION and "d" in probes:
-            results["swapped_action"] = probes["d"].accuracy(drawn["d"], wanted)
+            results["swapped_action"] = float(probes["d"].score(drawn["d"], wanted))
         elif name != ACTION and changed.any():
-            results[f"swapped_{name}"] = probes["s"].accuracy(drawn["s"][changed], wanted[partner][changed])
+            results[f"swapped_{name}"] = float(probes["s"].score(drawn["s"][changed], wanted[partner][changed]))
         results[f"chance_{name}"] = chance(wanted)
     return results
 

@@ -101,10 +101,7 @@ def i3d(weights: Path | None = None, *, metric: str = "fvd") -> Extractor:
 
 
 def random_frame_features(seed: int = 0) -> Extractor:
-    """A small convolutional network with random weights, for frames of any size.
-
-    Its distances show differences in colours and edges, but nothing of what Inception has learned.
-    """
+    """A small network with random weights, for frames of any size; it sees colours and edges, but no objects."""
     return _random(nn.Conv2d, nn.AdaptiveAvgPool2d(1), seed=seed)
 
 

@@ -61,7 +61,7 @@ class FrechetDistance(Metric):
     The state is, for the real and the generated side, the number of samples, the sum of their features and that of the
     features' outer products, in float64.
 
-    Args: extractor; chunk, how many samples it is given at once, which bounds its memory.
+    Args: extractor; chunk, how many samples it is given at once, which bounds its memory; by default `default_chunk`.
     """
 
     is_differentiable = False
@@ -69,15 +69,16 @@ class FrechetDistance(Metric):
     full_state_update = False
 
     samples = "samples"
+    default_chunk = 32
     n: Tensor
     total: Tensor
     outer: Tensor
 
-    def __init__(self, extractor: Extractor, *, chunk: int) -> None:
+    def __init__(self, extractor: Extractor, *, chunk: int | None = None) -> None:
         super().__init__()
         self.extractor = extractor
         self.network_info = extractor.info
-        self.chunk = chunk
+        self.chunk = chunk or self.default_chunk
         f = extractor.num_features
         self.add_state("n", default=torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("total", default=torch.zeros(2, f, dtype=torch.float64), dist_reduce_fx="sum")
@@ -128,9 +129,6 @@ class FID(FrechetDistance):
 
     samples = "frames"
 
-    def __init__(self, extractor: Extractor, *, chunk: int = 32) -> None:
-        super().__init__(extractor, chunk=chunk)
-
     def update(self, video: Tensor, *, real: bool) -> None:
         """Args: video (b, t, 3, h, w) in [0, 1]."""
         self.add(rearrange(video, "b t c h w -> (b t) c h w"), real=real)
@@ -140,9 +138,7 @@ class FVD(FrechetDistance):
     """Fréchet video distance, in which every clip is one sample.  [Unterthiner et al. 2018]"""
 
     samples = "clips"
-
-    def __init__(self, extractor: Extractor, *, chunk: int = 4) -> None:
-        super().__init__(extractor, chunk=chunk)
+    default_chunk = 4
 
     def update(self, video: Tensor, *, real: bool) -> None:
         """Args: video (b, t, 3, h, w) in [0, 1].   Raises: UserError, t < 10."""

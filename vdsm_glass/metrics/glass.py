@@ -13,9 +13,8 @@ from torchmetrics import Metric, MetricCollection, SumMetric
 from data_modules.batch import VideoBatch
 from vdsm_glass.glass.animation import Animation, Inference
 from vdsm_glass.glass.net import GLASS
-from vdsm_glass.metrics.controllability import DeltaAccuracy, DeltaMSE
 from vdsm_glass.metrics.masks import MaskIoU
-from vdsm_glass.metrics.motion import AngleAccuracy, ShiftError, in_walk_units
+from vdsm_glass.metrics.motion import AngleAccuracy, DeltaAccuracy, DeltaMSE, ShiftError, in_walk_units
 from vdsm_glass.metrics.nmi import ActionNMI
 
 LAYERS = ("foreground", "background")

@@ -70,11 +70,9 @@ def batches(
     if numbers:
         sides = (read(generated, numbers, form, size), read(real, range(len(real)), form, size))
         yield from zip(*sides, strict=True)
-        return
-    for video in read(real, range(len(real)), form, size):
-        yield None, video
-    for video in read(generated, range(len(generated)), form, size):
-        yield video, None
+    else:
+        yield from ((None, video) for video in read(real, range(len(real)), form, size))
+        yield from ((video, None) for video in read(generated, range(len(generated)), form, size))
 
 
 def read(side: VideoSet, numbers: Sequence[int], form: Form, size: int) -> Iterator[Tensor]:

@@ -181,8 +181,7 @@ class Encoder(nn.Module):
         features = rearrange(self.convolutions(frames), "(b t) c -> b t c", b=video.shape[0])
         loc, scale = self.identity(features).chunk(2, dim=-1)
         s = NormalParameters(
-            loc=self.identity_loc(loc).float().mean(dim=1),
-            scale=positive(self.identity_scale(scale)).mean(dim=1),
+            loc=self.identity_loc(loc).float().mean(dim=1), scale=positive(self.identity_scale(scale)).mean(dim=1)
         )
         return s, split_normal(self.pose(features))
 

@@ -154,11 +154,7 @@ class VDSMSequence(VDSMModule):
     kind = "vdsm"
 
     def __init__(
-        self,
-        sizes: Sizes,
-        pretrained: Path | None = None,
-        learning_rate: float = 1e-3,
-        compile: bool = False,
+        self, sizes: Sizes, pretrained: Path | None = None, learning_rate: float = 1e-3, compile: bool = False
     ) -> None:
         super().__init__(net=SequenceVDSM(as_sizes(sizes, Sizes)), learning_rate=learning_rate, compile=compile)
         self.pretrained = pretrained

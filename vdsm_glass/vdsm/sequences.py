@@ -96,17 +96,16 @@ class SequenceVDSM(nn.Module):
             z.append(self.combiner(z[-1], drive[:, t]).loc)
         return torch.stack(z[1:], dim=1)
 
-    def advance(self, z: Tensor, d: Tensor, *, steps: int, generator: torch.Generator | None = None) -> Tensor:
-        """Poses under p(z_t | z_{t-1}, d): means, or samples if a generator is given.
+    def advance(self, z_1: Tensor, d: Tensor, *, steps: int, generator: torch.Generator | None = None) -> Tensor:
+        """z_1 and the poses after it under p(z_t | z_{t-1}, d): means, or samples if a generator is given.
 
-        Args: z (b, z), the pose before the first that is returned; d (b, d).   Returns: (b, steps, z).
+        Args: z_1 (b, z); d (b, d).   Returns: (b, steps, z).
         """
-        poses = []
-        for _ in range(steps):
-            p = self.transition(z, d)
-            z = p.loc if generator is None else draw(p, generator)
-            poses.append(z)
-        return torch.stack(poses, dim=1)
+        z = [z_1]
+        for _ in range(steps - 1):
+            p = self.transition(z[-1], d)
+            z.append(p.loc if generator is None else draw(p, generator))
+        return torch.stack(z, dim=1)
 
     def rollout(
         self,
@@ -125,9 +124,7 @@ class SequenceVDSM(nn.Module):
         """
         if dynamics == "posterior":
             return self.follow(d, steps=steps)
-        first = self.follow(d, steps=1)
-        rest = self.advance(first[:, 0], d, steps=steps - 1, generator=generator) if steps > 1 else first[:, :0]
-        return torch.cat([first, rest], dim=1)
+        return self.advance(self.follow(d, steps=1)[:, 0], d, steps=steps, generator=generator)
 
     def sample_identity(self, count: int, generator: torch.Generator) -> Tensor:
         """s ~ p(s).  Args: generator, on the network's device.   Returns: (count, s)."""
@@ -140,10 +137,8 @@ class SequenceVDSM(nn.Module):
         """
         like = self.frames.tau_s.new_empty(count, 0)
         d = draw(self.prior_d(like), generator)
-        first = draw(isotropic(like, size=self.sizes.kappa_z), generator).unsqueeze(dim=1)
-        if steps == 1:
-            return first
-        return torch.cat([first, self.advance(first[:, 0], d, steps=steps - 1, generator=generator)], dim=1)
+        z_1 = draw(isotropic(like, size=self.sizes.kappa_z), generator)
+        return self.advance(z_1, d, steps=steps, generator=generator)
 
     def decode(self, z: Tensor, s: Tensor) -> Tensor:
         """E[x_t | z_t, s].  Args: z (b, t, z); s (b, s).   Returns: (b, t, 3, h, w) in [0, 1]."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tests.vdsm_glass.glass.small import small_lma
 from vdsm_glass.glass.rnn import RNN
-from vdsm_glass.layers.modulated_conv import ModulatedConv
+from vdsm_glass.layers.blocks import ModulatedConv
 
 ABLATIONS: list[dict[str, Any]] = [{}, {"modulated": False}, {"joint_input": True}, {"noise_channels": 2}]
 

@@ -6,7 +6,13 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from tests.reference.mixture_decoder import mixture_conv_transpose2d
-from vdsm_glass.layers.mixture_conv import Method, MixtureConvTranspose2d
+from vdsm_glass.layers.mixture_conv import (
+    MatmulConvTranspose2d,
+    Method,
+    MixtureConvTranspose2d,
+    extract_patches,
+    overlap_add,
+)
 
 METHODS: list[Method] = ["auto", "grouped", "matmul", "subpixel"]
 GEOMETRIES = [(1, 0, 1), (2, 1, 4), (2, 1, 1), (1, 0, 3), (1, 1, 3), (2, 0, 2)]  # stride, padding, side of the input
@@ -123,3 +129,23 @@ def test_what_cannot_be_computed_is_refused(change, message):
     arguments = {"experts": 2, "in_channels": 3, "out_channels": 4, "stride": 2, "padding": 1} | change
     with pytest.raises(ValueError, match=message):
         MixtureConvTranspose2d(**arguments)
+
+
+@pytest.mark.parametrize(("kernel_size", "stride"), [(4, 2), (4, 1), (2, 2), (6, 2), (3, 1)])
+def test_adding_patches_is_the_adjoint_of_extracting_them(kernel_size, stride):
+    """<overlap_add(p), y> = <p, extract_patches(y)> for every p and y."""
+    torch.manual_seed(0)
+    patches = torch.randn(2, 3, 4, kernel_size, kernel_size, 5, dtype=torch.float64)
+    image = overlap_add(patches, stride=stride)
+    other = torch.randn_like(image)
+    left = (image * other).sum()
+    right = (patches * extract_patches(other, kernel_size=kernel_size, stride=stride)).sum()
+    torch.testing.assert_close(left, right)
+
+
+@pytest.mark.parametrize("check", [torch.autograd.gradcheck, torch.autograd.gradgradcheck])
+def test_first_and_second_derivatives_of_the_matrix_products_equal_finite_differences(check):
+    torch.manual_seed(0)
+    shapes = [(2, 1, 2, 2, 2), (2, 4, 4, 2, 2), (2, 2)]  # x, weight, bias
+    inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    assert check(lambda *tensors: MatmulConvTranspose2d.apply(*tensors, 2, 1), inputs)

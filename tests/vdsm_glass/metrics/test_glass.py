@@ -15,8 +15,8 @@ from data_modules import WSprites
 from data_modules.batch import VideoBatch
 from vdsm_glass.glass.animation import ActionSequence, Animation, Inference
 from vdsm_glass.glass.gma import Layers
-from vdsm_glass.metrics.controllability import DeltaAccuracy
 from vdsm_glass.metrics.glass import GLASSScores
+from vdsm_glass.metrics.motion import DeltaAccuracy
 
 
 class Net(nn.Module):

@@ -9,7 +9,7 @@ from torchmetrics import Metric
 
 from data_modules.common.errors import UserError
 from tests.processes import exit_codes
-from vdsm_glass.metrics.controllability import DeltaMSE
+from vdsm_glass.metrics.motion import DeltaMSE
 from vdsm_glass.metrics.registry import METRICS, MetricKind
 from vdsm_glass.metrics.results import Protocol
 from vdsm_glass.metrics.similarity import MSE
