@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -99,7 +98,7 @@ class BAIR(RecordedVideos):
         return found[0]
 
     def source(self) -> dict[str, Any]:
-        return {"layout": self.layout, "validation_part": self.validation_part, "split_seed": self.split_seed}
+        return self._options("layout", "validation_part", "split_seed")
 
     def _instructions(self) -> str:
         return (
@@ -134,13 +133,6 @@ class Softmotion(Recordings):
                 digest.update(os.fsencode(f"{split} {record.path.name} {record.offset} {record.length}\n"))
         return digest.hexdigest()
 
-    def read(
-        self,
-        unit: Record,
-        *,
-        height: int,
-        width: int,
-        skipped: Counter[str],  # noqa: ARG002
-    ) -> Iterator[tuple[str, np.ndarray]]:
+    def read(self, unit: Record, *, height: int, width: int, **_: Any) -> Iterator[tuple[str, np.ndarray]]:
         name = f"{unit.path.relative_to(self.folder).as_posix()}[{unit.offset}]"
         yield name, resize(read_trajectory(unit).video, height, width)
