@@ -145,13 +145,8 @@ def _hair(draw: ImageDraw.ImageDraw, pose: Pose, colour: Colour, choice: int) ->
     x, y = pose.head
     draw.chord((x - 11, y - 13, x + 11, y + 11), 180, 360, fill=colour)
     long = 11 if choice % 2 else 3
-    if pose.facing == "back":
-        draw.rectangle((x - 10, y - 3, x + 10, y + long), fill=colour)
-    elif pose.facing == "left":
-        draw.rectangle((x + 1, y - 3, x + 10, y + long), fill=colour)
-    else:
-        draw.rectangle((x - 11, y - 3, x - 8, y + long), fill=colour)
-        draw.rectangle((x + 8, y - 3, x + 11, y + long), fill=colour)
+    for left, right in {"back": ((-10, 10),), "left": ((1, 10),)}.get(pose.facing, ((-11, -8), (8, 11))):
+        draw.rectangle((x + left, y - 3, x + right, y + long), fill=colour)
     for dx in range(-8, 9, 4) if choice % 3 == 0 else ():  # spikes
         draw.polygon(((x + dx - 3, y - 9), (x + dx, y - 17), (x + dx + 3, y - 9)), fill=colour)
 

@@ -30,7 +30,6 @@ class Place:
     """Where a dataset's store is, or will be.
 
     Args:
-        folder: its folder.
         source: what its clips are made from.
         stand_in: what is read instead where the files are missing.
         without_files: the files are missing now, and the store was made when they were there.

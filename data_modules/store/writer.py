@@ -41,10 +41,7 @@ class StoreWriter:
     It is a context, entered while the store's lock is held. An error removes what was written; after Ctrl-C or a kill
     it stays, and the next build resumes.
 
-    Args:
-        folder: where the store will be.
-        source: what the clips are made from.
-        size: height and width of every frame.
+    Args: folder, where the store will be; source, what the clips are made from; size, height and width of a frame.
     """
 
     def __init__(self, folder: Path, source: dict[str, Any], size: tuple[int, int]) -> None:
