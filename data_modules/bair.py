@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -93,27 +92,24 @@ class BAIR(RecordedVideos):
                 f"{self.folder}: holds BAIR twice, as folders and as TFRecords. Say which with --data.layout."
             )
         if not found:
-            raise MissingSourceError(self._instructions())
+            raise MissingSourceError(
+                f"BAIR is not in {self.folder.absolute()}.\n"
+                "At 64x64, download and unpack\n"
+                "    http://rail.eecs.berkeley.edu/datasets/bair_robot_pushing_dataset_v0.tar\n"
+                "so that there are\n"
+                f"    {self.folder}/{ORIGINAL}/train/*.tfrecords and {self.folder}/{ORIGINAL}/test/*.tfrecords\n"
+                "and set layout: tfrecord. At 256x256, follow the links to bair_256_ours.tar.gz at\n"
+                "    https://github.com/willi-menapace/PlayableVideoGeneration\n"
+                "so that there are\n"
+                f"    {self.folder}/train/00000/00000.png, and so on; val and test beside train\n"
+                "To try the code without it, set --data.tiny true: an arm that our code draws."
+            )
         if isinstance(found[0], Softmotion) and (self.height, self.width) != (SIDE, SIDE):
             found[0].remarks = [f"the TFRecords' frames of 64x64 become {self.height}x{self.width}."]
         return found[0]
 
     def source(self) -> dict[str, Any]:
-        return {"layout": self.layout, "validation_part": self.validation_part, "split_seed": self.split_seed}
-
-    def _instructions(self) -> str:
-        return (
-            f"BAIR is not in {self.folder.absolute()}.\n"
-            "At 64x64, download and unpack\n"
-            "    http://rail.eecs.berkeley.edu/datasets/bair_robot_pushing_dataset_v0.tar\n"
-            "so that there are\n"
-            f"    {self.folder}/{ORIGINAL}/train/*.tfrecords and {self.folder}/{ORIGINAL}/test/*.tfrecords\n"
-            "and set layout: tfrecord. At 256x256, follow the links to bair_256_ours.tar.gz at\n"
-            "    https://github.com/willi-menapace/PlayableVideoGeneration\n"
-            "so that there are\n"
-            f"    {self.folder}/train/00000/00000.png, and so on; val and test beside train\n"
-            "To try the code without it, set --data.tiny true: an arm that our code draws."
-        )
+        return self._options("layout", "validation_part", "split_seed")
 
 
 class Softmotion(Recordings):
@@ -134,13 +130,6 @@ class Softmotion(Recordings):
                 digest.update(os.fsencode(f"{split} {record.path.name} {record.offset} {record.length}\n"))
         return digest.hexdigest()
 
-    def read(
-        self,
-        unit: Record,
-        *,
-        height: int,
-        width: int,
-        skipped: Counter[str],  # noqa: ARG002
-    ) -> Iterator[tuple[str, np.ndarray]]:
+    def read(self, unit: Record, *, height: int, width: int, **_: Any) -> Iterator[tuple[str, np.ndarray]]:
         name = f"{unit.path.relative_to(self.folder).as_posix()}[{unit.offset}]"
         yield name, resize(read_trajectory(unit).video, height, width)

@@ -148,10 +148,7 @@ class VideoDataModule(LightningDataModule, ClipSource):
     def evaluation_dataset(self, split: Split) -> ClipDataset:
         """The clips of `split`, any of the three, from their first frames.  Raises: as `training_dataset`."""
         return ClipDataset(
-            self.store.split(split),
-            length=self.eval_clip_length,
-            stride=self.eval_stride,
-            name=f"{self.name} {split}",
+            self.store.split(split), length=self.eval_clip_length, stride=self.eval_stride, name=f"{self.name} {split}"
         )
 
     def train_dataloader(self) -> DataLoader[VideoBatch]:
@@ -168,8 +165,7 @@ class VideoDataModule(LightningDataModule, ClipSource):
             batch_size=self.batch_size,
             batches=self.batches_per_epoch,
             seed=self.seed,
-            world_size=self._world_size,
-            rank=self._rank,
+            **self._processes(),
         )
         current_epoch = None if trainer is None else lambda: trainer.current_epoch
         return ClipLoader(dataset=dataset, sampler=sampler, current_epoch=current_epoch, **self._loader_options())
@@ -195,13 +191,12 @@ class VideoDataModule(LightningDataModule, ClipSource):
 
     def _evaluation_loader(self, split: Split) -> DataLoader[VideoBatch]:
         dataset = self.evaluation_dataset(split)
-        if len(dataset) < self._world_size:
+        processes = self._processes()
+        if len(dataset) < processes["world_size"]:
             raise DataError(
-                f"{self.name} has {len(dataset)} {split} clips for {self._world_size} processes. Use fewer."
+                f"{self.name} has {len(dataset)} {split} clips for {processes['world_size']} processes. Use fewer."
             )
-        sampler = EvaluationSampler(
-            dataset, batch_size=self.eval_batch_size, world_size=self._world_size, rank=self._rank
-        )
+        sampler = EvaluationSampler(dataset, batch_size=self.eval_batch_size, **processes)
         return DataLoader(dataset, sampler=sampler, **self._loader_options())
 
     def _loader_options(self) -> dict[str, Any]:
@@ -212,13 +207,13 @@ class VideoDataModule(LightningDataModule, ClipSource):
             "pin_memory": torch.cuda.is_available(),
         }
 
-    @property
-    def _world_size(self) -> int:
-        return 1 if self.trainer is None else self.trainer.world_size
+    def _processes(self) -> dict[str, int]:
+        if self.trainer is None:
+            return {"world_size": 1, "rank": 0}
+        return {"world_size": self.trainer.world_size, "rank": self.trainer.global_rank}
 
-    @property
-    def _rank(self) -> int:
-        return 0 if self.trainer is None else self.trainer.global_rank
+    def _options(self, *names: str) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names}
 
     def _check_options(self) -> None:
         if self.tiny and type(self).draw_tiny is ClipSource.draw_tiny:

@@ -108,13 +108,8 @@ class VideoFolder(RecordedVideos):
                 f"{self.folder.absolute()} holds no videos; expected mp4, webm, gif, avi, png or jpg files."
             )
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
-        options: dict[str, Any] = {
-            "shape": self.shape,
-            "every": self.every,
-            "longest": self.clip_frames,
-            "skip_damaged": self.skip_damaged,
-            "remarks": [f"left out of all splits: {reasons}."] if reasons else [],
-        }
+        remarks = [f"left out of all splits: {reasons}."] if reasons else []
+        options = self._options("shape", "every", "skip_damaged") | {"longest": self.clip_frames, "remarks": remarks}
         shares = splits.by_folder([video.name for video in videos], videos)
         has_folders = bool(shares["train"] and shares["test"])
         if self.split_by == "folders" and not has_folders:
@@ -131,10 +126,5 @@ class VideoFolder(RecordedVideos):
         return SplitVideos(shares, **options)
 
     def source(self) -> dict[str, Any]:
-        return {
-            "split": [self.split_by, self.parts, self.split_seed],
-            "shape": self.shape,
-            "every": self.every,
-            "clip_frames": self.clip_frames,
-            "skip_damaged": self.skip_damaged,
-        }
+        split = {"split": [self.split_by, self.parts, self.split_seed]}
+        return self._options("shape", "every", "clip_frames", "skip_damaged") | split

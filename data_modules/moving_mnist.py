@@ -152,14 +152,7 @@ class MovingMNIST(VideoDataModule):
         return {"source": digest.hexdigest()}
 
     def source(self) -> dict[str, Any]:
-        return {
-            "digits": self.digits,
-            "slopes": self.slopes,
-            "speeds": self.speeds,
-            "frames": self.frames,
-            "clips": self.clips,
-            "simulation_seed": self.simulation_seed,
-        }
+        return self._options("digits", "slopes", "speeds", "frames", "clips", "simulation_seed")
 
     def count(self, split: Split) -> int:
         return self.clips[split]

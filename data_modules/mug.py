@@ -111,12 +111,7 @@ class MUG(VideoDataModule):
         return found
 
     def source(self) -> dict[str, Any]:
-        return {
-            "action_codes": self.action_codes,
-            "every": self.every,
-            "validation_part": self.validation_part,
-            "split_seed": self.split_seed,
-        }
+        return self._options("action_codes", "every", "validation_part", "split_seed")
 
     def fingerprint(self) -> dict[str, Any]:
         if self.tiny:
@@ -154,10 +149,7 @@ class MUG(VideoDataModule):
         recordings = self.recordings
         for index, name, video in recordings.read(chosen, every=self.every, height=self.height, width=self.width):
             yield Clip(
-                video=video,
-                identity=int(recordings.identity[index]),
-                action=int(recordings.action[index]),
-                name=name,
+                video=video, identity=int(recordings.identity[index]), action=int(recordings.action[index]), name=name
             )
 
     @property

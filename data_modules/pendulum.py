@@ -83,14 +83,7 @@ class Pendulum(VideoDataModule):
         self._check_least(0, "damping", "simulation_seed")
 
     def source(self) -> dict[str, Any]:
-        return {
-            "colours": self.colours,
-            "swings": self.swings,
-            "sequences_per_pair": self.sequences_per_pair,
-            "frames": self.frames,
-            "damping": self.damping,
-            "simulation_seed": self.simulation_seed,
-        }
+        return self._options("colours", "swings", "sequences_per_pair", "frames", "damping", "simulation_seed")
 
     def count(self, split: Split) -> int:
         return len(self.pairs(split)) * self._sequences(split)
@@ -107,13 +100,8 @@ class Pendulum(VideoDataModule):
         period, amplitude = self.swing(action)
         for number in range(self._sequences(split)):
             seed = [self.simulation_seed, SPLITS.index(split), identity, action, number]
-            angles = simulate(
-                period=period,
-                amplitude=amplitude,
-                phase=np.random.default_rng(seed).random(),
-                damping=self.damping,
-                frames=self.frames,
-            )
+            phase = np.random.default_rng(seed).random()
+            angles = simulate(period=period, amplitude=amplitude, phase=phase, damping=self.damping, frames=self.frames)
             colour = COLOURS[labels.identity[identity]]
             video, position = draw(angles, colour=colour, height=self.height, width=self.width)
             yield Clip(

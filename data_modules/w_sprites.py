@@ -120,14 +120,10 @@ class WSprites(CharacterModule):
         return super().fingerprint() | {"background": self._background_fingerprint()}
 
     def source(self) -> dict[str, Any]:
-        return {
+        return self._options("frames", "clips_per_character", "max_characters", "simulation_seed") | {
             "version": VERSION,
-            "frames": self.frames,
-            "clips_per_character": self.clips_per_character,
-            "max_characters": self.max_characters,
             "walk": [self.p_inertia, self.step],
             "background_walk": [self.background_p_inertia, self.background_step, self.background_limit],
-            "simulation_seed": self.simulation_seed,
         }
 
     def split_sizes(self, characters: int) -> tuple[int, int]:

@@ -102,15 +102,13 @@ class RemoteFiles:
                 return
             except (BrokenOffError, WrongContentError) as error:
                 failures.append(f"{mirror}{path}: {error}")
+        # Files in one folder are summed up as that folder.
+        wanted = dict.fromkeys(f"{file.partition('/')[0]}/" if "/" in file else file for file in self.files)
         raise DownloadError(
             f"{self.name} cannot be downloaded.\n" + "\n".join(f"    {failure}" for failure in failures) + "\n"
-            f"Go on later with the same command, or get {', '.join(self._folders())} from {self.page} by hand and put"
+            f"Go on later with the same command, or get {', '.join(wanted)} from {self.page} by hand and put"
             f" them into {folder.absolute()}."
         )
-
-    def _folders(self) -> list[str]:
-        """The files' paths; those in one folder are summed up as that folder."""
-        return list(dict.fromkeys(f"{path.partition('/')[0]}/" if "/" in path else path for path in self.files))
 
 
 def download(url: str, path: Path, file: RemoteFile, on_bytes: Callable[[int], object]) -> None:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from data_modules.sources.lpc import ACTIONS, CELL, DIRECTIONS, SHEET_SIZE, STACK
 
-Point = tuple[float, float]
 Colour = tuple[int, int, int]
 
 COLOURS: dict[str, Sequence[Colour]] = {
@@ -29,14 +29,17 @@ ARM = 13.0
 
 @dataclass(frozen=True)
 class Pose:
-    """Positions of the joints, in pixels of a cell; `facing` is left where the character is seen from its side."""
+    """Positions (x, y) of the joints, in pixels of a cell: the head's (2,), each pair's (2, 2).
+
+    `facing` is "left" where the character is seen from its side.
+    """
 
     facing: str
-    head: Point
-    shoulders: tuple[Point, Point]
-    hands: tuple[Point, Point]
-    hips: tuple[Point, Point]
-    feet: tuple[Point, Point]
+    head: np.ndarray
+    shoulders: np.ndarray
+    hands: np.ndarray
+    hips: np.ndarray
+    feet: np.ndarray
 
 
 def draw_sheet(layer: str, choice: int) -> Image.Image:
@@ -64,12 +67,10 @@ def draw_cell(layer: str, choice: int, action: str, direction: str, column: int)
 def standing(facing: str) -> Pose:
     """The pose of a character that stands, arms down."""
     if facing == "left":
-        return Pose(
-            facing, (31, 23), ((32, 36), (32, 36)), ((32, 48), (32, 48)), ((32, 47), (32, 47)), ((31, 59), (33, 59))
-        )
-    return Pose(
-        facing, (32, 23), ((25, 36), (39, 36)), ((22, 48), (42, 48)), ((28, 47), (36, 47)), ((28, 59), (36, 59))
-    )
+        joints = (31, 23), ((32, 36), (32, 36)), ((32, 48), (32, 48)), ((32, 47), (32, 47)), ((31, 59), (33, 59))
+    else:
+        joints = (32, 23), ((25, 36), (39, 36)), ((22, 48), (42, 48)), ((28, 47), (36, 47)), ((28, 59), (36, 59))
+    return Pose(facing, *(np.array(joint, float) for joint in joints))
 
 
 def _walk(pose: Pose, column: int) -> Pose:
@@ -77,51 +78,32 @@ def _walk(pose: Pose, column: int) -> Pose:
         return pose
     phase = 2 * math.pi * (column - 1) / (ACTIONS["walk"].drawn - 1)
     swing, lift = math.cos(phase), math.sin(phase)
-    sideways = 1.0 if pose.facing == "left" else 0.0
-    signs = (1, -1)
-    feet = tuple(
-        (x - 8 * s * swing * sideways, y - 4 * max(0.0, s * lift)) for (x, y), s in zip(pose.feet, signs, strict=True)
-    )
-    hands = tuple(
-        (x + 8 * s * swing * sideways, y + 3 * s * lift * (1 - sideways))
-        for (x, y), s in zip(pose.hands, signs, strict=True)
-    )
-    bob = -1.0 if abs(lift) > 0.5 else 0.0
-    return _moved(replace(pose, feet=feet, hands=hands), 0, bob)
+    sideways, signs = float(pose.facing == "left"), np.array([1, -1])
+    forward = 8 * signs * swing * sideways
+    feet = pose.feet - np.stack([forward, 4 * np.maximum(0, signs * lift)], axis=1)
+    hands = pose.hands + np.stack([forward, 3 * signs * lift * (1 - sideways)], axis=1)
+    return _moved(replace(pose, feet=feet, hands=hands), 0, -1 if abs(lift) > 0.5 else 0)
 
 
 def _spellcast(pose: Pose, column: int) -> Pose:
-    hands = []
-    for index, (x, y) in enumerate(pose.shoulders):
-        angle = math.radians(122 * SPELL_RAISE[column] + 12)
-        side = -1 if pose.facing == "left" else (-1, 1)[index]
-        reach = ARM - 3 * index if pose.facing == "left" else ARM
-        hands.append((x + side * reach * math.sin(angle), y + reach * math.cos(angle)))
-    return _moved(replace(pose, hands=(hands[0], hands[1])), 0, -SPELL_RAISE[column])
+    angle = math.radians(122 * SPELL_RAISE[column] + 12)
+    side, reach = ([-1, -1], [ARM, ARM - 3]) if pose.facing == "left" else ([-1, 1], [ARM, ARM])
+    arms = np.stack([np.multiply(side, reach) * math.sin(angle), np.array(reach) * math.cos(angle)], axis=1)
+    return _moved(replace(pose, hands=pose.shoulders + arms), 0, -SPELL_RAISE[column])
 
 
 def _slash(pose: Pose, column: int) -> Pose:
     angle = math.radians(SLASH_ANGLE[column])
     forward = -1 if pose.facing == "left" else 1
-    x, y = pose.shoulders[1]
-    hand = (x + forward * ARM * math.cos(angle), y + ARM * math.sin(angle))
+    hand = pose.shoulders[1] + ARM * np.array([forward * math.cos(angle), math.sin(angle)])
     lean = 0.0 if column == 0 else forward * (-2.0 if column == 1 else 1.5)
-    return _moved(replace(pose, hands=(pose.hands[0], hand)), lean, 0)
+    return _moved(replace(pose, hands=np.stack([pose.hands[0], hand])), lean, 0)
 
 
 def _moved(pose: Pose, right: float, down: float) -> Pose:
     """The pose with everything above the hips moved."""
-
-    def move(point: Point) -> Point:
-        return point[0] + right, point[1] + down
-
-    shoulders, hands = pose.shoulders, pose.hands
-    return replace(
-        pose,
-        head=move(pose.head),
-        shoulders=(move(shoulders[0]), move(shoulders[1])),
-        hands=(move(hands[0]), move(hands[1])),
-    )
+    by = np.array([right, down])
+    return replace(pose, head=pose.head + by, shoulders=pose.shoulders + by, hands=pose.hands + by)
 
 
 POSES: dict[str, Callable[[Pose, int], Pose]] = {"walk": _walk, "spellcast": _spellcast, "slash": _slash}
@@ -129,11 +111,11 @@ POSES: dict[str, Callable[[Pose, int], Pose]] = {"walk": _walk, "spellcast": _sp
 
 def _body(draw: ImageDraw.ImageDraw, pose: Pose, colour: Colour, choice: int) -> None:  # noqa: ARG001
     for hip, foot in zip(pose.hips, pose.feet, strict=True):
-        draw.line((hip, foot), fill=colour, width=5)
+        draw.line((*hip, *foot), fill=colour, width=5)
     _torso(draw, pose, colour)
     for shoulder, hand in zip(pose.shoulders, pose.hands, strict=True):
-        draw.line((shoulder, hand), fill=colour, width=4)
-        _disc(draw, hand, 2.5, colour)
+        draw.line((*shoulder, *hand), fill=colour, width=4)
+        draw.ellipse((*(hand - 2.5), *(hand + 2.5)), fill=colour)
     x, y = pose.head
     draw.ellipse((x - 9, y - 10, x + 9, y + 10), fill=colour)
     eyes = {"front": (-4, 4), "left": (-6,), "back": ()}[pose.facing]
@@ -144,7 +126,7 @@ def _body(draw: ImageDraw.ImageDraw, pose: Pose, colour: Colour, choice: int) ->
 def _bottomwear(draw: ImageDraw.ImageDraw, pose: Pose, colour: Colour, choice: int) -> None:
     length = (0.85, 0.5)[choice % 2]
     for hip, foot in zip(pose.hips, pose.feet, strict=True):
-        draw.line((hip, _between(hip, foot, length)), fill=colour, width=6)
+        draw.line((*hip, *(hip + length * (foot - hip))), fill=colour, width=6)
     (left, y), (right, _) = pose.hips
     draw.rectangle((left - 3, y - 4, right + 3, y + 2), fill=colour)
 
@@ -153,7 +135,7 @@ def _topwear(draw: ImageDraw.ImageDraw, pose: Pose, colour: Colour, choice: int)
     _torso(draw, pose, colour)
     sleeve = (0.75, 0.4)[choice % 2]
     for shoulder, hand in zip(pose.shoulders, pose.hands, strict=True):
-        draw.line((shoulder, _between(shoulder, hand, sleeve)), fill=_darker(colour, 0.85), width=5)
+        draw.line((*shoulder, *(shoulder + sleeve * (hand - shoulder))), fill=_darker(colour, 0.85), width=5)
     if choice % 3 == 1:  # a belt
         (left, y), (right, _) = pose.hips
         draw.rectangle((left - 3, y - 5, right + 3, y - 3), fill=_darker(colour, 0.5))
@@ -163,13 +145,8 @@ def _hair(draw: ImageDraw.ImageDraw, pose: Pose, colour: Colour, choice: int) ->
     x, y = pose.head
     draw.chord((x - 11, y - 13, x + 11, y + 11), 180, 360, fill=colour)
     long = 11 if choice % 2 else 3
-    if pose.facing == "back":
-        draw.rectangle((x - 10, y - 3, x + 10, y + long), fill=colour)
-    elif pose.facing == "left":
-        draw.rectangle((x + 1, y - 3, x + 10, y + long), fill=colour)
-    else:
-        draw.rectangle((x - 11, y - 3, x - 8, y + long), fill=colour)
-        draw.rectangle((x + 8, y - 3, x + 11, y + long), fill=colour)
+    for left, right in {"back": ((-10, 10),), "left": ((1, 10),)}.get(pose.facing, ((-11, -8), (8, 11))):
+        draw.rectangle((x + left, y - 3, x + right, y + long), fill=colour)
     for dx in range(-8, 9, 4) if choice % 3 == 0 else ():  # spikes
         draw.polygon(((x + dx - 3, y - 9), (x + dx, y - 17), (x + dx + 3, y - 9)), fill=colour)
 
@@ -192,15 +169,6 @@ def _torso(draw: ImageDraw.ImageDraw, pose: Pose, colour: Colour) -> None:
     draw.polygon(
         ((left - wide, top - 3), (right + wide, top - 3), (hip_right + 3, bottom), (hip_left - 3, bottom)), fill=colour
     )
-
-
-def _disc(draw: ImageDraw.ImageDraw, centre: Point, radius: float, colour: Colour) -> None:
-    x, y = centre
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
-
-
-def _between(start: Point, end: Point, part: float) -> Point:
-    return start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1])
 
 
 def _darker(colour: Colour, by: float) -> Colour:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from data_modules.sources.softmotion import Trajectory
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
@@ -131,17 +132,8 @@ def _player(canvas: Canvas, x: float, y: float, time: int, shirt: Colour) -> Non
     canvas.ellipse(head, (0.12 * wide, 0.12 * high), DARK)
 
 
-@dataclass(frozen=True)
-class Push:
-    """A drawn clip: video (t, h, w, 3) uint8; position (t, 3) of the gripper; action (t, 4)."""
-
-    video: np.ndarray
-    position: np.ndarray
-    action: np.ndarray
-
-
-def draw_push(seed: int, *, frames: int, size: int) -> Push:
-    """The arm wanders over the table; toys that it touches move with it."""
+def draw_push(seed: int, *, frames: int, size: int) -> Trajectory:
+    """A clip of any size and length: the arm wanders over the table; toys that it touches move with it."""
     generator = np.random.default_rng(seed)
     toys = generator.uniform((0.15, 0.4), (0.85, 0.85), (4, 2))
     phases, paces = generator.uniform(0, 2 * math.pi, 2), generator.uniform(0.1, 0.25, 2)
@@ -155,7 +147,7 @@ def draw_push(seed: int, *, frames: int, size: int) -> Push:
         frame[:] = _table(gripper[t], toys, closed=t // 8 % 2 == 1, size=size)
     position = np.concatenate([gripper, np.full((frames, 1), 0.2)], axis=1)
     action = np.concatenate([np.diff(gripper, axis=0, append=gripper[-1:]), np.zeros((frames, 2))], axis=1)
-    return Push(video, position.astype(np.float32), action.astype(np.float32))
+    return Trajectory(video, position.astype(np.float32), action.astype(np.float32))
 
 
 def _table(gripper: np.ndarray, toys: np.ndarray, *, closed: bool, size: int) -> np.ndarray:

@@ -26,10 +26,8 @@ class ClipSampler(DistributedSampler[Keys]):
     `batch_size=None`.
 
     Args:
-        dataset: the clips.
         batch_size: clips of a batch in this process.
         batches: of an epoch; enough for every clip to come once, by default.
-        seed: not negative.
         world_size, rank: how many processes share the clips, and which of them this is.
     """
 

@@ -29,9 +29,7 @@ log = logging.getLogger(__name__)
 class Recordings(ABC):
     """The videos of a dataset, shared out over the splits.
 
-    Args:
-        shares: by split, what can be read one by one.
-        remarks: what the user is told once, when the store is built.
+    Args: shares, by split, what can be read one by one; remarks, for the user, once, when the store is built.
     """
 
     shares: Mapping[Split, Sequence[Any]]
@@ -42,7 +40,6 @@ class Recordings(ABC):
         """Changes when the recordings or their splits do."""
 
     def units(self, split: Split) -> Sequence[Any]:
-        """What can be read one by one."""
         return self.shares[split]
 
     def count(self, split: Split) -> int | None:

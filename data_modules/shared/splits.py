@@ -60,11 +60,7 @@ def in_time(frames: int, parts: Sequence[float], gap: int) -> dict[Split, range]
         return None
     val, test = (gap + int(rest * part / sum(parts)) for part in parts[1:])
     train = frames - 2 * gap - val - test
-    return {
-        "train": range(train),
-        "val": range(train + gap, train + gap + val),
-        "test": range(frames - test, frames),
-    }
+    return {"train": range(train), "val": range(train + gap, train + gap + val), "test": range(frames - test, frames)}
 
 
 def least_in_time(gap: int) -> int:

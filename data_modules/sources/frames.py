@@ -99,13 +99,7 @@ def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
                     )
                 yield picture
     # Pillow's decoders raise SyntaxError and ValueError too, for damaged chunks.
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         kind = " or ".join(formats).replace("JPEG", "JPG")
         raise DataError(
             f"{path}: cannot be read as a {kind} picture ({error}). Replace the file with an intact copy."

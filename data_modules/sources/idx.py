@@ -80,16 +80,16 @@ def _read_at_most(stream: _Stream, limit: int) -> bytearray:
     return data
 
 
-def find_idx(folder: Path, name: str) -> Path | None:
-    """The file `name.gz` or `name` in `folder`; None where there is neither."""
-    return next((path for path in (folder / f"{name}.gz", folder / name) if path.is_file()), None)
-
-
 def mnist_files(folder: Path) -> dict[str, tuple[Path, Path]] | None:
     """The paths of MNIST's (images, labels), by part, "train" and "test"; None unless all four files are there."""
-    found = {part: (find_idx(folder, images), find_idx(folder, labels)) for part, (images, labels) in FILES.items()}
-    complete = {part: (images, labels) for part, (images, labels) in found.items() if images and labels}
-    return complete if len(complete) == len(FILES) else None
+    found: dict[str, tuple[Path, Path]] = {}
+    for part, names in FILES.items():
+        candidates = [(folder / f"{name}.gz", folder / name) for name in names]
+        images, labels = (next(filter(Path.is_file, paths), None) for paths in candidates)
+        if images is None or labels is None:
+            return None
+        found[part] = images, labels
+    return found
 
 
 def read_mnist(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,6 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,12 +45,6 @@ class MugSequences(ABC):
         """Each of the `chosen` sequences, with every `every`-th of its frames."""
 
 
-@dataclass(frozen=True)
-class _Take:
-    folder: Path
-    frames: list[Path]
-
-
 class MugTree(MugSequences):
     """`FOLDER/SUBJECT/EMOTION/TAKE/*.jpg`. Other emotions, and takes of a session, are left out."""
 
@@ -71,7 +64,7 @@ class MugTree(MugSequences):
         self.action = np.array([action for _, action, _ in found], dtype=np.int64)
         self._found = [take for _, _, take in found]
 
-    def _takes(self, emotion: Path) -> Iterator[_Take]:
+    def _takes(self, emotion: Path) -> Iterator[list[Path]]:
         for folder in subfolders(emotion):
             frames = frame_paths(folder)
             if emotion.name not in EMOTIONS:
@@ -81,17 +74,17 @@ class MugTree(MugSequences):
             elif not frames:
                 self.left_out["without pictures"] += 1
             else:
-                yield _Take(folder, frames)
+                yield frames
 
     def fingerprint(self) -> str:
-        pictures = (path for take in self._found for path in take.frames)
+        pictures = (path for take in self._found for path in take)
         return _digest(f"{path.relative_to(self.folder).as_posix()} {path.stat().st_size}" for path in pictures)
 
     def read(self, chosen: Sequence[int], *, every: int, height: int, width: int) -> Iterator[Read]:
         for index in chosen:
             take = self._found[index]
-            name = take.folder.relative_to(self.folder).as_posix()
-            yield index, name, read_clip(take.frames[::every], height, width)
+            name = take[0].parent.relative_to(self.folder).as_posix()
+            yield index, name, read_clip(take[::every], height, width)
 
 
 class MugArchive(MugSequences):

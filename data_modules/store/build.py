@@ -30,7 +30,6 @@ class Place:
     """Where a dataset's store is, or will be.
 
     Args:
-        folder: its folder.
         source: what its clips are made from.
         stand_in: what is read instead where the files are missing.
         without_files: the files are missing now, and the store was made when they were there.
@@ -65,11 +64,7 @@ def locate(dataset: ClipSource, *, download: bool = False) -> Place:
 
 
 def open_or_build(
-    dataset: ClipSource,
-    *,
-    workers: int | None = None,
-    download: bool = False,
-    on_progress: Progress | None = None,
+    dataset: ClipSource, *, workers: int | None = None, download: bool = False, on_progress: Progress | None = None
 ) -> Store:
     """The store of `dataset`, built where it is missing or damaged.
 
@@ -113,14 +108,15 @@ def _build(dataset: ClipSource, place: Place, workers: int, on_progress: Progres
         for split in SPLITS:
             dataset.skipped = left_out[split] = Counter()
             units = dataset.units(split)
-            on_progress(split, writer.clips(split))
-            for item in read_units(dataset, split, units, done=writer.units(split), workers=workers):
+            written = writer.splits[split]
+            on_progress(split, written.clips)
+            for item in read_units(dataset, split, units, done=written.units, workers=workers):
                 if isinstance(item, UnitEnd):
                     writer.end_unit(split, item.skipped)
                 else:
                     writer.add(split, item)
                     on_progress(split, 1)
-            left_out[split].update(writer.skipped(split))
+            left_out[split].update(written.skipped)
             if left_out[split]:
                 reasons = "; ".join(f"{count} {reason}" for reason, count in left_out[split].most_common())
                 log.warning("%s: left out of %s: %s.", dataset.name, split, reasons)

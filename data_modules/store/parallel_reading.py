@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any
 
 from torch.utils.data import DataLoader, IterableDataset
@@ -72,7 +74,16 @@ def read_units(
         return
     shares = [_Share(source.for_loader_process(), units[first::workers]) for first in range(workers)]
     streams = [
-        iter(DataLoader(share, batch_size=None, num_workers=1, prefetch_factor=LOOK_AHEAD, collate_fn=_unchanged))
+        iter(
+            DataLoader(
+                share,
+                batch_size=None,
+                num_workers=1,
+                prefetch_factor=LOOK_AHEAD,
+                collate_fn=_unchanged,
+                worker_init_fn=_end_with_parent,
+            )
+        )
         for share in shares
     ]
     for index in range(len(units)):
@@ -107,6 +118,18 @@ def _one_unit(stream: Iterator[Clip | UnitEnd | UserError]) -> Iterator[Clip | U
         yield item
         if isinstance(item, UnitEnd):
             return
+
+
+def _end_with_parent(_worker: int) -> None:
+    """End this process when its parent is gone: PyTorch looks for that only between two clips, and may wait then."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # a loader's process has one
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _unchanged(item: Any) -> Any:

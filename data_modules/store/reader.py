@@ -18,10 +18,7 @@ from data_modules.store.format import MANIFEST, NAMES, SPLITS, Column, DamagedSt
 class StoreSplit:
     """The clips of one split. Can be sent to loader processes, which map the files themselves.
 
-    Args:
-        columns: the split's files by field.
-        clips, frames: how many there are.
-        skipped: how many clips the source left out, by reason.
+    Args: columns, the split's files by field; skipped, how many clips the source left out, by reason.
     """
 
     def __init__(self, columns: Mapping[str, Column], clips: int, frames: int, skipped: Mapping[str, int]) -> None:

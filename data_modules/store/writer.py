@@ -13,7 +13,6 @@ import os
 import shutil
 import socket
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,10 +41,7 @@ class StoreWriter:
     It is a context, entered while the store's lock is held. An error removes what was written; after Ctrl-C or a kill
     it stays, and the next build resumes.
 
-    Args:
-        folder: where the store will be.
-        source: what the clips are made from.
-        size: height and width of every frame.
+    Args: folder, where the store will be; source, what the clips are made from; size, height and width of a frame.
     """
 
     def __init__(self, folder: Path, source: dict[str, Any], size: tuple[int, int]) -> None:
@@ -55,7 +51,7 @@ class StoreWriter:
         # The machine is named because locks may not reach others that share the disk.
         self.temporary = folder.with_name(f".{folder.name}.{socket.gethostname()}.partial")
         self._layout: Layout | None = None
-        self._splits: dict[Split, SplitFiles] = {}
+        self.splits: dict[Split, SplitFiles] = {}  # with clips in it at first where a build is resumed
         self._noted = time.monotonic()
 
     def __enter__(self) -> StoreWriter:
@@ -65,10 +61,10 @@ class StoreWriter:
             except (ChangedFileError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
                 log.warning("%s cannot be resumed (%r); building from the beginning.", self.temporary, error)
                 self._close()
-                self._layout, self._splits = None, {}
-        if not self._splits:
+                self._layout, self.splits = None, {}
+        if not self.splits:
             shutil.rmtree(self.temporary, ignore_errors=True)
-            self._splits = {split: SplitFiles(self.temporary / split) for split in SPLITS}
+            self.splits = {split: SplitFiles(self.temporary / split) for split in SPLITS}
         return self
 
     def __exit__(
@@ -77,18 +73,6 @@ class StoreWriter:
         self._close()
         if kind is None or issubclass(kind, Exception):
             shutil.rmtree(self.temporary, ignore_errors=True)  # gone already after `commit`
-
-    def units(self, split: Split) -> int:
-        """How many units of `split` are in the store; more than 0 at first where a build is resumed."""
-        return self._splits[split].units
-
-    def clips(self, split: Split) -> int:
-        """How many clips of `split` are in the store."""
-        return self._splits[split].clips
-
-    def skipped(self, split: Split) -> Counter[str]:
-        """What the units of `split` have left out, by reason."""
-        return self._splits[split].skipped
 
     def add(self, split: Split, clip: Clip) -> None:
         """Append `clip` to `split`.
@@ -101,12 +85,12 @@ class StoreWriter:
         if layout != self._layout:
             raise DataError(f"{_called(clip)} has the fields {layout}, those before it {self._layout}.")
         with self._writing():
-            self._splits[split].append(rows, name=clip.name)
+            self.splits[split].append(rows, name=clip.name)
 
     def end_unit(self, split: Split, skipped: Mapping[str, int]) -> None:
         """Note in the journal that all clips of a unit of `split` were added, and how many were left out by reason."""
-        self._splits[split].units += 1
-        self._splits[split].skipped.update(skipped)
+        self.splits[split].units += 1
+        self.splits[split].skipped.update(skipped)
         if time.monotonic() - self._noted >= JOURNAL_SECONDS:
             with self._writing():
                 self._note()
@@ -121,7 +105,7 @@ class StoreWriter:
             (self.temporary / JOURNAL).unlink(missing_ok=True)
             splits = {
                 split: part.finish(self._layout or {}) | {"skipped": dict(skipped.get(split, {}))}
-                for split, part in self._splits.items()
+                for split, part in self.splits.items()
             }
             manifest = {"format": FORMAT, "version": VERSION, "source": self.source, **about, "splits": splits}
             path = write_json(manifest, self.temporary / MANIFEST)
@@ -143,14 +127,14 @@ class StoreWriter:
         layout = journal["layout"]
         self._layout = layout and {field: (per, tuple(shape)) for field, (per, shape) in layout.items()}
         for split in SPLITS:
-            self._splits[split] = SplitFiles(self.temporary / split, journal["splits"][split])
+            self.splits[split] = SplitFiles(self.temporary / split, journal["splits"][split])
         for unfinished in self.temporary.glob(f".{Path(JOURNAL).stem}-*"):
             unfinished.unlink()
-        clips = sum(part.clips for part in self._splits.values())
+        clips = sum(part.clips for part in self.splits.values())
         log.info("Going on with %s after %d clips of an interrupted build.", self.folder, clips)
 
     def _close(self) -> None:
-        for part in self._splits.values():
+        for part in self.splits.values():
             part.close()
 
     def _note(self) -> None:
@@ -159,7 +143,7 @@ class StoreWriter:
             "source": self.source,
             "size": self.size,
             "layout": self._layout,
-            "splits": {split: part.state() for split, part in self._splits.items()},
+            "splits": {split: part.state() for split, part in self.splits.items()},
         }
         write_json(journal, self.temporary / JOURNAL)
 

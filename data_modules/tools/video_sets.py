@@ -33,10 +33,7 @@ PIECE = re.compile(r"\[0:\d+\]$")
 class Form:
     """What all clips have in common.
 
-    Args:
-        frames: of each clip, from its beginning.
-        height, width: of each frame.
-        given_frames, given_size: whether the user asked for them: longer clips are then cut, other sizes made to fit.
+    Args: given_frames, given_size: whether the user asked for them: longer clips are then cut, other sizes made to fit.
     """
 
     frames: int

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import os
 import pickle
 import resource
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,47 @@ def test_a_build_in_several_processes_is_taken_up_too(tmp_path: Path, expected: 
     open_or_build(module, workers=2)
     assert contents(module) == expected
     assert not any(line.startswith("train") for line in read(module))
+
+
+class Endless(ToyUnits):
+    """Reads one clip and then none for an hour; a file named after each reading process says so."""
+
+    def read_unit(self, unit: tuple[Split, int]) -> Iterator[Clip]:
+        yield next(super().read_unit(unit))
+        (self.root / f"reader-{os.getpid()}").touch()
+        time.sleep(3600)
+
+
+def test_reading_processes_end_with_a_killed_parent(tmp_path: Path) -> None:
+    parent = multiprocessing.get_context("fork").Process(target=build, args=(Endless, tmp_path, 3))
+    parent.start()
+    readers: list[int] = []
+    try:
+        wait_until(lambda: len(list(tmp_path.glob("reader-*"))) == 3)
+        readers = [int(file.name.removeprefix("reader-")) for file in tmp_path.glob("reader-*")]
+        parent.kill()
+        wait_until(lambda: not any(map(runs, readers)))
+    finally:
+        parent.kill()
+        for reader in filter(runs, readers):
+            os.kill(reader, signal.SIGKILL)
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    """Raises: TimeoutError where that takes a minute."""
+    end = time.monotonic() + 60
+    while not done():
+        if time.monotonic() > end:
+            raise TimeoutError("the reading processes did not start, or did not end")
+        time.sleep(0.05)
+
+
+def runs(process: int) -> bool:
+    """Whether `process` is there and not merely waiting to be buried by its parent."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_ctrl_c_leaves_what_was_done_and_an_error_does_not(tmp_path: Path) -> None:
