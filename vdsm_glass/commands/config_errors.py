@@ -90,10 +90,7 @@ class ConfigChecker:
 
     def check_name(self, section: str, name: str, owner: str | None) -> None:
         """Raises: ConfigError, the class of a section takes no argument of that name."""
-        try:
-            known = names_of(SECTIONS.get(section) or owner or "")
-        except UnreadableError:
-            return
+        known = keys_of(SECTIONS.get(section) or owner or "")
         if name in known or not known or name in CLASS_KEYS:
             return
         if section in SECTIONS:
@@ -125,16 +122,14 @@ class ConfigChecker:
 
     def no_such_option(self, key: str) -> str:
         """A key that the program itself does not have."""
-        first = key.partition(".")[0]
-        nearest = did_you_mean(key, self.options()) or did_you_mean(first, self.top_level())
+        nearest = did_you_mean(key, self.options()) or did_you_mean(key.partition(".")[0], self.top_level())
         return f"there is no key {self.place(key)}{nearest}"
 
     def no_such_argument(self, path: str, owner: str, known: list[str]) -> str:
         """A key that a chosen class, or a group of its arguments, does not have."""
         taken = f" ({owner} takes: {', '.join(sorted(known))})" if known else ""
-        return (
-            f"there is no key {self.place(path)}{did_you_mean(path.rpartition('.')[2], [*known, *CLASS_KEYS])}{taken}"
-        )
+        nearest = did_you_mean(path.rpartition(".")[2], [*known, *CLASS_KEYS])
+        return f"there is no key {self.place(path)}{nearest}{taken}"
 
     def unknown_key(self, found: re.Match[str]) -> str:
         """A misspelt key of the program, or of a class that the config chose, at any depth."""
@@ -190,15 +185,16 @@ class ConfigChecker:
                     continue
                 written = [key.rstrip("+") for key in keys]
                 plain = [key for key in written if key not in CLASS_KEYS or key == path.rpartition(".")[2]]
-                if contains(plain, parts):
+                if plain and plain[0] == parts[0] and parts[-1] in plain:
                     return f"`{'.'.join(written[: written.index(parts[-1]) + 1])}` (in {file})"
         return f"`{path}`"
 
     def place_of_value(self, value: str) -> str:
         """A class's name, and the last file that has it."""
-        where = (file for file in reversed(self.files) if any(said == value for _, said in leaves(recipes.read(file))))
-        file = next(where, None)
-        return f"{value!r} (in {file})" if file else repr(value)
+        for file in reversed(self.files):
+            if any(said == value for _, said in leaves(recipes.read(file))):
+                return f"{value!r} (in {file})"
+        return repr(value)
 
 
 def class_homes() -> dict[str, str]:
@@ -220,11 +216,6 @@ def leaves(node: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
         yield above, node
 
 
-def contains(keys: list[str], parts: list[str]) -> bool:
-    """Whether `keys` begins with the first of `parts` and contains the last."""
-    return bool(keys) and keys[0] == parts[0] and parts[-1] in keys
-
-
 def keys_of(class_path: str, group: str = "") -> list[str]:
     """What a class takes, or what its argument `group` takes; nothing where its source does not say."""
     try:
@@ -243,9 +234,6 @@ def nearest_name(path: str) -> str:
         home = f"{home}.{part}" if home else part
         module = import_module(home)
         submodules = [each.name for each in iter_modules(getattr(module, "__path__", []))]
-        offered = [
-            *getattr(module, "__all__", []),
-            *submodules,
-            *(key for key, value in vars(module).items() if isinstance(value, type)),
-        ]
+        classes = [key for key, value in vars(module).items() if isinstance(value, type)]
+        offered = [*getattr(module, "__all__", []), *submodules, *classes]
     return did_you_mean(name, offered)

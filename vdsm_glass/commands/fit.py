@@ -38,7 +38,9 @@ def main(argv: list[str]) -> int:
     """The command; `argv` begins with its word.  Raises: UserError."""
     command, *options = argv
     if options in (["-h"], ["--help"]):
-        print(help_of(command), end="")
+        checkpoint = "the run to go on with" if command == "fit" else "the trained model"
+        text = HELP.format(command=command, about=ABOUT[command], checkpoint=checkpoint, everything=EVERYTHING)
+        print(text, end="")
         return 0
     expanded = recipes.expand(options)
     ConfigChecker(command, recipes.configs_in(expanded)).check_names(expanded)
@@ -46,9 +48,3 @@ def main(argv: list[str]) -> int:
     from vdsm_glass.commands.train import main as run
 
     return run([command, *("--help" if option == EVERYTHING else option for option in options)])
-
-
-def help_of(command: str) -> str:
-    """The main options and where the others are listed."""
-    checkpoint = "the run to go on with" if command == "fit" else "the trained model"
-    return HELP.format(command=command, about=ABOUT[command], checkpoint=checkpoint, everything=EVERYTHING)

@@ -40,11 +40,7 @@ def main(argv: list[str]) -> int:
     # Plain numbers, because jsonargparse's types cannot be read back from the file.
     sizes = JudgeSizes(channels=tuple(int(width) for width in options.channels), rnn_dim=int(options.rnn_dim))
     judge = train_judge(
-        data,
-        sizes=sizes,
-        epochs=options.epochs,
-        learning_rate=options.learning_rate,
-        recolour=options.recolour,
+        data, sizes=sizes, epochs=options.epochs, learning_rate=options.learning_rate, recolour=options.recolour
     )
     path = save_judge(judge, options.out or Path("runs") / "judge" / f"{data.name}.pt")
     Console().print(table(judge, data))

@@ -64,8 +64,9 @@ def names_of(class_path: str, group: str = "") -> list[str]:
     for source, node in _constructors(class_path):
         for name, annotation, _ in _arguments(node):
             if name == group:
-                parts = [part.id for part in ast.walk(annotation) if isinstance(part, ast.Name)]
-                return next((names_of(f"{source.module}.{part}") for part in parts if source.leads_to_class(part)), [])
+                for part in ast.walk(annotation):
+                    if isinstance(part, ast.Name) and _is_class(f"{source.module}.{part.id}"):
+                        return names_of(f"{source.module}.{part.id}")
     return []
 
 
@@ -81,6 +82,13 @@ def _constructors(class_path: str) -> Iterator[tuple[_Source, ast.ClassDef]]:
             raise UnreadableError(f"{class_path} derives from {ast.unparse(base)}")
         if base.id != "ABC":
             yield from _constructors(f"{source.module}.{base.id}")
+
+
+def _is_class(path: str) -> bool:
+    try:
+        return bool(_Source.of(path))
+    except UnreadableError:
+        return False
 
 
 def _init(node: ast.ClassDef) -> ast.FunctionDef | None:
@@ -128,14 +136,6 @@ class _Source:
         if name in source.imported:
             return cls.of(".".join(source.imported[name]))
         raise UnreadableError(f"{module} has no class {name}")
-
-    def leads_to_class(self, name: str) -> bool:
-        """Whether a name is a class that is defined here or imported, and whose source can be read."""
-        try:
-            self.of(f"{self.module}.{name}")
-        except UnreadableError:
-            return False
-        return True
 
     def value(self, expression: ast.expr) -> Any:
         """What a type or default means."""
