@@ -82,7 +82,7 @@ def dispatch(argv: list[str]) -> int:
         return 0 if argv else 2
     word, *rest = argv
     if word not in COMMANDS:
-        raise UserError(f"{word!r} is no command{did_you_mean(word, COMMANDS)}; `vdsm-glass --help` lists them")
+        raise UserError(f"{word!r} is not a command{did_you_mean(word, COMMANDS)}; `vdsm-glass --help` lists them")
     command = COMMANDS[word]
     module, _, function = command.runs.partition(":")
     return getattr(import_module(module), function)(argv if command.word_first else rest)

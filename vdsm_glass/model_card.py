@@ -79,7 +79,7 @@ def measured(run: Path | None) -> str:
         book = ResultSet.read(file)
     except UserError:
         return f"The run's `{RESULTS}` is of another version: repeat `vdsm-glass test`, then export again."
-    # Why others were not computed names files of this machine, which are nobody else's business.
+    # The reasons name files of this machine, which do not belong on a page that is passed on.
     gaps = f"\n\nNot computed: {', '.join(book.not_computed)}." if book.not_computed else ""
     numbers = replace(book, not_computed={}).markdown().strip()
     return f"By `vdsm-glass test`, of this run's last test:\n\n{numbers}{gaps}"

@@ -61,4 +61,4 @@ def test_ctrl_c_outside_of_training_is_no_error(monkeypatch: pytest.MonkeyPatch)
 def test_the_module_is_the_program():
     done = subprocess.run([sys.executable, "-m", "vdsm_glass", "nonsense"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith("vdsm-glass: error: 'nonsense' is no command")
+    assert done.stderr.startswith("vdsm-glass: error: 'nonsense' is not a command")

@@ -32,10 +32,10 @@ ENDING = "FILE ends in .gif, .webp, .mp4, .png (time to the right) or .npz (the 
 
 @dataclass(frozen=True)
 class Verb:
-    """Something to ask for.
+    """A verb of the command.
 
     Args: about, its line of help; options, what it takes beside the common ones; clips, how many videos it is shown
-    where nobody says; least, how many it needs, 0 for one that is shown none; most, how many it takes.
+    by default; least, how many it needs, 0 for one that is shown none; most, how many it takes.
     """
 
     about: str
@@ -53,7 +53,7 @@ VERBS = {
     "interpolate": Verb(
         "from the first video's identity, or motion, to the second's", ("count", "of"), 2, least=2, most=2
     ),
-    "sample": Verb("videos that nobody filmed", ("count", "steps"), clips=0, least=0),
+    "sample": Verb("videos drawn from the prior", ("count", "steps"), clips=0, least=0),
     "actions": Verb("what each action does to the first frames of videos", ("steps", "kind", "pixels")),
 }
 
@@ -84,7 +84,7 @@ def main(argv: list[str]) -> int:
 
 
 def make(name: str, options: argparse.Namespace, data_options: list[str]) -> Made:
-    """What a verb makes.  Raises: UserError."""
+    """Loads the model, reads the videos and makes what the verb asks for.  Raises: UserError."""
     from vdsm_glass.api import load
     from vdsm_glass.commands.clips import clips_for
     from vdsm_glass.commands.verbs import MAKE
@@ -128,7 +128,7 @@ def parse(name: str, argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def options_of(verb: Verb) -> argparse.ArgumentParser:
-    """What may stand on either side of --data NAME."""
+    """The parser of options that may stand on either side of --data NAME."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--out", metavar="FILE", type=Path, help="file to write")
     parser.add_argument(
@@ -149,13 +149,13 @@ def options_of(verb: Verb) -> argparse.ArgumentParser:
 
 
 def finite(text: str) -> float:
-    """A number that is one."""
+    """Parses a finite number."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     return value
 
 
@@ -173,7 +173,7 @@ OPTIONS: dict[str, Callable[[argparse.ArgumentParser], object]] = {
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[Sequence[object]], Iterable[object]]]:
-    """Wraps what is gone through, so that a bar shows how far it is once that has taken a while."""
+    """Gives a function that wraps a sequence; a bar shows the progress through it once that has taken a while."""
     from rich.console import Console
     from rich.progress import Progress
 

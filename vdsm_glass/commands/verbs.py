@@ -15,12 +15,12 @@ from vdsm_glass.generate.vocabulary import LONG, STEPS, Model
 from vdsm_glass.pictures import with_margins
 
 Steps = Callable[[Sequence[Any]], Iterable[Any]]
-"""Goes through a sequence, and shows how far."""
+"""Iterates over a sequence and shows the progress."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """What was made.
+    """What a verb has made.
 
     Args:
         cells: (r, k, t, 3, h, w) in [0, 1], to look at: what was made beside what it was made of.

@@ -52,7 +52,7 @@ class GLASSModule(LightningModule):
         channels_last: lay pictures out with channels last.
         compile: compile the networks, the recurrence excepted.
 
-    Raises: UserError, θ is no share, or VGG-19 is asked for and its weights are not there.
+    Raises: UserError, θ is not between 0 and 1, or VGG-19 is asked for and its weights are not there.
     """
 
     kind = "glass"

@@ -26,7 +26,7 @@ class GMASizes:
         inpaint_channels: of the inpainter N, level by level.
 
     Raises:
-        ValueError: a width that is no positive number, or a wrong number of them.
+        ValueError: a width that is out of its bounds, or a wrong number of them.
     """
 
     mask_channels: tuple[int, int] = width((64, 256))
@@ -80,7 +80,7 @@ class LMASizes:
             steps; until then a_t is U(d_t) itself. 0, as in the paper, quantizes from the first step on.
 
     Raises:
-        ValueError: a width that is no positive number, a wrong number of them, or an option that does not exist.
+        ValueError: a width that is out of its bounds, a wrong number of them, or an option that does not exist.
     """
 
     # The encoder divides the resolution by 8, the middle of the RNN by another 2.

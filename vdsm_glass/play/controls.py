@@ -14,7 +14,7 @@ MOST_PIXELS = 16
 
 
 class Verb(Enum):
-    """What a key asks for that is no move."""
+    """What a key can ask for besides a move."""
 
     UNDO = auto()
     RESET = auto()
@@ -27,7 +27,7 @@ class Verb(Enum):
 
 @dataclass
 class GlassControls:
-    """What one person has set, and what a key asks for under it.
+    """One person's settings, and what a key means under them.
 
     Args:
         actions: K.
@@ -47,11 +47,11 @@ class GlassControls:
 
     @property
     def memory(self) -> int | None:
-        """How many moves a frame is drawn by; None, all."""
+        """How many moves a frame is drawn by; None for all."""
         return SHORT if self.short else None
 
     def press(self, key: str, *, shift: bool = False) -> Move | Verb | None:
-        """What is to be done for a key, named as in the DOM's `KeyboardEvent.key`; None for one that means nothing."""
+        """What a key asks for. Keys are named as in the DOM's `KeyboardEvent.key`; one without a meaning gives None."""
         if way := ARROWS.get(key):
             x, y = (float(self.pixels * part) for part in way)
             if shift or self.background:
@@ -67,7 +67,7 @@ class GlassControls:
         return self._letter(key)
 
     def play(self, action: int) -> Move | None:
-        """Chooses a local action and plays it once; None where there is none of that number."""
+        """Chooses a local action and plays it once; None if no action has that number."""
         if action >= self.actions:
             return None
         self.action = action
@@ -88,7 +88,7 @@ class GlassControls:
 
 
 def described(move: Move) -> str:
-    """A move in a few signs: which way the foreground went, which way the background (in brackets), and the action."""
+    """A move in a few signs: the arrow of the foreground, that of the background in brackets, and the action."""
     shown = arrow(move.foreground) or "·"
     if behind := arrow(move.background):
         shown += f"[{behind}]"
@@ -96,7 +96,7 @@ def described(move: Move) -> str:
 
 
 def arrow(shift: tuple[float, float]) -> str:
-    """The arrow nearest to a shift; nothing for less than half a pixel."""
+    """The arrow nearest to a shift; an empty text for less than half a pixel."""
     x, y = shift
     if max(abs(x), abs(y)) < 0.5:
         return ""

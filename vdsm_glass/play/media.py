@@ -22,24 +22,24 @@ from data_modules.sources.frames import fit
 from vdsm_glass.pictures import enlarge, to_uint8, write_gif, write_mp4
 
 MOST_BYTES = 20_000_000
-"""Of an upload."""
+"""The largest upload."""
 MOST_FRAMES = 120
-"""Of a video that are looked at."""
+"""How many frames of a video are read."""
 MOST_SECONDS = 20.0
-"""That decoding an upload may take."""
+"""How long the decoding of an upload may take."""
 FPS = 8
 RECORDED_PIXELS = 256
 
 
 def png(picture: Tensor) -> bytes:
-    """(3, h, w) in [0, 1] -> a PNG, packed quickly rather than well: it goes to a browser on the same machine."""
+    """(3, h, w) in [0, 1] -> a PNG. It is packed fast and not small, because the browser is on the same machine."""
     buffer = io.BytesIO()
     Image.fromarray(to_uint8(picture)).save(buffer, format="png", compress_level=1)
     return buffer.getvalue()
 
 
 def data_url(content: bytes) -> str:
-    """A PNG as an address that holds it."""
+    """An address that holds a PNG."""
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
@@ -56,7 +56,7 @@ def recording(clip: Tensor, kind: Literal["gif", "mp4"]) -> bytes:
 
 
 def read_upload(content: bytes, name: str, *, height: int, width: int, most_frames: int = MOST_FRAMES) -> Tensor:
-    """The first frames of a picture (JPG, PNG, WebP) or video that somebody brought, their middle cut out to fit.
+    """The first frames of a picture (JPG, PNG, WebP) or video that was uploaded. Their middle is cut out to fit.
 
     Args: name, as the browser gives it; it is only shown.   Returns: (t, 3, height, width) in [0, 1].
     Raises: DataError naming the file, where it is too large, damaged, of another kind, or takes too long.

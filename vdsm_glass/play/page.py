@@ -1,4 +1,4 @@
-"""What both pages share: buttons that stand for keys, messages, uploads, recordings, one thread that computes.
+"""What all pages share: buttons that stand for keys, messages, uploads, recordings, and one thread that computes.
 
 Of the toolkits in Python NiceGUI was taken for its keyboard: every key press is an event of its own, with its modifiers
 and whether it repeats, sent over an open websocket, and what it changes comes back the same way; in Gradio a press
@@ -28,7 +28,7 @@ T = TypeVar("T")
 Press = Callable[..., Awaitable[None]]
 
 COMPUTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="play")
-"""One for all tabs: networks side by side would only take the cores from each other."""
+"""All tabs share this thread, because networks that run side by side take the cores from each other."""
 
 
 async def compute(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -37,7 +37,7 @@ async def compute(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
 
 
 def dress() -> None:
-    """The style sheet and the script of a page."""
+    """Adds the style sheet and the script to a page."""
     ui.add_css((HERE / "style.css").read_text(encoding="utf-8"))
     ui.add_head_html(f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>")
 
@@ -52,7 +52,7 @@ def tag(kind: str, classes: str = "", text: str = "", **attributes: object) -> E
 
 
 class Words(Element):
-    """An HTML element that holds text, which is shown as it is."""
+    """An HTML element that shows text literally."""
 
     def __init__(self, kind: str, text: str = "") -> None:
         super().__init__(kind)
@@ -60,7 +60,7 @@ class Words(Element):
 
     @property
     def text(self) -> str:
-        """What is shown."""
+        """The text that is shown."""
         return self._text or ""
 
     def say(self, text: str) -> None:
@@ -71,7 +71,7 @@ class Words(Element):
 
 
 def heading(title: str, about: str) -> None:
-    """The page's name and what is played."""
+    """Adds the page's name and what is played."""
     with tag("header"):
         tag("h1", text=title)
         tag("span", "dim", about)
@@ -104,7 +104,7 @@ def show_film(screen: Element, content: str, video: Tensor) -> None:
 
 
 def set_pressed(made: Element, pressed: bool) -> None:
-    """Shows and says whether a button is on."""
+    """Shows whether a button is on, and tells screen readers."""
     said = "true" if pressed else "false"
     if made.props.get("aria-pressed") != said:
         made.props["aria-pressed"] = said
@@ -112,7 +112,7 @@ def set_pressed(made: Element, pressed: bool) -> None:
 
 
 class Message:
-    """One line for what went wrong."""
+    """A line that shows errors."""
 
     def __init__(self) -> None:
         self.line = Words("div")
@@ -120,11 +120,11 @@ class Message:
         self.line.props["role"] = "alert"
 
     def say(self, text: str = "") -> None:
-        """Shows an error; nothing takes it away."""
+        """Shows an error; an empty text removes it."""
         self.line.say(text)
 
     async def guard(self, work: Awaitable[None]) -> None:
-        """Shows the error that a person can do something about."""
+        """Awaits work, and shows its UserError if it raises one."""
         try:
             await work
         except UserError as error:
@@ -134,7 +134,7 @@ class Message:
 
 
 def listen(press: Press) -> None:
-    """Calls `press(key, shift=, repeat=)` for every key that goes down, but not where text or a slider has it."""
+    """Calls `press(key, shift=, repeat=)` for every key that goes down, unless a text field or a slider takes it."""
 
     async def on_key(event: KeyEventArguments) -> None:
         modifiers = event.modifiers
@@ -164,7 +164,7 @@ def uploader(text: str, message: Message, use: Callable[[bytes, str], Awaitable[
 
 
 def recorders(message: Message, video: Callable[[], Tensor]) -> None:
-    """Buttons that give the present clip to the browser as a file."""
+    """Adds buttons that save the present clip as a file."""
 
     async def give(kind: Literal["gif", "mp4"]) -> None:
         ui.download.content(await compute(lambda: media.recording(video(), kind)), f"clip.{kind}", f"image/{kind}")

@@ -1,4 +1,4 @@
-"""The page on which GLASS is played: arrows move, numbers act, every press is a frame."""
+"""The page on which GLASS is played. Arrows move, numbers act, and every key press draws a frame."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class GlassTab:
         self.build()
 
     def build(self) -> None:
-        """The page."""
+        """Builds the page."""
         dress()
         with tag("main", "glass"):
             heading("Play with GLASS", self.about)
@@ -76,7 +76,7 @@ class GlassTab:
         self.show_controls()
 
     def build_controls(self) -> None:
-        """Buttons, each for a key."""
+        """Builds the buttons; each stands for a key."""
         with tag("div"):
             self.title = Words("h2")
             with tag("div", "pad-row"):
@@ -111,7 +111,7 @@ class GlassTab:
         tag("p", "dim", MEMORY)
 
     def build_clips(self) -> None:
-        """Test clips and uploads, to start from or to copy."""
+        """Builds the test clips and uploads, which a person starts from or copies."""
         tag("h2", text="Choose a first frame, or copy the actions of a video onto the present one")
         with tag("div", "clips"):
             for clip in self.clips:
@@ -134,14 +134,14 @@ class GlassTab:
         return button(text, lambda: self.press(key), key=shown, classes=classes, label=label)
 
     async def press(self, key: str, *, shift: bool = False, repeat: bool = False) -> None:
-        """A key went down. One that is held draws as fast as can be computed, and no longer than it is held."""
+        """Answers a key. A key that is held draws as fast as the network computes, and stops when it is released."""
         if repeat and self.turn.locked():
             return
         if asked := self.controls.press(key, shift=shift):
             await self.do(asked)
 
     async def do(self, asked: Move | Verb | None) -> None:
-        """What a key or a button asks for."""
+        """Does what a key or a button asks for."""
         self.stop()
         self.show_controls()
         if self.session is None or asked in (None, Verb.STOP, Verb.REDRAW):
@@ -159,7 +159,7 @@ class GlassTab:
             await self.show()
 
     async def play(self, move: Move) -> None:
-        """One frame more."""
+        """Draws one more frame."""
         assert self.session is not None
         async with self.turn:
             began = time.perf_counter()
@@ -167,7 +167,7 @@ class GlassTab:
             self.counter.say(f"{self.counter.text} · {1000 * (time.perf_counter() - began):.0f} ms")
 
     async def show(self, move: Move | None = None, *, index: int = -1) -> None:
-        """The present frame, or another; after a move, if one is given."""
+        """Shows the present frame or the one at `index`, after a move if one is given."""
         assert self.session is not None
         session = self.session
 
@@ -183,7 +183,7 @@ class GlassTab:
         self.moves.say(("… " if hidden else "") + " ".join(described(m) for m in session.moves[-SHOWN_MOVES:]))
 
     def show_controls(self) -> None:
-        """What is set."""
+        """Shows the settings."""
         controls = self.controls
         self.pixels.say(f"{controls.pixels} px")
         self.title.say("Move the background" if controls.background else "Move the figure")
@@ -194,7 +194,7 @@ class GlassTab:
             set_pressed(made, k == controls.action)
 
     async def begin(self, first: Tensor) -> None:
-        """A new clip."""
+        """Starts a new clip."""
         self.stop()
         async with self.turn:
             self.session = await compute(GlassSession, self.net, first, memory=self.controls.memory)
@@ -210,7 +210,7 @@ class GlassTab:
         self.player = asyncio.create_task(self.perform(moves))
 
     async def perform(self, moves: list[Move]) -> None:
-        """One move after the other, no faster than the recordings."""
+        """Plays one move after the other, no faster than a recording."""
         assert self.session is not None
         await compute(self.session.reset)
         await self.show()
@@ -218,33 +218,33 @@ class GlassTab:
             await asyncio.gather(self.message.guard(self.play(move)), asyncio.sleep(1 / media.FPS))
 
     async def replay(self) -> None:
-        """The clip from its beginning."""
+        """Plays the clip from its beginning."""
         assert self.session is not None
         for index in range(len(self.session)):
             await asyncio.gather(self.show(index=index), asyncio.sleep(1 / media.FPS))
 
     def stop(self) -> None:
-        """Ends what is being played."""
+        """Stops what is playing."""
         if self.player is not None:
             self.player.cancel()
             self.player = None
 
     async def begin_upload(self, content: bytes, name: str) -> None:
-        """A clip from somebody's picture or video."""
+        """Starts a clip from an uploaded picture or video."""
         await self.begin((await self.decode(content, name, most_frames=1))[0])
 
     async def copy_upload(self, content: bytes, name: str) -> None:
-        """Actions from somebody's video."""
+        """Copies the actions of an uploaded video."""
         await self.copy(await self.decode(content, name, most_frames=media.MOST_FRAMES))
 
     async def decode(self, content: bytes, name: str, *, most_frames: int) -> Tensor:
-        """An upload's frames; not in the thread that computes, which others wait for."""
+        """Decodes an upload. It does not use the computing thread, which other tabs wait for."""
         size = {"height": self.size[0], "width": self.size[1]}
         return await asyncio.to_thread(media.read_upload, content, name, **size, most_frames=most_frames)
 
 
 def add(model: GLASSModel, data: VideoDataModule | None, *, about: str) -> None:
-    """The page at /. Without data, or without its files, people bring their own pictures."""
+    """Adds the page at /. Without data, or without its files, people bring their own pictures."""
     clips: list[NamedClip] = []
     if data is not None:
         try:

@@ -1,4 +1,4 @@
-"""The page on which VDSM is played: a board of who does what, and what lies between two of its cells."""
+"""The page on which VDSM is played: a board of identities and actions, and what lies between two of its cells."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class VDSMTab:
         self.build()
 
     def build(self) -> None:
-        """The page."""
+        """Builds the page."""
         dress()
         with tag("main", "vdsm moving") as self.main:
             heading("Play with VDSM", self.about)
@@ -64,7 +64,7 @@ class VDSMTab:
         listen(self.press)
 
     def build_controls(self) -> None:
-        """What lies between the choices, and for how long."""
+        """Builds the sliders and buttons."""
         self.identity_ends = self.slider("Identity, from A to B", "share_s")
         self.action_ends = self.slider("Action, from A to B", "share_d")
         with tag("div", "row"):
@@ -82,7 +82,7 @@ class VDSMTab:
             tag("p", "dim", f"{LONG} frames need the second stage, which learns dynamics.")
 
     def slider(self, text: str, share: str) -> tuple[Words, Words]:
-        """A slider that sets a share of the session, in [0, 1], and what stands at its ends."""
+        """A slider that sets a share of the session, in [0, 1].  Returns: the words at its ends."""
 
         async def moved(event: GenericEventArguments) -> None:
             setattr(self.session, share, min(max(float(event.args) / 100, 0.0), 1.0))
@@ -97,7 +97,7 @@ class VDSMTab:
                 return Words("span"), Words("span")
 
     def build_board(self) -> None:
-        """A button a cell, each playing its clip."""
+        """Builds a button for each cell, which plays the cell's clip."""
         frames, size = self.session.board.frames, self.session.board.cells.shape[-2:]
         with tag("div", "board").style(f"--columns: {len(self.columns)}; --rows: {len(self.rows)}"):
             tag("span")
@@ -115,7 +115,7 @@ class VDSMTab:
                     self.cells[Choice(i, j)] = (cell, mark)
 
     async def press(self, key: str, *, shift: bool = False, repeat: bool = False) -> None:
-        """A key went down."""
+        """Answers a key."""
         if repeat and self.turn.locked():
             return
         if way := ARROWS.get(key):
@@ -130,23 +130,23 @@ class VDSMTab:
             await self.show()
 
     def stop(self, stopped: bool) -> None:
-        """Whether all clips stand still."""
+        """Stops or starts all clips."""
         self.main.classes(remove="moving") if stopped else self.main.classes(add="moving")
         set_pressed(self.pause, stopped)
 
     def choose_which(self, second: bool) -> None:
-        """Whether cells that are chosen become A or B."""
+        """Sets whether the next choice becomes A or B."""
         self.second = second
         for made, on in zip(self.which, (not second, second), strict=True):
             set_pressed(made, on)
 
     async def choose(self, cell: Choice) -> None:
-        """A cell was clicked."""
+        """Answers a click on a cell."""
         self.session.choose(cell, second=self.second)
         await self.show()
 
     async def show(self) -> None:
-        """The clip that follows from the choices, and the choices."""
+        """Shows the choices and the clip that follows from them."""
         session = self.session
         async with self.turn:
             video = await compute(session.video)
@@ -169,12 +169,12 @@ class VDSMTab:
             set_pressed(cell, "A" in here)
 
     def called(self, choice: Choice) -> str:
-        """A cell in words."""
+        """The name of a cell."""
         return f"{self.rows[choice.row]}, {self.columns[choice.column]}"
 
 
 def add(model: VDSMFramesModel, data: VideoDataModule | None, *, about: str) -> None:
-    """The page at /, and the pictures of its cells, which are the same for all tabs."""
+    """Adds the page at / and the pictures of its cells, which are the same for all tabs."""
     rows = clips_to_play(model, data, by="identity", most=ROWS)
     columns = clips_to_play(model, data, by="action", most=COLUMNS)
     identities, actions = (torch.stack([clip.video for clip in clips]) for clips in (rows, columns))

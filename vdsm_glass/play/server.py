@@ -1,4 +1,4 @@
-"""The page's server: on this machine only, for this machine's pages only, no longer than the terminal wants it."""
+"""The page's server. It listens on this machine only, answers only its own pages, and ends with its terminal."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from vdsm_glass.play.media import MOST_BYTES
 HOST = "127.0.0.1"
 NAMES = {HOST, "localhost"}
 SPARE: dict[str, Any] = {"show_welcome_message": False, "binding_refresh_interval": None, "message_history_length": 50}
-"""Of NiceGUI: a loop for what is not used here, and old pictures kept for browsers that come back."""
+"""NiceGUI's options that switch off a loop which is not used here, and limit what is kept for returning browsers."""
 SLACK = 100_000
-"""Bytes that a form may have around the file in it."""
+"""How many bytes a form may have besides its file."""
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]

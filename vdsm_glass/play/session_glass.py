@@ -1,4 +1,4 @@
-"""A clip that grows by a frame with every action: GLASS played.  [GLASS sections 4 and 7]"""
+"""GLASS as it is played: a clip that grows by a frame with every action.  [GLASS sections 4 and 7]"""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from vdsm_glass.glass.net import GLASS
 from vdsm_glass.layers.shift import shift, to_grid
 
 MOST_FRAMES = 1000
-"""Of one clip: each keeps its scene, some hundred kilobytes, so that it can be taken back."""
+"""The longest clip. Each frame keeps its scene, some hundred kilobytes, so that it can be undone."""
 SHORT = 3
-"""Moves that a short memory keeps: few enough for training clips to have shown as many, and to feel instant."""
+"""How many moves a short memory keeps: no more than training clips show, and few enough to draw at once."""
 MASK_COLOUR = (1.0, 0.25, 0.6)
 
 
@@ -57,12 +57,12 @@ class GlassSession:
         self.begin(first)
 
     def begin(self, first: Tensor) -> None:
-        """A new clip from first (3, h, w) in [0, 1].  Raises: ValueError, a size that GLASS does not take."""
+        """Starts a new clip from first (3, h, w) in [0, 1].  Raises: ValueError, a size that GLASS does not take."""
         scene = start(self.net, first[None].to(self.device))
         self.first, self.scenes, self.moves = first.cpu(), [scene], []
 
     def play(self, move: Move) -> None:
-        """One frame more.  Raises: ClipFullError; ValueError, there is no such local action."""
+        """Draws one more frame.  Raises: ClipFullError; ValueError, there is no such local action."""
         actions = len(self.net.lma.codes)
         if not 0 <= move.action < actions:
             raise ValueError(f"action is {move.action}, expected 0 to {actions - 1}: the network has {actions}")
@@ -105,7 +105,7 @@ class GlassSession:
         return shifted(scene, came - inwards)._replace(moved=scene.moved + behind.to(self.device))
 
     def undo(self) -> bool:
-        """Takes the last frame away; whether there was one beside the first."""
+        """Takes the last frame away.  Returns: whether there was one besides the first."""
         if not self.moves:
             return False
         self.scenes.pop()
@@ -113,12 +113,12 @@ class GlassSession:
         return True
 
     def reset(self) -> None:
-        """Back to the first frame alone."""
+        """Goes back to the first frame alone."""
         del self.scenes[1:]
         self.moves.clear()
 
     def __len__(self) -> int:
-        """Frames, the first included."""
+        """The number of frames, the first included."""
         return len(self.scenes)
 
     def picture(self, index: int = -1, *, mask: bool = False) -> Tensor:
@@ -165,7 +165,7 @@ def room(mask: Tensor, shifts: Tensor) -> Tensor:
 
 
 def moves_in(net: GLASS, video: Tensor) -> list[Move]:
-    """What happens in a video, to be played by somebody else.
+    """The moves in a video, which another figure can then play.
 
     Args: video (t, 3, h, w) in [0, 1], of the size that the network plays at.   Returns: t - 1 moves.
     Raises: UserError, it has one frame only.

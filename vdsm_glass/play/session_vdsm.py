@@ -1,4 +1,4 @@
-"""Identities x actions: VDSM played by choosing who does what.  [VDSM section 5]"""
+"""VDSM as it is played: a person chooses an identity and an action.  [VDSM section 5]"""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vdsm_glass.generate.vocabulary import LONG
 
 
 class Choice(NamedTuple):
-    """A cell of the board: who (its row) does what (its column)."""
+    """A cell of the board: the identity of its row does the action of its column."""
 
     row: int
     column: int
 
 
 class Board:
-    """Some clips' identities, others' actions, and everybody doing everything; the same for all who play.
+    """The identities of some clips, the actions of others, and every identity doing every action; all tabs share it.
 
     Args:
         model: of either stage.
@@ -37,17 +37,17 @@ class Board:
 
     @property
     def rows(self) -> int:
-        """How many identities."""
+        """The number of identities."""
         return len(self.who.s)
 
     @property
     def columns(self) -> int:
-        """How many actions."""
+        """The number of actions."""
         return len(self.what.z)
 
     @property
     def longest(self) -> int:
-        """Frames that can be drawn: without dynamics, no more than were seen."""
+        """How many frames can be drawn; without dynamics no more than the clips have."""
         return LONG if self.unfolds else self.frames
 
 

@@ -180,8 +180,8 @@ def test_what_is_wrong_is_said_with_what_to_do(
         ("sample", "--seed", str(1 << 63), "is not a whole number from 0 to 9223372036854775807"),
         ("sample", "--steps", "0", "is not a whole number from 1 to 10000"),
         ("rollout", "--steps", "999999999", "is not a whole number from 1 to 10000"),
-        ("actions", "--pixels", "nan", "is no number"),
-        ("actions", "--pixels", "two", "is no number"),
+        ("actions", "--pixels", "nan", "is not a number"),
+        ("actions", "--pixels", "two", "is not a number"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_named(
