@@ -10,8 +10,8 @@ from lightning.pytorch import Trainer
 
 from callbacks.results import Scoring
 from data_modules.batch import VideoBatch
-from vdsm_glass.generate.glass import GLASSModel
 from vdsm_glass.glass.module import GLASSModule
+from vdsm_glass.registry import model_of
 
 if TYPE_CHECKING:
     from vdsm_glass.metrics.glass import GLASSScores
@@ -70,7 +70,7 @@ class GLASSEvaluation(Scoring):
     def score(self, pl_module: GLASSModule, outputs: dict[str, Any], batch: VideoBatch) -> None:
         """Adds a batch.  Args: outputs, what the module's `score` returns."""
         assert self.scores is not None
-        model = GLASSModel(pl_module.net, device=pl_module.device, output_device=pl_module.device)
+        model: Any = model_of(pl_module)
         forced = None if batch.mask is None else model.teacher_forced(batch.video)
         self.scores.update(pl_module.net, batch, **outputs, forced=forced)
 

@@ -82,7 +82,7 @@ def load_checkpoint(path: Path | str) -> tuple[Architecture, nn.Module]:
 
 
 def _kind_of_older(given: Mapping[str, Any], names: Mapping[str, Any]) -> str:
-    """The kind in a checkpoint of before version 0.2, which did not save it."""
+    """The kind in a checkpoint that was written before kinds were saved, until 2026-11-25."""
     if "gma" in given:
         return "glass"
     return "vdsm" if any(name.startswith("frames.") for name in names) else "vdsm_frames"

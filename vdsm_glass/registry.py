@@ -3,7 +3,7 @@
 A folder of `vdsm_glass` that holds a model has a `registration.py`, which calls `register` and imports nothing heavy.
 An installed package registers its models by an entry point of the group `vdsm_glass.models`, which names such a module.
 A model that is not installed is found where `VDSM_GLASS_MODELS` names its module; several are separated by commas. No
-file that is loaded can name a module to import: it names a kind, and the kind must be registered.
+checkpoint or export can name a module to import: it names a kind, and the kind must be registered.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checkpoints and exports of version 0.1, which did not name their kind, are still read, resumed and exported.
+"""Checkpoints from before kinds were saved are still read, resumed and exported; exports of that time are read.
 
 Commit e996662 wrote `tests/fixtures/version_0_1` on 2026-11-25: two steps of narrow models on tiny data, and in
 `reconstructed.npz` what each of them made of `clip`.
@@ -24,7 +24,7 @@ CAN = {"vdsm_frames": "sample", "vdsm": "rollout", "glass": "action_matrix"}
 
 
 def clip(kind: str) -> Tensor:
-    """The clip that version 0.1 reconstructed."""
+    """The clip that was reconstructed then."""
     height, width = (32, 48) if kind == "glass" else (16, 16)
     return torch.rand(1, 3, 3, height, width, generator=torch.Generator().manual_seed(1))
 

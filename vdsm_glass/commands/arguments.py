@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
@@ -13,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from data_modules import DATASETS
 from data_modules.common.errors import UserError, did_you_mean
 from vdsm_glass.commands.signatures import UnreadableError, options_of
+from vdsm_glass.registry import imported
 
 if TYPE_CHECKING:
     from data_modules.base import VideoDataModule
@@ -59,8 +59,7 @@ def join_sizes(argv: Sequence[str]) -> list[str]:
 def dataset_class(name: str) -> type[VideoDataModule]:
     """The data module called `name`.  Raises: as `known`."""
     known(name)
-    module, _, attribute = DATASETS[name].rpartition(".")
-    return getattr(import_module(module), attribute)
+    return imported(DATASETS[name])
 
 
 def known(name: str) -> None:

@@ -5,28 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.vdsm_glass.play.small import small_vdsm
 from vdsm_glass.generate.vdsm import VDSMFramesModel, VDSMModel, between
 from vdsm_glass.vdsm.sequences import SequenceVDSM
-from vdsm_glass.vdsm.sizes import Sizes
 
 
 @pytest.fixture
 def net() -> SequenceVDSM:
-    torch.manual_seed(0)
-    sizes = Sizes(
-        kappa_z=3,
-        kappa_s=4,
-        kappa_d=5,
-        rnn_layers=1,
-        rnn_dim=6,
-        combiner_dim=7,
-        encoder_channels=(4, 4, 8),
-        identity_dim=6,
-        decoder_channels=(8, 4),
-    )
-    net = SequenceVDSM(sizes).eval()
-    net.frames.tau_s.fill_(5.0)
-    return net
+    return small_vdsm()
 
 
 @pytest.fixture
