@@ -5,15 +5,16 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor, nn
 
-from vdsm_glass.glass.outline import windows
 from vdsm_glass.glass.sizes import LMASizes
+from vdsm_glass.glass.window import centred
 from vdsm_glass.layers.blocks import SLOPE, Residual, Same
 
 LOOK_SIDE = 32
-"""Pixels of the windows that `AgentLook` sees."""
+"""Pixels of the pictures that `AgentLook` sees."""
 
 
 class BilinearMap(nn.Module):
@@ -89,14 +90,14 @@ class ActionNetwork(nn.Module):
 
 
 class AgentLook(nn.Module):
-    """U([ψ_t, ψ_{t+1}]), of which the quantizer makes a_t, from small pictures with the agent in the middle.
+    """U([ψ_t, ψ_{t+1}]), of which the quantizer makes a_t, from windows with the agent in the middle.
 
     Not in the paper, whose A sees averages over the frame of features that were made for drawing, and multiplies them:
-    within a short training these told who an agent is, and hardly what it does. Here ψ comes from a window around the
-    agent's own mask, colours and outline, and keeps where in the window what is. The agent is in the middle of both
-    windows, so that the shift is left out, as φ̃_t = E(f_t∘Δ_F) leaves it out.
+    within a short training these told who an agent is, and hardly what it does. Here ψ comes from colours and outline,
+    and keeps where what is. The agent is in the middle of both frames, so that the shift is left out, as φ̃_t =
+    E(f_t∘Δ_F) leaves it out.
 
-    Args: sizes: `features`, `action_channels`, `code_size` and `spread_actions`.
+    Args: sizes: `action_channels`, `vector_norm` and `code_size`.
     """
 
     def __init__(self, sizes: LMASizes) -> None:
@@ -110,14 +111,15 @@ class AgentLook(nn.Module):
             nn.Linear(in_features=2 * sizes.action_channels, out_features=sizes.action_channels),
             normed(sizes, sizes.action_channels),
             nn.Linear(in_features=sizes.action_channels, out_features=sizes.code_size),
-            nn.BatchNorm1d(num_features=sizes.code_size, affine=False) if sizes.spread_actions else nn.Identity(),
+            # Without a bound, U would grow, and Eq. (6) with it.
+            nn.LayerNorm(normalized_shape=sizes.code_size, elementwise_affine=False),
         )
 
     def forward(self, f: Tensor, m: Tensor) -> Tensor:
-        """Args: f (b, t, 3, h, w) and m (b, t, 1, h, w).   Returns: U (b t-1, code_size)."""
+        """Args: f (b, t, 3, side, side) and m (b, t, 1, side, side), windows.   Returns: U (b t-1, code_size)."""
         b = len(f)
         layers, masks = (rearrange(part, "b t c h w -> (b t) c h w") for part in (torch.cat([f, m], dim=2), m))
-        seen = self.cnn(windows(layers, masks, side=LOOK_SIDE))
+        seen = self.cnn(F.adaptive_avg_pool2d(centred(layers, masks), output_size=LOOK_SIDE))
         with torch.autocast(device_type=seen.device.type, enabled=False):
             psi = rearrange(self.psi(seen.float()), "(b t) k -> b t k", b=b)
             return self.U(rearrange(torch.cat([psi[:, :-1], psi[:, 1:]], dim=2), "b t k -> (b t) k"))

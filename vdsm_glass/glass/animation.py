@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vdsm_glass.glass.gma import Layers, Motion
+from vdsm_glass.glass.gma import Foregrounds, Layers, Motion
 from vdsm_glass.glass.lma import Actions
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.glass.rnn import RNNState
+from vdsm_glass.glass.window import cut, middles, pasted
 from vdsm_glass.layers.shift import shift, to_grid, to_pixels
 
 
@@ -75,36 +76,52 @@ class Scene(NamedTuple):
 
     Args:
         state: of the RNN.
-        f: (b, 3, h, w) in [-1, 1], the present foreground.
-        m: (b, 1, h, w) in [0, 1], its mask.
+        agent: (b, 4, h, w), the present foreground in [-1, 1] and its mask in [0, 1], as LMA sees them.
+        first: (b, 4, h, w), the first ones.
+        at: (b, 2) pixels, where the window is in which LMA sees them; None if it sees whole frames.
         b_hat: (b, 3, h, w) in [-1, 1], the first frame's background, inpainted.
         moved: (b, 2) pixels, how far it has moved since.
-        first: (b, 4, h, w), the first foreground and its mask, where changes are drawn; else the foreground alone.
-        walked: (b, 2) pixels, how far the foreground is from where it was first.
     """
 
     state: RNNState
-    f: Tensor
-    m: Tensor
+    agent: Tensor
+    first: Tensor
+    at: Tensor | None
     b_hat: Tensor
     moved: Tensor
-    first: Tensor
-    walked: Tensor
+
+    @property
+    def layer(self) -> Tensor:
+        """The foreground and its mask in the frame, (b, 4, h, w)."""
+        height, width = self.b_hat.shape[-2:]
+        return self.agent if self.at is None else pasted(self.agent, self.at, height=height, width=width)
+
+    @property
+    def f(self) -> Tensor:
+        """The foreground in the frame, (b, 3, h, w) in [-1, 1]."""
+        return self.layer[:, :3]
+
+    @property
+    def m(self) -> Tensor:
+        """Its mask in the frame, (b, 1, h, w) in [0, 1]."""
+        return self.layer[:, 3:]
 
     @property
     def picture(self) -> Tensor:
         """The frame (b, 3, h, w) in [0, 1]: the foreground, by its mask, over the first background moved."""
-        height, width = self.f.shape[-2:]
+        height, width = self.b_hat.shape[-2:]
         delta = to_grid(self.moved, height=height, width=width)
         background = shift(self.b_hat, delta, padding="border")
-        return ((self.f * self.m + background * (1 - self.m) + 1) / 2).clamp(0, 1)
+        f, m = self.layer.split([3, 1], dim=1)
+        return ((f * m + background * (1 - m) + 1) / 2).clamp(0, 1)
 
 
 @torch.no_grad()
 def infer(net: GLASS, video: Tensor) -> Inference:
     """Δ_F, a and Δ_B between all frames of a video (b, t, 3, h, w) in [0, 1], t at least 2."""
     layers, motion = net.gma(2 * video - 1)
-    return inferred(layers, motion, net.lma.actions(layers.f, motion.f_moved, layers.m))
+    seen = net.seen_by_lma(Foregrounds.of(layers, motion))
+    return inferred(layers, motion, net.lma.actions(seen.f, seen.f_moved, seen.m))
 
 
 def inferred(layers: Layers, motion: Motion, actions: Actions) -> Inference:
@@ -128,15 +145,18 @@ def start(net: GLASS, first: Tensor) -> Scene:
     frames = 2 * first - 1
     m = net.gma.M(frames)
     b, _, height, width = frames.shape
-    f = frames * m
+    side = net.lma.sizes.window
+    at = middles(m) if side else None
+    agent = torch.cat([frames * m, m], dim=1)
+    if at is not None:
+        agent, height, width = cut(agent, at, side=side), side, side
     return Scene(
         state=net.lma.initial_state(b, height=height, width=width),
-        f=f,
-        m=m,
+        agent=agent,
+        first=agent,
+        at=at,
         b_hat=net.gma.inpaint(frames, F.max_pool2d(m, kernel_size=3, stride=1, padding=1)),
         moved=frames.new_zeros(b, 2),
-        first=net.lma.layers(f[:, None], m[:, None])[:, 0],
-        walked=frames.new_zeros(b, 2),
     )
 
 
@@ -148,17 +168,16 @@ def advance(
 
     Args: foreground_shift and background_shift (b, 2) in pixels; local_action (b,) int64.
     """
-    height, width = scene.f.shape[-2:]
-    walked = scene.walked + foreground_shift
+    height, width = scene.b_hat.shape[-2:]
     delta_F = to_grid(foreground_shift, height=height, width=width)
-    sources = net.lma.sources(
-        scene.first,
-        net.lma.layers(scene.f[:, None], scene.m[:, None]),
-        walked=to_grid(walked, height=height, width=width)[:, None],
-        delta_F=delta_F[:, None],
+    e, a = net.lma.encode(scene.agent[:, :3]), net.lma.codes[local_action]
+    f, m, state = net.lma.step(e, delta_F, a, scene.state, net.lma.sources(scene.first, scene.agent[:, None]))
+    return scene._replace(
+        state=state,
+        agent=torch.cat([f, m], dim=1),
+        at=None if scene.at is None else scene.at + foreground_shift,
+        moved=scene.moved + background_shift,
     )
-    f, m, state = net.lma.step(net.lma.encode(scene.f), delta_F, net.lma.codes[local_action], scene.state, sources)
-    return scene._replace(state=state, f=f, m=m, moved=scene.moved + background_shift, walked=walked)
 
 
 def animate(net: GLASS, first: Tensor, actions: ActionSequence) -> Animation:

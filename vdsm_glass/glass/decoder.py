@@ -62,12 +62,13 @@ LAYERS = 4
 
 
 class ChangeDecoder(nn.Module):
-    """f̂_{t+1} = Σ_i g_i (f_i∘Δ_i) + g_new D(s_{t+1}), the shares g a softmax per pixel; the mask m̂_{t+1} alike.
+    """f̂_{t+1} = Σ_i g_i f_i[p + v_i] + g_new D(s_{t+1}), the shares g a softmax per pixel; the mask m̂_{t+1} alike.
 
-    Not in the paper, whose D draws all. The sources f_i are the foreground before and the first one, both moved to
-    where the agent will be. Transport and appearance then need not pass through s or through the action; what is left
-    to them is what the agent changes. The first foreground does not fade in long rollouts. The sources stand beside the
-    input of every scale, too, so that limbs can be taken up where they are.
+    Not in the paper, whose D draws all. The sources f_i are the foreground before and the first one, both as the window
+    around the agent shows them, so that the agent's shift is done. v_i is a flow: every pixel says where it comes from.
+    [Zhou et al. 2016, View Synthesis by Appearance Flow, arXiv 1605.03557]  Colours then need not pass through s or
+    through the action; what is left to them is how the agent changes. The first foreground does not fade in long
+    rollouts. The sources stand beside the input of every scale, too, so that limbs can be taken up where they are.
 
     Args: sizes: widths.
     """
@@ -83,41 +84,56 @@ class ChangeDecoder(nn.Module):
                 Up(middle + beside, fine),
             ]
         )
-        # A drawing, its mask, and the logits of the shares.
-        outputs = LAYERS + SOURCES + 1
+        # A drawing, its mask, the logits of the shares, and the flows.
+        outputs = LAYERS + SOURCES + 1 + 2 * SOURCES
         self.heads = nn.ModuleList(
             [
                 head(coarse, outputs, kernel_size=3),
                 head(middle, outputs, kernel_size=3),
-                head(fine + beside, outputs, kernel_size=7),
+                head(fine + beside, outputs, kernel_size=3),
             ]
         )
+        for to_picture in self.heads:
+            with torch.no_grad():
+                to_picture.weight[-2 * SOURCES :].zero_()  # pyright: ignore[reportIndexIssue, reportCallIssue]
+                to_picture.bias[-2 * SOURCES :].zero_()  # pyright: ignore[reportIndexIssue, reportCallIssue]
 
     def forward(self, s: Tensor, sources: Tensor) -> Drawn:
-        """Args: s (n, hidden, h / 8, w / 8); sources (n, 2, 4, h, w), foregrounds in [-1, 1] and masks, both moved.
+        """Args: s (n, hidden, h / 8, w / 8); sources (n, 2, 4, h, w), foregrounds in [-1, 1] and their masks.
 
         Returns: frames and mask, float32 under autocast too.
         """
         beside = rearrange(sources, "n i c h w -> n (i c) h w")
-        pictures = []
+        pictures, below = [], None
         for up, to_picture in zip(self.ups, self.heads, strict=True):
             s = up(torch.cat([s, sized(beside, like=s).to(s.dtype)], dim=1))
             there = sized(beside, like=s)
             last = to_picture is self.heads[-1]
             drawn = to_picture(torch.cat([s, there.to(s.dtype)], dim=1) if last else s).float()
+            if below is not None:
+                drawn = drawn + F.interpolate(below, scale_factor=2, mode="bilinear", align_corners=False)
+            below = drawn
             pictures.append(blended(drawn, rearrange(there, "n (i c) h w -> n i c h w", c=LAYERS)))
         return Drawn(frames=tuple(picture[:, :3] for picture in pictures), mask=pictures[-1][:, 3:])  # pyright: ignore[reportArgumentType]
 
 
 def blended(drawn: Tensor, sources: Tensor) -> Tensor:
-    """Σ_i g_i source_i + g_new drawing.
+    """Σ_i g_i source_i[p + v_i] + g_new drawing.
 
-    Args: drawn (n, 7, h, w), a drawing and the logits of g; sources (n, 2, 4, h, w).   Returns: (n, 4, h, w).
+    Args: drawn (n, 11, h, w), a drawing, the logits of g, and v in grid units; sources (n, 2, 4, h, w).
+    Returns: (n, 4, h, w).
     """
-    colours, mask, logits = drawn.split([3, 1, SOURCES + 1], dim=1)
+    colours, mask, logits, flows = drawn.split([3, 1, SOURCES + 1, 2 * SOURCES], dim=1)
     new = torch.cat([torch.tanh(colours), (torch.tanh(mask) + 1) / 2], dim=1)
+    n, _, _, h, w = sources.shape
+    unmoved = torch.eye(2, 3, device=drawn.device).expand(n * SOURCES, 2, 3)
+    grid = F.affine_grid(unmoved, size=[n * SOURCES, 1, h, w], align_corners=False)
+    grid = grid + rearrange(flows, "n (i xy) h w -> (n i) h w xy", xy=2)
+    flat = rearrange(sources, "n i c h w -> (n i) c h w")
+    taken = F.grid_sample(flat, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     shares = logits.softmax(dim=1)[:, :, None]
-    return reduce(shares * torch.cat([sources, new[:, None]], dim=1), "n i c h w -> n c h w", "sum")
+    layers = torch.cat([rearrange(taken, "(n i) c h w -> n i c h w", n=n), new[:, None]], dim=1)
+    return reduce(shares * layers, "n i c h w -> n c h w", "sum")
 
 
 def sized(pictures: Tensor, *, like: Tensor) -> Tensor:

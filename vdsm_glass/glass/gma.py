@@ -11,11 +11,13 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vdsm_glass.glass.sizes import GMASizes
-from vdsm_glass.layers.blocks import SLOPE, Residual, Same, Up
+from vdsm_glass.layers.blocks import SLOPE, Residual, Same, Up, frozen_statistics
 from vdsm_glass.layers.shift import shift
 
 FIRST_SHIFT = 1e-3
 """Scale, in grid units, of the shifts that an untrained predictor gives."""
+REACH = 0.2
+"""Grid units of the largest shift that `GMA.registration` makes."""
 HOLE = -1.1
 """Value of masked pixels in the inpainter's input: no picture has it."""
 FRAMES = "b t c h w -> (b t) c h w"
@@ -149,6 +151,28 @@ class Motion:
     b_moved: Tensor
 
 
+@dataclass(frozen=True)
+class Foregrounds:
+    """What LMA sees of an analysis, without gradient to GMA.
+
+    Args:
+        f: f_1..f_T (b, t, 3, h, w) in [-1, 1], whole frames or windows, see `around_agents`.
+        m: their masks (b, t, 1, h, w) in [0, 1].
+        f_moved: f_t∘Δ_F (b, t-1, 3, h, w).
+        delta_F: (b, t-1, 2) in grid units of the frame.
+    """
+
+    f: Tensor
+    m: Tensor
+    f_moved: Tensor
+    delta_F: Tensor
+
+    @classmethod
+    def of(cls, layers: Layers, motion: Motion) -> Foregrounds:
+        """Those of an analysis, in whole frames."""
+        return cls(layers.f.detach(), layers.m.detach(), motion.f_moved.detach(), motion.delta_F.detach())
+
+
 class GMA(nn.Module):
     """M, P_f, P_b and N: masks, shifts and backgrounds of a video.
 
@@ -172,6 +196,20 @@ class GMA(nn.Module):
         layers = self.separate(video)
         background = layers.b_hat if self.shifts_from_inpainted else video * (1 - layers.m)
         return layers, self.motion(layers, background)
+
+    @torch.no_grad()
+    def foregrounds(self, video: Tensor) -> Foregrounds:
+        """Those of video (b, t, 3, h, w) in [-1, 1] alone; backgrounds, which take half of the time, are left out."""
+        frames = rearrange(video, FRAMES)
+        m = self.M(frames)
+        f, m = (rearrange(part, "(b t) c h w -> b t c h w", b=len(video)) for part in (frames * m, m))
+        before, after = rearrange(f[:, :-1], FRAMES), rearrange(f[:, 1:], FRAMES)
+        delta_F = self.P_f(before, after)
+        f_moved, delta_F = (
+            rearrange(part, "(b t) ... -> b t ...", b=len(video))
+            for part in (shift(before, delta_F, padding="zeros"), delta_F)
+        )
+        return Foregrounds(f=f, m=m, f_moved=f_moved, delta_F=delta_F)
 
     def separate(self, video: Tensor) -> Layers:
         """m = M(I), f = I ⊙ m and b̂ = b ⊙ (1 - m) + N(b) ⊙ m of video (b, t, 3, h, w) in [-1, 1]."""
@@ -205,3 +243,20 @@ class GMA(nn.Module):
             m_moved=moved[:, :, 3:],
             b_moved=rearrange(b_moved, "(b t) c h w -> b t c h w", b=b),
         )
+
+    def registration(self, layers: Layers, motion: Motion) -> Tensor:
+        """How far P_f is from shifts that are known, because they were made: E|P_f(x, y∘δ) - (P_f(x, y) + δ)|.
+
+        Not in the paper. L_RECF has a gradient only where a figure overlaps its next position, and a predictor that has
+        not found an axis is told nothing about it: P_f knew left from right long before up from down. Here x is f_t; y
+        is f_{t+1}, and x itself, whose shift is δ; δ is uniform, up to `REACH`. P_f(x, y) is taken as it is.
+
+        Args: the analysis of a video.   Returns: a scalar in grid units.
+        """
+        x, y = (rearrange(part.detach(), FRAMES) for part in (layers.f[:, :-1], layers.f[:, 1:]))
+        found = rearrange(motion.delta_F.detach(), "b t xy -> (b t) xy")
+        delta = REACH * (2 * torch.rand(2 * len(x), 2, device=x.device) - 1)
+        moved = shift(torch.cat([y, x]), delta, padding="zeros")
+        with frozen_statistics(self.P_f):
+            predicted = self.P_f(torch.cat([x, x]), moved)
+        return (predicted - delta - torch.cat([found, torch.zeros_like(found)])).abs().mean()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from vdsm_glass.glass.action import ActionNetwork, AgentLook
@@ -19,7 +17,7 @@ from vdsm_glass.glass.outline import OutlineDecoder
 from vdsm_glass.glass.quantizer import make_quantizer
 from vdsm_glass.glass.rnn import RNN, RNNState
 from vdsm_glass.glass.sizes import LMASizes
-from vdsm_glass.layers.shift import shift
+from vdsm_glass.layers.blocks import frozen_statistics
 
 DOWN = 8
 
@@ -89,6 +87,17 @@ class LMA(nn.Module):
         self.D = make_decoder(sizes)
         self.O = OutlineDecoder(sizes) if sizes.outline else None
 
+    def finish_actions(self) -> None:
+        """Leaves A, the codebook and the outlines as they are, in evaluation mode, until `train` is called."""
+        for part in (self.A, self.VQ, self.O):
+            if part is not None:
+                part.eval()
+
+    @property
+    def actions_finished(self) -> bool:
+        """Whether actions are left as they are."""
+        return not self.A.training
+
     def actions(self, f: Tensor, f_shifted: Tensor, m: Tensor | None = None) -> Actions:
         """a_t = VQ[U(d_t)] from φ̃_t = E(f_t∘Δ_F) and φ_{t+1} = E(f_{t+1}).  [GLASS Fig. 3]
 
@@ -103,7 +112,7 @@ class LMA(nn.Module):
         """
         b, steps = f_shifted.shape[:2]
         phi, u = self.looked_at(f, m) if isinstance(self.A, AgentLook) else self.compared(self.A, f, f_shifted)
-        quantized = self.VQ(u)
+        quantized = self.VQ(u.detach() if self.training and self.actions_finished else u)
         return Actions(
             index=rearrange(quantized.index, "(b t) -> b t", b=b),
             a=rearrange(quantized.code, "(b t) k -> b t k", b=b),
@@ -117,7 +126,7 @@ class LMA(nn.Module):
         """φ of f (b, t, ...), and U(d_t) (b t-1, code_size) by features.  Args: as `actions`."""
         b, steps = f_shifted.shape[:2]
         frames = torch.cat([f, f_shifted], dim=1)
-        if recolour := self.sizes.recolour and self.training:
+        if recolour := self.sizes.recolour and self.A.training:
             frames = torch.cat([f, recoloured(torch.cat([f[:, 1 : steps + 1], f_shifted], dim=1))], dim=1)
         seen = self.E(rearrange(frames, "b t c h w -> (b t) c h w"))
         phi, attended = (rearrange(maps, "(b t) c h w -> b t c h w", b=b) for maps in (seen.phi, seen.attended))
@@ -132,7 +141,7 @@ class LMA(nn.Module):
         if m is None:
             raise ValueError("look is agent, expected the masks m of the foregrounds, too")
         phi = rearrange(self.E(rearrange(f, "b t c h w -> (b t) c h w")).phi, "(b t) c h w -> b t c h w", b=len(f))
-        shown = recoloured(f) if self.sizes.recolour and self.training else f
+        shown = recoloured(f) if self.sizes.recolour and self.A.training else f
         return phi, self.A(shown, m)
 
     def forward(self, f: Tensor, f_shifted: Tensor, delta_F: Tensor, *, T_f: int, m: Tensor | None = None) -> Rollout:
@@ -156,13 +165,14 @@ class LMA(nn.Module):
         state = self.initial_state(f.shape[0], height=f.shape[-2], width=f.shape[-1])
         segments: list[Segment] = []
         phi = actions.phi[:, : min(T_f, steps)]
-        layers = self.layers(f, m)
+        if m is None and self.sizes.drawing == "change":
+            raise ValueError("drawing is change, expected the masks m of the foregrounds, too")
+        layers = f if m is None else torch.cat([f, m], dim=2)
         first, present = layers[:, 0], layers[:, : phi.shape[1]]
-        walked = delta_F.cumsum(dim=1)
         done = 0
         while done < steps:
             now = slice(done, done + phi.shape[1])
-            sources = self.sources(first, present, walked=walked[:, now], delta_F=delta_F[:, now])
+            sources = self.sources(first, present)
             segment, state = self.advance(phi, delta_F[:, now], actions.a[:, now], state, sources)
             segments.append(segment)
             done, phi = now.stop, segment[-1][:, -1:]
@@ -177,34 +187,15 @@ class LMA(nn.Module):
             outline=None if self.O is None else self.O(actions.a),
         )
 
-    def layers(self, f: Tensor, m: Tensor | None) -> Tensor:
-        """Foregrounds (b, t, 3, h, w) and masks (b, t, 1, h, w) -> both (b, t, 4, h, w), if changes are drawn, else f.
+    def sources(self, first: Tensor, present: Tensor) -> Tensor | None:
+        """What D may copy from; None if it draws all.
 
-        Raises: ValueError, there are no masks where they are needed.
-        """
-        if self.sizes.drawing == "whole":
-            return f
-        if m is None:
-            raise ValueError("drawing is change, expected the masks m of the foregrounds, too")
-        return torch.cat([f, m], dim=2)
-
-    def sources(self, first: Tensor, present: Tensor, *, walked: Tensor, delta_F: Tensor) -> Tensor | None:
-        """What D may copy from, moved to where the agent will be; None if it draws all.
-
-        Args:
-            first: the first foreground and its mask (b, 4, h, w). present: those before each step (b, t, 4, h, w).
-            walked: (b, t, 2) in grid units, how far the agent will be from where it was first. delta_F: (b, t, 2).
+        Args: first, the first foreground and its mask (b, 4, h, w); present, those before each step (b, t, 4, h, w).
         Returns: (b, t, 2, 4, h, w).
         """
         if self.sizes.drawing == "whole":
             return None
-        from_first = repeat(first, "b c h w -> b t c h w", t=delta_F.shape[1])
-        both = torch.stack([present, from_first], dim=2)
-        by = torch.stack([delta_F, walked], dim=2)
-        moved = shift(
-            rearrange(both, "b t i c h w -> (b t i) c h w"), rearrange(by, "b t i xy -> (b t i) xy"), padding="zeros"
-        )
-        return rearrange(moved, "(b t i) c h w -> b t i c h w", b=both.shape[0], i=both.shape[2])
+        return torch.stack([present, repeat(first, "b c h w -> b t c h w", t=present.shape[1])], dim=2)
 
     def advance(
         self, phi: Tensor, delta_F: Tensor, a: Tensor, state: RNNState, sources: Tensor | None
@@ -232,8 +223,8 @@ class LMA(nn.Module):
         b = phi.shape[0]
         e = rearrange(self.C(rearrange(phi, "b t c h w -> (b t) c h w")), "(b t) c h w -> b t c h w", b=b)
         s, state = self.RNN(e, delta_F, a, state)
-        moved = None if sources is None else rearrange(sources, "b t i c h w -> (b t) i c h w")
-        drawn = self.D(rearrange(s, "b t c h w -> (b t) c h w"), moved)
+        source = None if sources is None else rearrange(sources, "b t i c h w -> (b t) i c h w")
+        drawn = self.D(rearrange(s, "b t c h w -> (b t) c h w"), source)
         with frozen_statistics(self.E):
             phi_hat = self.E(drawn.frames[-1]).phi
         coarse, middle, fine, mask, phi_hat = (
@@ -284,18 +275,3 @@ def recoloured(f: Tensor) -> Tensor:
     # Without the signs the rotations would not be uniform.
     turn = turn * torch.sign(torch.diagonal(upper, dim1=1, dim2=2))[:, None]
     return torch.einsum("b i j, b t j h w -> b t i h w", turn.to(f.dtype), f)
-
-
-@contextmanager
-def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """A context in which batch norm in training leaves its running statistics and their counters as they are."""
-    norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
-    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    unread = torch.zeros_like(norms[0].num_batches_tracked)  # pyright: ignore[reportArgumentType]
-    for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, unread
-    try:
-        yield
-    finally:
-        for norm, (momentum, count) in zip(norms, kept, strict=True):
-            norm.momentum, norm.num_batches_tracked = momentum, count

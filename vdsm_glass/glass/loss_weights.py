@@ -21,6 +21,7 @@ class LossWeights:
         recu, recs, msk, cyc, lma_vgg: of LMA, Eqs. (7)-(11).
         vq_extra: on the whole of Eq. (6); the authors' implementation has 0.1, the paper none.
         steady: of GMA; ours, not the paper's, see `losses.steadiness_loss`.
+        registration: of GMA, in training only; ours, not the paper's, see `GMA.registration`.
         decorrelate: of LMA; ours, not the paper's, see `losses.decorrelation_loss`.
         outline: of LMA; ours, not the paper's, see `losses.outline_loss`. Needs `LMASizes.outline`.
     """
@@ -39,6 +40,7 @@ class LossWeights:
     lma_vgg: float = 1.0
     vq_extra: float = 1.0
     steady: float = 0.0
+    registration: float = 0.0
     decorrelate: float = 0.0
     outline: float = 0.0
 

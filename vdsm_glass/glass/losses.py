@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor
 
-from vdsm_glass.glass.gma import Layers, Motion
+from vdsm_glass.glass.gma import Foregrounds, Layers, Motion
 from vdsm_glass.glass.outline import outlines
 
 if TYPE_CHECKING:
@@ -120,8 +120,7 @@ def steadiness_loss(delta_F: Tensor) -> Tensor:
 
 
 def lma_terms(
-    layers: Layers,
-    motion: Motion,
+    seen: Foregrounds,
     rollout: Rollout,
     *,
     weights: Mapping[str, float],
@@ -129,9 +128,9 @@ def lma_terms(
 ) -> dict[str, Tensor]:
     """The terms of Eqs. (6)-(11), `decorrelate` and `outline` whose weight is not 0; none has a gradient in GMA.
 
-    Args: as `gma_terms`; rollout, LMA's prediction of frames 2..T.
+    Args: seen, what LMA saw; rollout, its prediction of frames 2..T; the others as in `gma_terms`.
     """
-    f, m = layers.f.detach(), layers.m.detach()
+    f, m = seen.f, seen.m
     target, actions = f[:, 1:], rollout.actions
     scales = [(drawn, resized(target, like=drawn)) for drawn in rollout.frames]
     terms: dict[str, Callable[[], Tensor]] = {
@@ -139,7 +138,7 @@ def lma_terms(
         "codebook": lambda: actions.codebook,
         "recu": lambda: weighted_loss(scales, motion_weight(f, rollout.frames[-1])),
         "recs": lambda: weighted_loss(
-            scales, channel_sum(motion.f_moved.detach() - target) + channel_sum(rollout.frames[-1].detach() - target)
+            scales, channel_sum(seen.f_moved - target) + channel_sum(rollout.frames[-1].detach() - target)
         ),
         "msk": lambda: (rollout.mask.float() - m[:, 1:]).abs().mean(),
         "cyc": lambda: (rollout.phi.detach().float() - rollout.phi_hat.float()).abs().mean(),

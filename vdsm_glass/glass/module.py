@@ -15,7 +15,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from data_modules.batch import VideoBatch
 from data_modules.common.errors import UserError
 from vdsm_glass.glass.animation import ActionSequence, animate, infer, inferred
-from vdsm_glass.glass.gma import Layers, Motion
+from vdsm_glass.glass.gma import Foregrounds, Layers, Motion
 from vdsm_glass.glass.lma import Actions
 from vdsm_glass.glass.loss_weights import LossWeights
 from vdsm_glass.glass.losses import gma_terms, lma_terms, outline_loss
@@ -24,6 +24,8 @@ from vdsm_glass.glass.sizes import GMASizes, LMASizes
 from vdsm_glass.layers import vgg
 from vdsm_glass.sizes import as_sizes
 
+OF_ACTIONS = ("commitment", "codebook", "decorrelate", "outline")
+"""The terms that have no gradient once actions are finished."""
 SMALLEST_PERCEPTUAL = 64
 """Pixels of a frame's shorter side at least, where L_VGG compares frames of a quarter of that."""
 
@@ -38,6 +40,8 @@ class GLASSModule(LightningModule):
         gma_steps: optimiser steps in which LMA is not run.
         gma_until: optimiser steps after which GMA is left as it is, and its losses are not computed; by default, as in
             the paper, both are trained to the end. Most of a step's time is then LMA's.
+        actions_until: optimiser steps after which A, the codebook and the outlines are left as they are, and only
+            drawing goes on; by default, as in the paper, actions are trained to the end.
         drawing_from: optimiser steps before which LMA learns its actions only, from the outlines that they tell, and
             nothing is drawn; such a step is several times cheaper. 0, as in the paper, draws from the first one on.
         perceptual: L_VGG with the weights of VGG-19, with random ones, or none.
@@ -46,6 +50,8 @@ class GLASSModule(LightningModule):
         lma_learning_rate: that of LMA alone; the paper has one for both, which is the default.
         learning_rate_drop: [step, factor]: from that step on, the rate is that much smaller.
         lma_learning_rate_drop: that of LMA alone; the paper has one for both, which is the default.
+        learning_rate_decay, lma_learning_rate_decay: [first step, last step] between which the rate falls to a
+            fiftieth, on a line; the paper has none.
         motion_weighted_recj: weight L_RECJ by motion, as the authors' implementation does; Eq. (5) has no weight.
         shifts_from_inpainted: P_b sees inpainted backgrounds, as in their implementation.
         checkpoint_gradients: keep less of each of the RNN's steps for the backward pass, and compute it again.
@@ -67,6 +73,7 @@ class GLASSModule(LightningModule):
         theta: float = 0.06,
         gma_steps: int = 3000,
         gma_until: int | None = None,
+        actions_until: int | None = None,
         drawing_from: int = 0,
         perceptual: vgg.Kind = "vgg19",
         perceptual_weights: Path | None = None,
@@ -75,6 +82,8 @@ class GLASSModule(LightningModule):
         lma_learning_rate: float | None = None,
         learning_rate_drop: tuple[int, float] = (300_000, 0.3),
         lma_learning_rate_drop: tuple[int, float] | None = None,
+        learning_rate_decay: tuple[int, int] | None = None,
+        lma_learning_rate_decay: tuple[int, int] | None = None,
         motion_weighted_recj: bool = False,
         shifts_from_inpainted: bool = False,
         checkpoint_gradients: bool = False,
@@ -108,10 +117,12 @@ class GLASSModule(LightningModule):
         )
         self.perceptual = vgg.make(perceptual, weights=perceptual_weights)
         self.weights, self.theta = weights, theta
-        self.gma_steps, self.gma_until, self.drawing_from = gma_steps, gma_until, drawing_from
+        self.gma_steps, self.gma_until = gma_steps, gma_until
+        self.drawing_from, self.actions_until = drawing_from, actions_until
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.lma_learning_rate = learning_rate if lma_learning_rate is None else lma_learning_rate
         self.learning_rate_drops = [learning_rate_drop, lma_learning_rate_drop or learning_rate_drop]
+        self.learning_rate_decays = [learning_rate_decay, lma_learning_rate_decay]
         self.motion_weighted_recj = motion_weighted_recj
         # What the schedules move: frames of a clip, clips, how many frames are real to the RNN, levels of L_RECF.
         self.T: int | None = None
@@ -144,14 +155,17 @@ class GLASSModule(LightningModule):
         video = self.checked(replace(batch, video=batch.video[: self.clips, : self.T]))
         step = self.trainer.global_step
         if self.gma_until is not None and step >= self.gma_until:
-            layers, motion = self.finished_analysis(video)
             terms: dict[str, Tensor] = {}
+            foregrounds = self.net.gma.eval().foregrounds(video)
         else:
             terms, layers, motion = self.global_terms(video)
+            foregrounds = Foregrounds.of(layers, motion)
+        if self.actions_until is not None and step >= self.actions_until:
+            self.net.lma.finish_actions()
         if self.gma_steps <= step < self.drawing_from:
-            terms |= self.action_terms(layers, motion)
+            terms |= self.action_terms(foregrounds)
         elif step >= self.gma_steps:
-            terms |= self.local_terms(layers, motion, T_f=self.T_f)[0]
+            terms |= self.local_terms(foregrounds, T_f=self.T_f)[0]
         loss = self.weights.total(terms)
         # Named in the error if one of them is not finite.
         self.last_terms = {name: term.detach() for name, term in terms.items()}
@@ -175,7 +189,7 @@ class GLASSModule(LightningModule):
         """
         video = self.checked(batch)
         terms, layers, motion = self.global_terms(video)
-        local, actions = self.local_terms(layers, motion, T_f=1)
+        local, actions = self.local_terms(Foregrounds.of(layers, motion), T_f=1)
         terms |= local
         inference = inferred(layers, motion, actions)
         animation = animate(self.net, batch.video[:, 0], inference.actions)
@@ -198,32 +212,30 @@ class GLASSModule(LightningModule):
             recf_levels=self.recf_levels,
             motion_weighted_recj=self.motion_weighted_recj,
         )
+        if self.training and self.weights.registration:
+            terms["registration"] = self.net.gma.registration(layers, motion)
         return terms, layers, motion
 
-    @torch.no_grad()
-    def finished_analysis(self, video: Tensor) -> tuple[Layers, Motion]:
-        """What GMA makes of video (b, t, 3, h, w) in [-1, 1] once it is left as it is, in evaluation mode."""
-        return self.net.gma.eval()(video)
-
-    def action_terms(self, layers: Layers, motion: Motion) -> dict[str, Tensor]:
+    def action_terms(self, foregrounds: Foregrounds) -> dict[str, Tensor]:
         """Eq. (6) and `outline`, for which nothing is drawn."""
-        lma, m = self.net.lma, layers.m.detach()
+        lma, seen = self.net.lma, self.net.seen_by_lma(foregrounds)
         assert lma.O is not None
-        actions = lma.actions(layers.f.detach(), motion.f_moved.detach(), m)
+        actions = lma.actions(seen.f, seen.f_moved, seen.m)
         terms = {
             "commitment": actions.commitment,
             "codebook": actions.codebook,
-            "outline": outline_loss(lma.O(actions.a), m[:, 1:]),
+            "outline": outline_loss(lma.O(actions.a), seen.m[:, 1:]),
         }
         return {name: term for name, term in terms.items() if self.weights.of_terms[name]}
 
-    def local_terms(self, layers: Layers, motion: Motion, *, T_f: int) -> tuple[dict[str, Tensor], Actions]:
-        """Eqs. (6)-(11), and the actions they were computed with; LMA sees GMA's results without their gradient."""
-        rollout = self.net.lma(
-            layers.f.detach(), motion.f_moved.detach(), motion.delta_F.detach(), T_f=T_f, m=layers.m.detach()
-        )
-        terms = lma_terms(layers, motion, rollout, weights=self.weights.of_terms, perceptual=self.perceptual)
-        return terms, rollout.actions
+    def local_terms(self, foregrounds: Foregrounds, *, T_f: int) -> tuple[dict[str, Tensor], Actions]:
+        """Eqs. (6)-(11), and the actions they were computed with."""
+        seen = self.net.seen_by_lma(foregrounds)
+        rollout = self.net.lma(seen.f, seen.f_moved, seen.delta_F, T_f=T_f, m=seen.m)
+        weights = self.weights.of_terms
+        if self.training and self.net.lma.actions_finished:
+            weights = weights | dict.fromkeys(OF_ACTIONS, 0.0)
+        return lma_terms(seen, rollout, weights=weights, perceptual=self.perceptual), rollout.actions
 
     def log_terms(self, stage: str, terms: dict[str, Tensor], *, loss: Tensor, clips: int, **extra: Tensor) -> None:
         """Logs raw terms, each a mean over what it is taken of, and the loss."""
@@ -263,11 +275,24 @@ class GLASSModule(LightningModule):
             {"params": list(self.net.lma.parameters()), "lr": self.lma_learning_rate},
         ]
         optimiser = torch.optim.Adam(groups, weight_decay=self.weight_decay, fused=True)
-        factors = [partial(dropped, at=at, factor=factor) for at, factor in self.learning_rate_drops]
+        factors = [
+            partial(rate, drop=drop, decay=decay)
+            for drop, decay in zip(self.learning_rate_drops, self.learning_rate_decays, strict=True)
+        ]
         drop = torch.optim.lr_scheduler.LambdaLR(optimiser, lr_lambda=factors)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": drop, "interval": "step"}}
 
 
-def dropped(step: int, *, at: int, factor: float) -> float:
-    """What the learning rate is multiplied by at `step`: `factor` from step `at` on, 1 before."""
-    return factor if step >= at else 1.0
+LEAST_RATE = 0.02
+
+
+def rate(step: int, *, drop: tuple[int, float], decay: tuple[int, int] | None = None) -> float:
+    """What the learning rate is multiplied by at `step`.
+
+    Args: drop, [step, factor]; decay, [first, last] steps of a line from 1 to `LEAST_RATE`, or None.
+    """
+    factor = drop[1] if step >= drop[0] else 1.0
+    if decay is None:
+        return factor
+    first, last = decay
+    return factor * max(LEAST_RATE, 1 - (1 - LEAST_RATE) * max(0, step - first) / max(1, last - first))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
-from vdsm_glass.glass.gma import GMA
+from vdsm_glass.glass.gma import GMA, Foregrounds
 from vdsm_glass.glass.lma import LMA
 from vdsm_glass.glass.sizes import GMASizes, LMASizes
+from vdsm_glass.glass.window import around_agents
 
 
 class GLASS(nn.Module):
@@ -31,3 +32,8 @@ class GLASS(nn.Module):
         super().__init__()
         self.gma = GMA(gma, theta=theta, shifts_from_inpainted=shifts_from_inpainted)
         self.lma = LMA(lma, checkpoint=checkpoint_gradients)
+
+    def seen_by_lma(self, foregrounds: Foregrounds) -> Foregrounds:
+        """Foregrounds of whole frames as LMA sees them: in windows, if it works in windows."""
+        side = self.lma.sizes.window
+        return around_agents(foregrounds, side=side) if side else foregrounds

@@ -68,10 +68,12 @@ class LMASizes:
             Tennis.
         revive_after: a prototype that no pair has chosen for so many steps is put where a pair is; 0, as in the paper,
             leaves it.
-        drawing: "whole" draws all of f̂_{t+1} from s_{t+1}, as in the paper; "change" draws what differs from the
-            foreground moved by Δ_F, see `ChangeDecoder`.
-        look: "features" are what A sees in the paper, φ̃_t and φ_{t+1}; "agent" shows it small pictures with the agent
-            in the middle, see `AgentLook`.
+        window: side in pixels of the windows that LMA sees in place of whole frames. A window lies around the agent and
+            goes along with Δ_F, see `around_agents`. 0, as in the paper, shows whole frames.
+        drawing: "whole" draws all of f̂_{t+1} from s_{t+1}, as in the paper; "change" takes it from earlier foregrounds
+            where it can, see `ChangeDecoder`. Needs a window.
+        look: "features" are what A sees in the paper, φ̃_t and φ_{t+1}; "agent" gives it convolutions of its own, see
+            `AgentLook`. Needs a window.
         recolour: in training the action network sees foregrounds whose colours are rotated at random, the same way
             within a clip: clothes then tell it nothing. The paper has none.
         outline: side of the picture of the next outline that is drawn from the action alone, see `OutlineDecoder`; 0,
@@ -109,6 +111,7 @@ class LMASizes:
     recolour: bool = False
     outline: int = width(0, least=0)
     codebook_start: int = width(0, least=0, most=1 << 40)
+    window: int = width(0, least=0)
 
     def __post_init__(self) -> None:
         check_widths(self)
@@ -118,6 +121,11 @@ class LMASizes:
         check_option("drawing", self.drawing, get_args(Drawing))
         check_option("look", self.look, get_args(Look))
         check_option("quantizer", self.quantizer, get_args(QuantizerName))
+        if self.window % self.FRAME_MULTIPLE:
+            raise ValueError(f"window is {self.window}, expected a multiple of {self.FRAME_MULTIPLE}, or 0 for none")
+        for option, chosen in (("drawing", self.drawing == "change"), ("look", self.look == "agent")):
+            if chosen and not self.window:
+                raise ValueError(f"{option} is {getattr(self, option)!r}, which needs a window around the agent")
 
     @property
     def features(self) -> int:

@@ -5,9 +5,13 @@ Unless said otherwise, convolutions are 3x3 with padding 1 and no bias, BN is ba
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 SLOPE = 0.2
 EPSILON = 1e-8
@@ -127,3 +131,18 @@ class ModulatedConv(nn.Module):
             s = self.style(embedding.float())
             power = self.conv.kernel().float().square().sum(dim=(2, 3))
             return s, torch.rsqrt(s.square() @ power.T + EPSILON)
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """A context in which batch norm in training leaves its running statistics and their counters as they are."""
+    norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm)]
+    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    unread = torch.zeros_like(norms[0].num_batches_tracked)  # pyright: ignore[reportArgumentType]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, unread
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, kept, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count

@@ -142,10 +142,11 @@ def shifted(scene: Scene, by: Tensor) -> Scene:
     """The scene with its foreground elsewhere.  Args: by (2,) pixels, (x, y)."""
     if not by.any():
         return scene
-    height, width = scene.f.shape[-2:]
-    delta = to_grid(by[None].to(scene.f.device), height=height, width=width)
-    there = {name: shift(getattr(scene, name), delta, padding="zeros") for name in ("f", "m")}
-    return scene._replace(**there, walked=scene.walked + by.to(scene.walked))
+    if scene.at is not None:
+        return scene._replace(at=scene.at + by.to(scene.at))
+    height, width = scene.agent.shape[-2:]
+    delta = to_grid(by[None].to(scene.agent.device), height=height, width=width)
+    return scene._replace(agent=shift(scene.agent, delta, padding="zeros"))
 
 
 def room(mask: Tensor, shifts: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.reference import glass_losses as slow
 from vdsm_glass.glass import losses
-from vdsm_glass.glass.gma import Layers, Motion
+from vdsm_glass.glass.gma import Foregrounds, Layers, Motion
 from vdsm_glass.glass.lma import Actions, Rollout
 from vdsm_glass.glass.loss_weights import LossWeights
 from vdsm_glass.glass.outline import outlines
@@ -109,8 +109,7 @@ def test_a_walk_is_steady_and_a_step_to_and_fro_is_not(video, layers, motion):
 
 def test_the_local_losses_are_equations_6_to_11(layers, motion, rollout):
     terms = losses.lma_terms(
-        layers,
-        motion,
+        Foregrounds.of(layers, motion),
         rollout,
         weights=LossWeights().of_terms,
         perceptual=lambda drawn, target: (drawn - target).square().mean(),
@@ -166,7 +165,7 @@ def test_the_perceptual_part_stands_within_equation_4_and_the_codebook_term_carr
 
 def test_decorrelation_is_the_mean_squared_correlation_of_two_of_us_dimensions(layers, motion, rollout):
     weights = LossWeights(vq_extra=0, recu=0, recs=0, msk=0, cyc=0, decorrelate=1).of_terms
-    terms = losses.lma_terms(layers, motion, rollout, weights=weights, perceptual=None)
+    terms = losses.lma_terms(Foregrounds.of(layers, motion), rollout, weights=weights, perceptual=None)
     correlation = np.corrcoef(rollout.actions.u.flatten(0, 1).numpy(), rowvar=False)
     off_diagonal = correlation[~np.eye(len(correlation), dtype=bool)]
     assert {name: float(term) for name, term in terms.items()} == pytest.approx(
@@ -193,13 +192,13 @@ def test_actions_that_are_all_the_same_have_no_correlation_and_finite_gradients(
 def test_the_outline_is_that_of_the_mask_in_the_middle():
     m = torch.zeros(1, 2, 1, 32, 48)
     m[:, 0, :, 4:20, 30:40], m[:, 1, :, 10:26, 5:15] = 1, 1
-    seen = outlines(m, side=8)
+    seen = outlines(m, side=16)
     torch.testing.assert_close(seen[:, 0], seen[:, 1], rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(seen, seen.flip((-2, -1)), rtol=1e-3, atol=1e-3)
-    assert seen[0, 0, 3:5, 3:5].min() > 0.99
+    assert seen[0, 0, 7:9, 7:9].min() > 0.99
     assert seen[0, 0, 0].max() < 0.01
-    # Higher than wide.
-    assert seen.sum(dim=(-2, -1)).min() > 10
+    # The agent is 16x10 pixels of a square of 48, of which a cell has 3x3.
+    assert seen.sum(dim=(-2, -1)).tolist() == [pytest.approx([160 / 9] * 2, rel=1e-3)]
     assert (seen > 0.5).any(dim=-1).sum() > (seen > 0.5).any(dim=-2).sum()
 
 

@@ -12,7 +12,7 @@ from data_modules.common.errors import UserError
 from tests.vdsm_glass.glass.small import small_sizes
 from tests.vdsm_glass.glass.test_gma import NARROW
 from vdsm_glass.glass.loss_weights import LossWeights
-from vdsm_glass.glass.module import GLASSModule
+from vdsm_glass.glass.module import GLASSModule, rate
 from vdsm_glass.schedules import Schedule
 
 GLOBAL = {"bin", "size", "recf", "recb", "recj"}
@@ -92,7 +92,7 @@ def test_a_finished_gma_is_left_as_it_is(batch: VideoBatch):
 
 
 def test_actions_are_learned_before_anything_is_drawn(batch: VideoBatch):
-    ours = {"lma": small_sizes(look="agent", outline=8), "weights": LossWeights(outline=1), "gma_until": 10}
+    ours = {"lma": small_sizes(look="agent", window=32, outline=8), "weights": LossWeights(outline=1), "gma_until": 10}
     made = module(step=49, drawing_from=50, **ours)
     made.net.lma.forward = lambda *args, **kwargs: pytest.fail("drawn")  # pyright: ignore[reportAttributeAccessIssue]
     made.training_step(batch).backward()
@@ -104,6 +104,30 @@ def test_actions_are_learned_before_anything_is_drawn(batch: VideoBatch):
     assert later.last_terms.keys() == LOCAL | {"outline"}
     with pytest.raises(UserError, match=r"drawing_from is 50.*set lma\.outline"):
         module(drawing_from=50)
+
+
+def test_finished_actions_are_left_as_they_are_while_drawing_goes_on(batch: VideoBatch):
+    ours = {"lma": small_sizes(look="agent", window=32, outline=8), "weights": LossWeights(outline=1), "gma_until": 10}
+    made = module(step=50, actions_until=50, **ours)
+    made.train()
+    before = {name: value.clone() for name, value in made.net.lma.state_dict().items()}
+    made.training_step(batch).backward()
+    assert made.last_terms.keys() == LOCAL - {"commitment", "codebook"}
+    learning = {name.split(".")[0] for name, part in made.net.lma.named_parameters() if part.grad is not None}
+    assert learning == {"E", "C", "RNN", "D"}
+    left = {name: value for name, value in made.net.lma.state_dict().items() if name.startswith(("A.", "VQ.", "O."))}
+    assert all(torch.equal(value, before[name]) for name, value in left.items())
+    earlier = module(step=49, actions_until=50, **ours)
+    earlier.train()
+    earlier.training_step(batch).backward()
+    assert earlier.last_terms.keys() == LOCAL | {"outline"}
+
+
+def test_a_rate_falls_on_a_line_and_drops_at_a_step():
+    assert [rate(step, drop=(100, 0.5), decay=(10, 20)) for step in (0, 10, 15, 20, 99)] == [
+        1, 1, pytest.approx(0.51), pytest.approx(0.02), pytest.approx(0.02)
+    ]  # fmt: skip
+    assert [rate(step, drop=(100, 0.5)) for step in (0, 99, 100)] == [1, 1, 0.5]
 
 
 def test_as_many_clips_of_a_batch_are_trained_on_as_the_schedule_says(batch: VideoBatch):
