@@ -12,7 +12,7 @@ BENCHMARKS := decoder vdsm glass loader frechet startup
 CKPT ?= runs/demo/sequence/latest/checkpoints/last.ckpt
 ARGS ?=
 
-.PHONY: help install demo play test test-all fuzz lint format bench clean $(TRAINED) $(TRAINED_GLASS)
+.PHONY: help install demo play test test-all fuzz lint format bench clean study-vdsm study-glass $(TRAINED) $(TRAINED_GLASS)
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z$$][^ ]*:.*## / { sub(/^\$$\(TRAINED\)/, "train-vdsm-NAME", $$1); sub(/^\$$\(TRAINED_GLASS\)/, "train-glass-NAME", $$1); printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,11 @@ $(TRAINED): train-vdsm-%: $(INSTALLED) ## NAME: pendulum, mmnist, sprites or mug
 
 $(TRAINED_GLASS): train-glass-%: $(INSTALLED) ## NAME: w_sprites, w_sprites/compact (for a CPU), tennis or bair
 	$(BIN)/vdsm-glass fit --config experiments/glass/$*.yaml $(ARGS)
+
+STUDY_vdsm := --config experiments/vdsm/compact/sprites_pretrain.yaml --config experiments/vdsm/compact/sprites_sequence.yaml
+STUDY_glass := --config experiments/glass/w_sprites/actions.yaml
+study-vdsm study-glass: study-%: $(INSTALLED) ## five seeds of the compact recipe: mean and spread; ARGS="-- --data.sheets DIR"
+	$(BIN)/vdsm-glass study $(STUDY_$*) $(ARGS)
 
 clean: ## remove the .venv and caches; runs/ and data/ stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +11,7 @@ from lightning.pytorch import Trainer
 
 from callbacks.results import Scoring
 from data_modules.batch import VideoBatch
+from vdsm_glass.glass.animation import ActionSequence, animate
 from vdsm_glass.glass.module import GLASSModule
 from vdsm_glass.registry import model_of
 
@@ -46,7 +48,7 @@ class GLASSEvaluation(Scoring):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: GLASSModule, outputs: Any, batch: VideoBatch, *_: int
     ) -> None:
-        self.score(pl_module, outputs, batch)
+        self.score(pl_module, outputs, batch, other_codes=True)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: GLASSModule) -> None:
         self.report(pl_module, stage="val")
@@ -67,12 +69,19 @@ class GLASSEvaluation(Scoring):
         self.scores.to(pl_module.device).reset()
 
     @torch.no_grad()
-    def score(self, pl_module: GLASSModule, outputs: dict[str, Any], batch: VideoBatch) -> None:
-        """Adds a batch.  Args: outputs, what the module's `score` returns."""
+    def score(
+        self, pl_module: GLASSModule, outputs: dict[str, Any], batch: VideoBatch, *, other_codes: bool = False
+    ) -> None:
+        """Adds a batch.  Args: outputs, what the module's `score` returns; other_codes, see `GLASSScores`."""
         assert self.scores is not None
         model: Any = model_of(pl_module)
         forced = None if batch.mask is None else model.teacher_forced(batch.video)
-        self.scores.update(pl_module.net, batch, **outputs, forced=forced)
+        other = None
+        if other_codes and len(batch) > 1:
+            actions: ActionSequence = outputs["inference"].actions
+            swapped = replace(actions, local_action=actions.local_action.roll(1, dims=0))
+            other = animate(pl_module.net, batch.video[:, 0], swapped)
+        self.scores.update(pl_module.net, batch, **outputs, forced=forced, other=other)
 
     def report(self, pl_module: GLASSModule, *, stage: str) -> None:
         """Logs the scores under `<stage>/`; called by every process."""

@@ -117,6 +117,7 @@ ANSWERED_AT_ONCE = [
     ["predict", "--config", "nonsense.yaml"],
     ["play", "model", "--nonsense", "3"],
     ["table", "nonsense"],
+    ["study", "--config", "nonsense.yaml"],
     *([command, "--nonsense", "3"] for command in ("sweep", "demo", "weights", "export")),
     ["nonsense"],
 ]

@@ -12,6 +12,7 @@ from torch import Tensor
 from data_modules.common.errors import UserError
 from vdsm_glass.generate.vocabulary import STEPS, GenerationProtocol, Model, at_least
 from vdsm_glass.glass.animation import ActionSequence, Animation, animate, infer
+from vdsm_glass.glass.gma import Foregrounds
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.glass.sizes import GMASizes, LMASizes
 from vdsm_glass.layers.shift import shift
@@ -112,7 +113,7 @@ class GLASSModel(Model):
         """Frames 2..T, each from the *real* frame before it, as the authors' evaluation draws them; frame 1 is real."""
         clips, one = self.moving(video)
         layers, motion = self.network.gma(2 * clips - 1)
-        drawn = self.network.lma(layers.f, motion.f_moved, motion.delta_F, T_f=clips.shape[1], m=layers.m)
+        drawn = self.network.rollout(Foregrounds.of(layers, motion), T_f=clips.shape[1])
         b, steps = motion.delta_B.shape[:2]
         moved = shift(
             repeat(layers.b_hat[:, 0], "b c h w -> (b t) c h w", t=steps),
@@ -120,7 +121,8 @@ class GLASSModel(Model):
             padding="border",
         )
         background = rearrange(moved, "(b t) c h w -> b t c h w", b=b)
-        frames = drawn.frames[-1] * drawn.mask + background * (1 - drawn.mask)
+        f, m = drawn.split([3, 1], dim=2)
+        frames = f * m + background * (1 - m)
         return self.result(torch.cat([clips[:, :1], ((frames + 1) / 2).clamp(0, 1)], dim=1), one)
 
     def actions(self, video: Source) -> ActionSequence:

@@ -8,7 +8,7 @@ from typing import Any
 
 from einops import rearrange, repeat
 from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection, SumMetric
+from torchmetrics import MeanMetric, Metric, MetricCollection, SumMetric
 
 from data_modules.batch import VideoBatch
 from vdsm_glass.glass.animation import Animation, Inference
@@ -36,6 +36,9 @@ class GLASSScores(nn.Module):
     `in_walk_units`; `..._paper_units_perfect`, ...: what a perfect predictor gets there.
     `background_...`: the same for the background.
     `nmi_g`, `nmi_rand`, `nmi_s`, `con`, `nmi_rest`, `nmi_identity` and their levels of chance: see `ActionNMI`.
+    `foreground_mse_at_changes`: ‖f̂ - f‖² of animated foregrounds and true ones, both in [-1, 1] and 0 outside, per
+    pixel of the frame, on frames whose label differs from the one before; `..._other_codes`: alike, each clip animated
+    by the local actions of another one; `other_codes_cost`: how much larger that is, as a share.
     `delta_mse`, `delta_acc`: the true shift of the foreground given the inferred action, see `DeltaMSE`,
     `DeltaAccuracy`.
 
@@ -54,6 +57,7 @@ class GLASSScores(nn.Module):
         self.shifts = collection({f"{layer}_{kind}": ShiftError() for layer in LAYERS for kind in kinds})
         self.angles = collection({f"{layer}_{ANGLE}": AngleAccuracy() for layer in LAYERS})
         self.nmi = ActionNMI(actions=actions)
+        self.changes = collection({"own": MeanMetric(), "other": MeanMetric()})
         self.controllability = collection({"delta_mse": DeltaMSE(actions=actions), "delta_acc": DeltaAccuracy()})
 
     def update(
@@ -64,10 +68,12 @@ class GLASSScores(nn.Module):
         inference: Inference,
         animation: Animation,
         forced: Tensor | None = None,
+        other: Animation | None = None,
     ) -> None:
         """Args: batch, decoded; inference of its videos; animation of their first frames by the inferred actions;
 
-        forced (b, t, 3, h, w) in [0, 1], frames 2..T each drawn from the real frame before, if these are scored.
+        forced (b, t, 3, h, w) in [0, 1], frames 2..T each drawn from the real frame before, and other, animated by
+        other clips' local actions, if these are scored.
         """
         self.clips.update(len(batch))
         if batch.mask is not None:
@@ -89,6 +95,11 @@ class GLASSScores(nn.Module):
             identity = repeat(batch.identity, "b -> b t", t=true.shape[1])
             shift = batch.foreground_shift
             rest = None if shift is None else (shift == 0).all(dim=-1)
+            if batch.mask is not None and other is not None:
+                changed = batch.local_action[:, 1:] != batch.local_action[:, :-1]
+                target = ((2 * batch.video - 1) * batch.mask)[:, 1:][changed]
+                for name, drawn in {"own": animation, "other": other}.items():
+                    self.changes[name].update((drawn.foreground[:, 1:][changed] - target).square())
             self.nmi.update(predicted=inference.actions.local_action, true=true, identity=identity, rest=rest)
 
     def update_shift(self, layer: str, predicted: Tensor, target: Tensor) -> None:
@@ -109,6 +120,10 @@ class GLASSScores(nn.Module):
             named |= {name: error["mean"], f"{name}_min": error["min"], f"{name}_max": error["max"]}
         scalars = chain(computed(self.angles), computed(self.controllability))
         named |= {name: value for name, value in scalars if not value.isnan()}
+        if self.changes["own"].update_called:
+            own, other = (self.changes[name].compute() for name in ("own", "other"))
+            named |= {"foreground_mse_at_changes": own, "foreground_mse_at_changes_other_codes": other}
+            named |= {"other_codes_cost": other / own - 1}
         return named | (self.nmi.compute() if self.nmi.update_called else {})
 
     def reset(self) -> None:

@@ -174,3 +174,22 @@ def test_two_processes_score_what_one_does(data, batches):
             metric.distributed_available_fn = lambda: True
             metric.dist_sync_fn = Peer(other)
     assert values(here) == pytest.approx(whole, rel=1e-6)
+
+
+def test_other_clips_codes_cost_what_they_add_to_the_error_where_the_label_changes(data, batches):
+    found = GLASSScores(actions=9, walks=data.walks)
+    for batch in batches:
+        inference, animation = knowing(batch)
+        assert batch.mask is not None
+        assert batch.local_action is not None
+        true = (2 * batch.video - 1) * batch.mask
+        changed = torch.zeros(true.shape[:2], dtype=torch.bool)
+        changed[:, 1:] = batch.local_action[:, 1:] != batch.local_action[:, :-1]
+        far = torch.where(changed[..., None, None, None], 0.2, 5.0)
+        own, other = (replace(animation, foreground=true + share * far) for share in (1, 2))
+        found.update(Net(), batch, inference=inference, animation=own, other=other)
+    results = values(found)
+    assert results["foreground_mse_at_changes"] == pytest.approx(0.04, rel=1e-4)
+    assert results["foreground_mse_at_changes_other_codes"] == pytest.approx(0.16, rel=1e-4)
+    assert results["other_codes_cost"] == pytest.approx(3, rel=1e-4)
+    assert "other_codes_cost" not in values(scores(data, batches))
