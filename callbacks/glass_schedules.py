@@ -1,4 +1,4 @@
-"""GLASS's schedules: the clip length T, the number T_f of real frames that the RNN sees, and L_RECF's levels."""
+"""GLASS's schedules: clip length T, the number T_f of real frames that the RNN sees, L_RECF's levels, λ_BIN."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from vdsm_glass.schedules import Schedule
 
 DRAWN_STEPS = 400
 LEAST = {"T_f": 1, "T": 2, "recf_levels": 1, "clips": 1}
+"""The least value of each whole number."""
 
 
 class GLASSSchedules(Callback):
-    """Applies T_f, T and the levels of L_RECF before every step, logs them, and draws them once.
+    """Applies its values before every step, logs them, and draws them once.
 
     [GLASS appendix B.2]. A knot's position is a number of optimiser steps. The picture is
     `<run>/pictures/schedules.png`. The values depend on the step alone, so a resumed run needs no saved state.
@@ -28,8 +29,10 @@ class GLASSSchedules(Callback):
         recf_levels: the number of average-pooled copies that L_RECF is summed over.
         clips: the number of clips of a batch that are trained on, its first ones; None takes all. Long clips then cost
             what short ones do.
+        bin: λ_BIN, in place of that of the weights. A large one from the beginning makes masks vanish; at the end it
+            makes them sharp.
 
-    Raises: UserError, a schedule's values are not whole numbers, or are too small.
+    Raises: UserError, the values of a schedule but `bin` are not whole numbers, or values are too small.
     """
 
     def __init__(
@@ -38,20 +41,20 @@ class GLASSSchedules(Callback):
         T: Schedule | None = None,
         recf_levels: Schedule | None = None,
         clips: Schedule | None = None,
+        bin: Schedule | None = None,
     ) -> None:
-        given = {"T_f": T_f, "T": T, "recf_levels": recf_levels, "clips": clips}
+        given = {"T_f": T_f, "T": T, "recf_levels": recf_levels, "clips": clips, "bin": bin}
         self.schedules = {name: schedule for name, schedule in given.items() if schedule is not None}
         for name, schedule in self.schedules.items():
-            if schedule.rounding == "none":
+            if name in LEAST and schedule.rounding == "none":
                 raise UserError(f"the schedule of {name} needs whole numbers; set its rounding: nearest")
-            if (least := min(int(schedule(step)) for step in places(schedule))) < LEAST[name]:
-                raise UserError(
-                    f"the schedule of {name} falls to {least}, expected {LEAST[name]} or more at every knot"
-                )
+            if (least := min(self.values(step)[name] for step in places(schedule))) < (bound := LEAST.get(name, 0)):
+                raise UserError(f"the schedule of {name} falls to {least}, expected {bound} or more at every knot")
 
-    def values(self, step: int) -> dict[str, int]:
+    def values(self, step: int) -> dict[str, int | float]:
         """The value of every schedule after `step` optimiser steps."""
-        return {name: int(schedule(step)) for name, schedule in self.schedules.items()}
+        values = {name: schedule(step) for name, schedule in self.schedules.items()}
+        return {name: int(value) if name in LEAST else value for name, value in values.items()}
 
     def on_fit_start(self, trainer: Trainer, pl_module: GLASSModule) -> None:
         self.draw(trainer)

@@ -197,6 +197,13 @@ class GMA(nn.Module):
         background = layers.b_hat if self.shifts_from_inpainted else video * (1 - layers.m)
         return layers, self.motion(layers, background)
 
+    def with_holes(self, video: Tensor) -> tuple[Layers, Motion]:
+        """As `forward`, but nothing is inpainted: b̂ is what masks leave of the background. M has no gradient."""
+        with torch.no_grad():
+            m = rearrange(self.M(rearrange(video, FRAMES)), "(b t) c h w -> b t c h w", b=len(video))
+            layers = Layers(m=m, f=video * m, b_hat=video * (1 - m))
+        return layers, self.motion(layers, layers.b_hat)
+
     @torch.no_grad()
     def foregrounds(self, video: Tensor) -> Foregrounds:
         """Those of video (b, t, 3, h, w) in [-1, 1] alone; backgrounds, which take half of the time, are left out."""

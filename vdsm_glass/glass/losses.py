@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vdsm_glass.glass.gma import Foregrounds, Layers, Motion
 from vdsm_glass.glass.outline import outlines
+from vdsm_glass.layers.shift import shift
 
 if TYPE_CHECKING:
     from vdsm_glass.glass.lma import Rollout
@@ -25,6 +26,8 @@ Perceptual = Callable[[Tensor, Tensor], Tensor]
 
 MOTION_FLOOR = 1e-3
 STILL = 1e-5
+UNCOVERED = 0.95
+"""What the masks of both frames leave of a pixel's background, at least, for the pixel to be compared."""
 FRAMES = "b t c h w -> (b t) c h w"
 
 
@@ -105,6 +108,20 @@ def joint_loss(video: Tensor, motion: Motion, *, motion_weighted: bool = False) 
     if motion_weighted:
         error = error * (motion_weight(video, drawn) + MOTION_FLOOR)
     return error.mean()
+
+
+def uncovered_loss(layers: Layers, motion: Motion) -> Tensor:
+    """L_RECB where neither the moved background nor the next one has a hole, a mean over all pixels.
+
+    Not in the paper, whose backgrounds are inpainted.
+
+    Args: layers, motion: of a video whose `b_hat` has holes, see `GMA.with_holes`.
+    """
+    holes = rearrange(layers.m[:, :-1], FRAMES)
+    open_before = shift(1 - holes, rearrange(motion.delta_B, "b t xy -> (b t) xy"), padding="zeros")
+    open_before = rearrange(open_before, "(b t) c h w -> b t c h w", b=len(layers.m))
+    seen = (open_before * (1 - layers.m[:, 1:]) > UNCOVERED).detach()
+    return (seen * (layers.b_hat[:, 1:] - motion.b_moved).abs()).mean()
 
 
 def steadiness_loss(delta_F: Tensor) -> Tensor:

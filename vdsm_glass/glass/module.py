@@ -18,7 +18,7 @@ from vdsm_glass.glass.animation import ActionSequence, animate, infer, inferred
 from vdsm_glass.glass.gma import Foregrounds, Layers, Motion
 from vdsm_glass.glass.lma import Actions
 from vdsm_glass.glass.loss_weights import LossWeights
-from vdsm_glass.glass.losses import gma_terms, lma_terms, outline_loss
+from vdsm_glass.glass.losses import foreground_loss, gma_terms, lma_terms, outline_loss, steadiness_loss, uncovered_loss
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.glass.sizes import GMASizes, LMASizes
 from vdsm_glass.layers import vgg
@@ -40,6 +40,8 @@ class GLASSModule(LightningModule):
         gma_steps: optimiser steps in which LMA is not run.
         gma_until: optimiser steps after which GMA is left as it is, and its losses are not computed; by default, as in
             the paper, both are trained to the end. Most of a step's time is then LMA's.
+        shifts_until: optimiser steps to which P_f and P_b go on learning after `gma_until`, from the finished masks and
+            from what neither frame's mask covers of the background; such a step costs little. By default they do not.
         actions_until: optimiser steps after which A, the codebook and the outlines are left as they are, and only
             drawing goes on; by default, as in the paper, actions are trained to the end.
         drawing_from: optimiser steps before which LMA learns its actions only, from the outlines that they tell, and
@@ -52,6 +54,7 @@ class GLASSModule(LightningModule):
         lma_learning_rate_drop: that of LMA alone; the paper has one for both, which is the default.
         learning_rate_decay, lma_learning_rate_decay: [first step, last step] between which the rate falls to a
             fiftieth, on a line; the paper has none.
+        shifts_learning_rate_decay: that of P_f and P_b from `gma_until` on, where their rate begins anew.
         motion_weighted_recj: weight L_RECJ by motion, as the authors' implementation does; Eq. (5) has no weight.
         shifts_from_inpainted: P_b sees inpainted backgrounds, as in their implementation.
         checkpoint_gradients: keep less of each of the RNN's steps for the backward pass, and compute it again.
@@ -73,6 +76,7 @@ class GLASSModule(LightningModule):
         theta: float = 0.06,
         gma_steps: int = 3000,
         gma_until: int | None = None,
+        shifts_until: int | None = None,
         actions_until: int | None = None,
         drawing_from: int = 0,
         perceptual: vgg.Kind = "vgg19",
@@ -84,6 +88,7 @@ class GLASSModule(LightningModule):
         lma_learning_rate_drop: tuple[int, float] | None = None,
         learning_rate_decay: tuple[int, int] | None = None,
         lma_learning_rate_decay: tuple[int, int] | None = None,
+        shifts_learning_rate_decay: tuple[int, int] | None = None,
         motion_weighted_recj: bool = False,
         shifts_from_inpainted: bool = False,
         checkpoint_gradients: bool = False,
@@ -117,12 +122,15 @@ class GLASSModule(LightningModule):
         )
         self.perceptual = vgg.make(perceptual, weights=perceptual_weights)
         self.weights, self.theta = weights, theta
-        self.gma_steps, self.gma_until = gma_steps, gma_until
+        if shifts_until is not None and gma_until is None:
+            raise UserError(f"model.shifts_until is {shifts_until}, which goes on from gma_until: set that, too")
+        self.gma_steps, self.gma_until, self.shifts_until = gma_steps, gma_until, shifts_until
         self.drawing_from, self.actions_until = drawing_from, actions_until
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.lma_learning_rate = learning_rate if lma_learning_rate is None else lma_learning_rate
         self.learning_rate_drops = [learning_rate_drop, lma_learning_rate_drop or learning_rate_drop]
         self.learning_rate_decays = [learning_rate_decay, lma_learning_rate_decay]
+        self.shifts_learning_rate_decay = shifts_learning_rate_decay
         self.motion_weighted_recj = motion_weighted_recj
         # What the schedules move: frames of a clip, clips, how many frames are real to the RNN, levels of L_RECF.
         self.T: int | None = None
@@ -143,20 +151,26 @@ class GLASSModule(LightningModule):
         T_f: int | None = None,
         recf_levels: int | None = None,
         clips: int | None = None,
+        bin: float | None = None,
     ) -> None:
         """Sets what is given; called by the schedules' callback."""
         self.T = self.T if T is None else T
         self.T_f = self.T_f if T_f is None else T_f
         self.clips = self.clips if clips is None else clips
         self.recf_levels = self.recf_levels if recf_levels is None else recf_levels
+        self.weights = self.weights if bin is None else replace(self.weights, bin=bin)
 
     def training_step(self, batch: VideoBatch) -> Tensor:
         # What is left out need not be looked at.
         video = self.checked(replace(batch, video=batch.video[: self.clips, : self.T]))
         step = self.trainer.global_step
         if self.gma_until is not None and step >= self.gma_until:
-            terms: dict[str, Tensor] = {}
-            foregrounds = self.net.gma.eval().foregrounds(video)
+            self.net.gma.eval()
+            if step < (self.shifts_until or 0):
+                terms, layers, motion = self.shift_terms(video)
+                foregrounds = Foregrounds.of(layers, motion)
+            else:
+                terms, foregrounds = {}, self.net.gma.foregrounds(video)
         else:
             terms, layers, motion = self.global_terms(video)
             foregrounds = Foregrounds.of(layers, motion)
@@ -216,6 +230,24 @@ class GLASSModule(LightningModule):
             terms["registration"] = self.net.gma.registration(layers, motion)
         return terms, layers, motion
 
+    def shift_terms(self, video: Tensor) -> tuple[dict[str, Tensor], Layers, Motion]:
+        """What P_f and P_b learn from finished masks of video (b, t, 3, h, w) in [-1, 1], and the analysis without N.
+
+        Backgrounds keep their holes, and L_RECB is taken where neither frame has one.
+        """
+        gma, weights = self.net.gma, self.weights.of_terms
+        for predictor in (gma.P_f, gma.P_b):
+            predictor.train()
+        layers, motion = gma.with_holes(video)
+        terms = {
+            "recf": lambda: foreground_loss(layers.f[:, 1:], motion.f_moved),
+            "recb": lambda: uncovered_loss(layers, motion),
+            "registration": lambda: gma.registration(layers, motion),
+        }
+        if motion.delta_F.shape[1] > 1:
+            terms["steady"] = lambda: steadiness_loss(motion.delta_F)
+        return {name: term() for name, term in terms.items() if weights[name]}, layers, motion
+
     def action_terms(self, foregrounds: Foregrounds) -> dict[str, Tensor]:
         """Eq. (6) and `outline`, for which nothing is drawn."""
         lma, seen = self.net.lma, self.net.seen_by_lma(foregrounds)
@@ -270,17 +302,26 @@ class GLASSModule(LightningModule):
         return batch.video * 2 - 1
 
     def configure_optimizers(self) -> dict[str, Any]:
-        groups = [
-            {"params": list(self.net.gma.parameters()), "lr": self.learning_rate},
-            {"params": list(self.net.lma.parameters()), "lr": self.lma_learning_rate},
-        ]
-        optimiser = torch.optim.Adam(groups, weight_decay=self.weight_decay, fused=True)
+        gma, lma = list(self.net.gma.parameters()), list(self.net.lma.parameters())
         factors = [
             partial(rate, drop=drop, decay=decay)
             for drop, decay in zip(self.learning_rate_drops, self.learning_rate_decays, strict=True)
         ]
+        groups = [{"params": gma, "lr": self.learning_rate}, {"params": lma, "lr": self.lma_learning_rate}]
+        if self.shifts_until is not None:
+            shifts = [*self.net.gma.P_f.parameters(), *self.net.gma.P_b.parameters()]
+            groups[0]["params"] = [each for each in gma if all(each is not other for other in shifts)]
+            groups.append({"params": shifts, "lr": self.learning_rate})
+            factors.append(self.rate_of_shifts)
+        optimiser = torch.optim.Adam(groups, weight_decay=self.weight_decay, fused=True)
         drop = torch.optim.lr_scheduler.LambdaLR(optimiser, lr_lambda=factors)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": drop, "interval": "step"}}
+
+    def rate_of_shifts(self, step: int) -> float:
+        """What the learning rate of P_f and P_b is multiplied by at `step`, where they go on after GMA."""
+        began_anew = step >= (self.gma_until or 0)
+        decay = self.shifts_learning_rate_decay if began_anew else self.learning_rate_decays[0]
+        return rate(step, drop=self.learning_rate_drops[0], decay=decay)
 
 
 LEAST_RATE = 0.02

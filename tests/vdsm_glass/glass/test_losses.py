@@ -202,6 +202,21 @@ def test_the_outline_is_that_of_the_mask_in_the_middle():
     assert (seen > 0.5).any(dim=-1).sum() > (seen > 0.5).any(dim=-2).sum()
 
 
+def test_backgrounds_with_holes_are_compared_where_neither_has_one():
+    b_hat = torch.rand(1, 2, 3, 32, 48)
+    m = torch.zeros(1, 2, 1, 32, 48)
+    m[:, 0, :, 4:8, 4:8], m[:, 1, :, 20:24, 30:36] = 1, 1
+    delta_B = torch.tensor([[[2 * 2 / 48, 0.0]]])
+    b_moved = b_hat[:, :1].roll(2, dims=-1) * (1 - m[:, :1].roll(2, dims=-1))
+    motion = Motion(delta_F=delta_B, delta_B=delta_B, f_moved=b_moved, m_moved=m[:, :1], b_moved=b_moved)
+    seen = torch.ones(32, 48)
+    # What moved in from outside, the hole that moved along, and the hole that is there now.
+    seen[:, :2], seen[4:8, 6:10], seen[20:24, 30:36] = 0, 0, 0
+    expected = (seen * (b_hat[:, 1:] - b_moved).abs()).mean()
+    layers = Layers(m=m, f=b_hat, b_hat=b_hat)
+    torch.testing.assert_close(losses.uncovered_loss(layers, motion), expected, rtol=1e-4, atol=1e-6)
+
+
 def test_the_outlines_loss_is_least_where_the_drawing_is_right():
     m = torch.zeros(1, 1, 1, 32, 48)
     m[..., 4:20, 30:40] = 1

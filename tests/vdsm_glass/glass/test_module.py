@@ -106,6 +106,36 @@ def test_actions_are_learned_before_anything_is_drawn(batch: VideoBatch):
         module(drawing_from=50)
 
 
+def test_shifts_go_on_learning_from_finished_masks(batch: VideoBatch):
+    ours = {"weights": LossWeights(steady=1, registration=1), "gma_until": 20, "gma_steps": 200}
+    made = module(step=39, shifts_until=40, **ours)
+    made.train()
+    before = {name: value.clone() for name, value in made.net.gma.state_dict().items()}
+    made.training_step(batch).backward()
+    assert made.last_terms.keys() == {"recf", "recb", "steady", "registration"}
+    learning = {name.split(".")[0] for name, part in made.net.named_parameters() if part.grad is not None}
+    assert learning == {"gma"}
+    learning = {name.split(".")[0] for name, part in made.net.gma.named_parameters() if part.grad is not None}
+    assert learning == {"P_f", "P_b"}
+    after = made.net.gma.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items() if name.startswith(("M.", "N.")))
+    later = module(step=40, shifts_until=40, **{**ours, "gma_steps": 0})
+    later.training_step(batch)
+    assert later.last_terms.keys() == LOCAL
+    with pytest.raises(UserError, match="goes on from gma_until"):
+        module(shifts_until=40)
+
+
+def test_the_rate_of_shifts_begins_anew_after_gma():
+    made = module(gma_until=100, shifts_until=200, learning_rate_decay=(0, 100), shifts_learning_rate_decay=(150, 200))
+    assert [made.rate_of_shifts(step) for step in (0, 50, 100, 150, 200)] == [
+        1, pytest.approx(0.51), 1, 1, pytest.approx(0.02)
+    ]  # fmt: skip
+    groups = made.configure_optimizers()["optimizer"].param_groups
+    assert sum(len(group["params"]) for group in groups) == len(list(made.net.parameters()))
+    assert len(module().configure_optimizers()["optimizer"].param_groups) == 2
+
+
 def test_finished_actions_are_left_as_they_are_while_drawing_goes_on(batch: VideoBatch):
     ours = {"lma": small_sizes(look="agent", window=32, outline=8), "weights": LossWeights(outline=1), "gma_until": 10}
     made = module(step=50, actions_until=50, **ours)
