@@ -77,12 +77,15 @@ def test_a_test_ends_with_a_table_and_a_file(root: str, tmp_path: Path, capsys: 
     run, clips = trainer(tmp_path), data(root)
     logged = run.test(model(), clips, verbose=False)[0]
     results = ResultSet.read(tmp_path / "results.json").results
-    for name in ("miou", "psnr", "nmi_rand", "delta_mse", "foreground_shift_error_paper_units_perfect"):
+    made = {"psnr": "first frame", "miou_re": "first frame", "miou_re_teacher_forced": "every real frame"}
+    real = ("miou", "nmi_rand", "delta_mse", "foreground_shift_error_paper_units_perfect")
+    for name in (*real, *made):
         assert results[name].value == pytest.approx(logged[f"test/{name}"])
         protocol = results[name].protocol
         assert (protocol.clips, protocol.frames) == (len(clips.evaluation_dataset("test")), 5)
         assert (protocol.height, protocol.width) == (48, 64)
-        assert (protocol.given_frames, bool(protocol.generated_by)) == ((1, True) if name == "psnr" else (0, False))
+        assert protocol.generated_by.startswith(made.get(name, ""))
+        assert (protocol.given_frames, bool(protocol.generated_by)) == ((1, True) if name in made else (0, False))
     assert "miou" in capsys.readouterr().out
 
 
