@@ -12,8 +12,11 @@ from data_modules.base import VideoDataModule
 from vdsm_glass.metrics.results import NotComputed, Protocol, Result, ResultSet
 from vdsm_glass.registry import model_of
 
-REBUILT = ("psnr", "miou_re", "miou_re_thresholded")
-"""What models log under `test/` of clips that they have rebuilt; all else is measured on real clips only."""
+REBUILT = {
+    "reconstruction": ("psnr", "miou_re", "miou_re_thresholded"),
+    "teacher_forced": ("miou_re_teacher_forced", "miou_re_teacher_forced_thresholded"),
+}
+"""What models log under `test/` of clips that they have rebuilt, by protocol; all else is measured on real clips."""
 
 _RESULTS: WeakKeyDictionary[Trainer, ResultSet] = WeakKeyDictionary()
 
@@ -40,12 +43,12 @@ class Scoring(Callback):
         most = sum(trainer.num_test_batches) * data.eval_batch_size * trainer.world_size
         clips = int(min(len(data.evaluation_dataset("test")), most))
         model = model_of(trainer.lightning_module)
-        how = model.protocols.get("reconstruction") if model else None
-        rebuilt = {name: values.pop(name) for name in REBUILT if how and name in values}
-        found.add(named(values, protocol(trainer, clips=clips)))
-        if how:
-            on = protocol(trainer, clips=clips, generated_by=how.about, given_frames=how.given)
-            found.add(named(rebuilt, on))
+        rebuilt: list[Result] = []
+        for way, names in REBUILT.items():
+            if how := model.protocols.get(way) if model else None:
+                on = protocol(trainer, clips=clips, generated_by=how.about, given_frames=how.given)
+                rebuilt += named({name: values.pop(name) for name in names if name in values}, on)
+        found.add([*named(values, protocol(trainer, clips=clips)), *rebuilt])
         found.add(results, not_computed)
         if trainer.is_global_zero:
             found.write(Path(trainer.default_root_dir))

@@ -11,6 +11,7 @@ import torch
 
 from vdsm_glass.cli import main
 from vdsm_glass.metrics.results import ResultSet
+from vdsm_glass.sweeps.check import CommandLines
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 NOT_RECIPES = {"parts", "smoke", "ablations", "sweeps"}
@@ -109,6 +110,13 @@ def test_predict_writes_the_latents_as_arrays(trained: Callable[[str], Path], fo
 def test_no_recipe_is_left_out():
     staged = set(RECIPES) - set(GLASS)
     assert {recipe.rsplit("_", 1)[0] for recipe in staged} == {recipe.rsplit("_", 1)[0] for recipe in PRETRAINED}
+
+
+@pytest.mark.parametrize(("recipe", "hidden"), [("w_sprites", 32), ("bair", 32), ("tennis", 64)])
+def test_the_papers_rnns_are_twice_as_wide_in_the_middle(recipe: str, hidden: int):
+    lines = CommandLines("fit", ["--config", str(EXPERIMENTS / "glass" / f"{recipe}.yaml")])
+    lma = lines.config[lines.command].model.init_args.lma
+    assert (lma.hidden, lma.hidden_middle) == (hidden, 2 * hidden)
 
 
 @pytest.mark.parametrize("recipe", GLASS)

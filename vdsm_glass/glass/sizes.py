@@ -48,7 +48,7 @@ class LMASizes:
         encoder_channels: of the encoder E, level by level; the last is the width of φ and ψ.
         code_channels: of e_t = C(φ_t) and of the embeddings of Δ_F and a_t; Tennis 16.
         hidden: of the first and the last ConvLSTM and of s_t; Tennis 64.
-        hidden_middle: of the ConvLSTM at half the resolution.
+        hidden_middle: of the ConvLSTM at half the resolution; twice `hidden` in the authors' code, Tennis 128.
         decoder_channels: of the decoder D, scale by scale.
         action_channels: of the action network A, within its residual blocks and U.
         bilinear_maps: P, how many T^i unfold ψ_{t+1}.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_modules.common.errors import UserError
-from tests.vdsm_glass.glass.small import small_glass, small_sizes
+from tests.vdsm_glass.glass.small import finding, small_glass, small_sizes
 from vdsm_glass.generate.glass import SHIFTS, GLASSModel
 from vdsm_glass.glass.animation import ActionSequence, Animation, animate, infer
 from vdsm_glass.glass.net import GLASS
@@ -40,6 +40,30 @@ def test_a_reconstruction_is_the_first_frame_animated_by_what_was_inferred(net: 
     torch.testing.assert_close(drawn, animate(net, video[:, 0], infer(net, video).actions).video)
     assert torch.equal(drawn[:, 0], video[:, 0])
     assert not torch.allclose(drawn[:, 1], drawn[:, 2])
+
+
+def test_each_protocol_is_the_verb_it_names(net: GLASS, video: Tensor):
+    model, other = GLASSModel(net), video.flip(dims=[0])
+    made = {name: way.make(model, video, other, torch.Generator()) for name, way in model.protocols.items()}
+    assert made.keys() == {"reconstruction", "teacher_forced", "transfer"}
+    torch.testing.assert_close(made["reconstruction"], model.reconstruct(video))
+    torch.testing.assert_close(made["teacher_forced"], model.teacher_forced(video))
+    torch.testing.assert_close(made["transfer"], model.transfer(video, other))
+    assert (made["teacher_forced"] - made["reconstruction"])[:, -1].abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("name", ["reconstruction", "teacher_forced"])
+def test_the_first_background_goes_as_far_as_all_shifts_together(video: Tensor, name: str):
+    net = small_glass(theta=0.3)
+    finding(net.gma, foreground=(0, 0), background=(3, -2))
+    # No agent, neither found nor drawn.
+    for head in (net.gma.M.head, net.lma.D.heads[-1]):
+        nn.init.zeros_(head.weight)
+        nn.init.constant_(head.bias, -20)
+    made = GLASSModel.protocols[name].make(GLASSModel(net), video, video, torch.Generator())
+    for t in range(4):
+        wanted = video[:, 0, :, 2 * t :, : 48 - 3 * t]
+        torch.testing.assert_close(made[:, t, :, : 32 - 2 * t, 3 * t :], wanted, rtol=0, atol=1e-4)
 
 
 def test_an_animation_of_changes_is_the_rollout_that_was_trained(video: Tensor):

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vdsm_glass.glass.gma import GMA
 from vdsm_glass.glass.lma import LMA
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.glass.sizes import GMASizes, LMASizes
-from vdsm_glass.layers.shift import shift
+from vdsm_glass.layers.shift import shift, to_grid
 
 NARROW = GMASizes(
     mask_channels=(4, 8),
@@ -66,6 +67,22 @@ def small_glass(*, theta: float, **changes: Any) -> GLASS:
     net = GLASS(gma=NARROW, lma=small_sizes(**changes), theta=theta)
     net.lma = small_lma(**changes)
     return net.eval()
+
+
+def finding(gma: GMA, *, foreground: tuple[float, float], background: tuple[float, float]) -> None:
+    """Makes both predictors find these shifts, in pixels of frames of 32x48, whatever they see."""
+    for predictor, pixels in ((gma.P_f, foreground), (gma.P_b, background)):
+        nn.init.zeros_(predictor.head.weight)
+        predictor.head.bias.data.copy_(to_grid(torch.tensor(pixels), height=32, width=48))
+
+
+@torch.no_grad()
+def written_out(net: GLASS, video: Tensor) -> Tensor:
+    """U(d_t) (b t-1, code_size) of E(f_t∘Δ_F) and E(f_{t+1}), of a video in [0, 1] and whole frames."""
+    layers, motion = net.gma(2 * video - 1)
+    before, after = (part.flatten(0, 1) for part in (layers.f[:, :-1], layers.f[:, 1:]))
+    moved = shift(before, motion.delta_F.flatten(0, 1), padding="zeros")
+    return net.lma.A(net.lma.E(moved).attended, net.lma.E(after).attended)
 
 
 def clip(*, b: int = 2, t: int = 6, seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.vdsm_glass.glass.small import NARROW
+from tests.vdsm_glass.glass.small import NARROW, finding
 from vdsm_glass.glass.gma import GMA, HOLE
 from vdsm_glass.glass.sizes import GMASizes
 from vdsm_glass.layers.shift import to_grid, to_pixels
@@ -79,3 +79,21 @@ def test_pairs_do_not_mix_clips(gma: GMA, video: torch.Tensor):
     for name in ("delta_F", "delta_B", "f_moved", "m_moved", "b_moved"):
         apart = torch.cat([getattr(motion, name) for motion in alone])
         torch.testing.assert_close(getattr(together, name), apart, atol=1e-5, rtol=1e-4)
+
+
+def test_nothing_comes_in_beside_a_foreground_and_the_border_beside_a_background(gma: GMA, video: torch.Tensor):
+    finding(gma.eval(), foreground=(6, -4), background=(6, -4))
+    with torch.no_grad():
+        layers, motion = gma(video)
+    f, m = layers.f[:, :-1], layers.m[:, :-1]
+    for moved, still in ((motion.f_moved, f), (motion.m_moved, m), (gma.foregrounds(video).f_moved, f)):
+        same(moved[..., :28, 6:], still[..., 4:, :42])
+        same(moved[..., :6], torch.zeros_like(moved[..., :6]))
+        same(moved[..., 28:, :], torch.zeros_like(moved[..., 28:, :]))
+    border = layers.b_hat[:, :-1, :, 4:, :1].expand(-1, -1, -1, -1, 6)
+    same(motion.b_moved[..., :28, :6], border)
+
+
+def same(found: torch.Tensor, wanted: torch.Tensor) -> None:
+    """Equal but for the rounding of positions."""
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from tests.vdsm_glass.glass.small import clip, small_lma, small_sizes
 from vdsm_glass.glass.lma import LMA, Rollout, recoloured
+from vdsm_glass.glass.rnn import RNNState
+from vdsm_glass.layers.conv_lstm import LSTMState
 
 ABLATIONS: list[dict[str, Any]] = [
     {"directions": "plain"},
@@ -88,6 +90,7 @@ def test_actions_pair_the_shifted_frame_with_the_next():
         actions = lma.actions(f, f_shifted)
         for t in range(5):
             u = lma.A(lma.E(f_shifted[:, t]).attended, lma.E(f[:, t + 1]).attended)
+            torch.testing.assert_close(actions.u[:, t], u)
             quantized = lma.VQ(u)
             assert torch.equal(quantized.index, actions.index[:, t])
             assert torch.equal(actions.a[:, t], lma.codes[quantized.index])
@@ -140,10 +143,18 @@ def test_no_gradient_leaves_for_inputs_that_were_detached():
     assert all(parameter.grad is not None for parameter in lma.parameters())
 
 
-def test_gradients_pass_through_predictions_back_to_the_first_step():
+def test_gradients_pass_through_predictions_back_to_the_first_step(monkeypatch):
     lma = small_lma()
     f, f_shifted, delta_F = clip()
     delta_F.requires_grad_()
+    run = lma.RNN.forward
+
+    def forgetful(*inputs: Any) -> Any:
+        """The state hands no gradient on, so that predictions alone do."""
+        s, state = run(*inputs)
+        return s, RNNState(*(LSTMState(*(part.detach() for part in lstm)) for lstm in state))
+
+    monkeypatch.setattr(lma.RNN, "forward", forgetful)
     rollout = lma(f, f_shifted, delta_F, T_f=1)
     (gradient,) = torch.autograd.grad(rollout.frames[-1][:, -1].square().sum(), delta_F)
     assert gradient[:, 0].abs().min() > 0

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from tests.reference import glass_losses as slow
+from tests.vdsm_glass.glass.small import NARROW
 from vdsm_glass.glass import losses
-from vdsm_glass.glass.gma import Foregrounds, Layers, Motion
+from vdsm_glass.glass.gma import GMA, Foregrounds, Layers, Motion
 from vdsm_glass.glass.lma import Actions, Rollout
 from vdsm_glass.glass.loss_weights import LossWeights
 from vdsm_glass.glass.outline import outlines
@@ -131,13 +132,44 @@ def test_the_local_losses_are_equations_6_to_11(layers, motion, rollout):
     assert {name: float(term) for name, term in terms.items()} == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_weights_over_pixels_carry_no_gradient(layers, motion, rollout):
-    fine = rollout.frames[-1].requires_grad_()
-    target = layers.f[:, 1:]
-    weight = losses.motion_weight(layers.f, fine) + losses.channel_sum(motion.f_moved - target)
-    losses.weighted_loss([(fine, target)], weight).backward()
-    expected = weight * torch.sign(fine - target) / fine.numel()
+def test_foregrounds_are_pulled_to_each_other_by_both_ends(layers):
+    """Of L_RECF: ∂/∂f_2 = 2 (f_2 - f_1∘Δ) / n, and the opposite for f_1, also through the shift."""
+    gma = GMA(NARROW, theta=0.06).double()
+    gma.P_f.forward = gma.P_b.forward = lambda before, after: before.new_zeros(len(before), 2)
+    f = layers.f[:, :2].requires_grad_()
+    pair = replace(layers, f=f, m=layers.m[:, :2], b_hat=layers.b_hat[:, :2])
+    weights = LossWeights(bin=0, size=0, recb=0, recj=0).of_terms
+    moved = gma.motion(pair, pair.b_hat)
+    terms = losses.gma_terms(pair.f, pair, moved, weights=weights, theta=0.06, perceptual=None)
+    terms["recf"].backward()
+    pull = 2 * (f[:, 1] - f[:, 0]).detach() / f[:, 1].numel()
+    assert f.grad is not None
+    torch.testing.assert_close(f.grad, torch.stack([-pull, pull], dim=1), rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["recu", "recs"])
+def test_the_weights_over_pixels_carry_no_gradient(layers, motion, rollout, name: str):
+    fine, f = rollout.frames[-1].requires_grad_(), layers.f
+    off = dict.fromkeys({"recu", "recs"} - {name}, 0)
+    terms = losses.lma_terms(
+        Foregrounds.of(layers, motion),
+        replace(rollout, frames=(fine,)),
+        weights=LossWeights(vq_extra=0, msk=0, cyc=0, **off).of_terms,
+        perceptual=None,
+    )
+    terms[name].backward()
+    aligned = losses.channel_sum(motion.f_moved - f[:, 1:]) + losses.channel_sum(fine - f[:, 1:])
+    weight = losses.motion_weight(f, fine) if name == "recu" else aligned
+    expected = weight * torch.sign(fine - f[:, 1:]) / fine.numel()
     torch.testing.assert_close(fine.grad, expected.detach().float())
+
+
+def test_the_cycle_draws_predictions_to_real_features_and_not_the_other_way(layers, motion, rollout):
+    phi, phi_hat = rollout.phi.requires_grad_(), rollout.phi_hat.requires_grad_()
+    weights = LossWeights(vq_extra=0, recu=0, recs=0, msk=0).of_terms
+    losses.lma_terms(Foregrounds.of(layers, motion), rollout, weights=weights, perceptual=None)["cyc"].backward()
+    assert phi.grad is None
+    torch.testing.assert_close(phi_hat.grad, torch.sign(phi_hat - phi).detach() / phi.numel())
 
 
 def test_a_term_without_weight_is_not_computed(video, layers, motion):
@@ -158,9 +190,11 @@ def test_table_6():
 
 
 def test_the_perceptual_part_stands_within_equation_4_and_the_codebook_term_carries_lambda_vq():
-    terms = {name: torch.tensor(1.0) for name in ("recb", "vgg", "commitment", "codebook")}
-    assert float(LossWeights().total(terms)) == pytest.approx(2 + 2 * 0.01 + 1 + 0.25)
-    assert float(LossWeights(vq_extra=0.1).total(terms)) == pytest.approx(2 + 2 * 0.01 + 0.1 * 1.25)
+    values = {"recb": 1.0, "vgg": 3.0, "commitment": 5.0, "codebook": 7.0}
+    terms = {name: torch.tensor(value) for name, value in values.items()}
+    of_vq = 5 + 0.25 * 7
+    assert float(LossWeights().total(terms)) == pytest.approx(2 + 2 * 0.01 * 3 + of_vq)
+    assert float(LossWeights(vq_extra=0.1).total(terms)) == pytest.approx(2 + 2 * 0.01 * 3 + 0.1 * of_vq)
 
 
 def test_decorrelation_is_the_mean_squared_correlation_of_two_of_us_dimensions(layers, motion, rollout):

@@ -9,8 +9,9 @@ import torch
 from callbacks.glass_schedules import GLASSSchedules
 from data_modules.batch import VideoBatch
 from data_modules.common.errors import UserError
-from tests.vdsm_glass.glass.small import small_sizes
+from tests.vdsm_glass.glass.small import finding, small_glass, small_sizes, written_out
 from tests.vdsm_glass.glass.test_gma import NARROW
+from vdsm_glass.glass.animation import animate, infer
 from vdsm_glass.glass.loss_weights import LossWeights
 from vdsm_glass.glass.module import GLASSModule, rate
 from vdsm_glass.schedules import Schedule
@@ -290,16 +291,47 @@ def test_one_clip_can_be_learned(batch: VideoBatch):
     assert found[-1] < 0.5 * found[0]
 
 
+def scoring(**changes) -> tuple[GLASSModule, dict[str, torch.Tensor]]:
+    """A module in evaluation, whose agent and background move, and what it will log."""
+    made, logged = module().eval(), {}
+    made.net = small_glass(theta=0.3, **changes)
+    finding(made.net.gma, foreground=(6, -4), background=(-2, 1))
+    made.log_terms = lambda stage, terms, **extra: logged.update(terms | extra)  # pyright: ignore[reportAttributeAccessIssue]
+    return made, logged
+
+
+@torch.no_grad()
 def test_a_validation_rebuilds_the_video_from_its_first_frame(batch: VideoBatch):
-    made = module().eval()
-    with torch.no_grad():
-        found = made.validation_step(batch)
-    animation, inference = found["animation"], found["inference"]
-    torch.testing.assert_close(animation.video[:, 0], batch.video[:, 0])
-    assert animation.video.shape == batch.video.shape
-    assert inference.actions.local_action.shape == (2, 3)
-    changed = VideoBatch.unlabelled(torch.cat([batch.video[:, :1], 1 - batch.video[:, 1:]], dim=1))
-    with torch.no_grad():
-        again = made.validation_step(changed)
-    # Only the actions tell of the later frames, so first frames and masks stay.
-    torch.testing.assert_close(again["animation"].mask[:, 0], animation.mask[:, 0])
+    made, logged = scoring()
+    found = made.validation_step(batch)
+    actions = infer(made.net, batch.video).actions
+    for name, value in vars(actions).items():
+        torch.testing.assert_close(getattr(found["inference"].actions, name), value)
+    drawn = animate(made.net, batch.video[:, 0], actions).video
+    torch.testing.assert_close(found["animation"].video, drawn)
+    error = (drawn - batch.video)[:, 1:].square().mean(dim=(1, 2, 3, 4))
+    torch.testing.assert_close(logged["psnr"], -10 * error.log10().mean())
+
+
+@torch.no_grad()
+def test_terms_of_a_validation_are_those_of_a_rollout_from_one_frame(batch: VideoBatch):
+    made, logged = scoring()
+    made.schedule(T_f=3)
+    made.validation_step(batch)
+    foregrounds = made.net.gma.foregrounds(2 * batch.video - 1)
+    alone, forced = (made.local_terms(foregrounds, T_f=T_f)[0] for T_f in (1, 3))
+    for name in LOCAL:
+        torch.testing.assert_close(logged[name], alone[name])
+    assert all(abs(alone[name] - forced[name]) > 1e-4 for name in ("recu", "recs", "msk", "cyc"))
+
+
+@torch.no_grad()
+def test_the_local_losses_are_computed_with_actions_of_moved_foregrounds(batch: VideoBatch):
+    made, _ = scoring(outline=8)
+    made.weights = LossWeights(outline=1)
+    expected, seen = written_out(made.net, batch.video), []
+    made.net.lma.A.register_forward_hook(lambda module, args, u: seen.append(u))
+    foregrounds = made.net.gma.foregrounds(2 * batch.video - 1)
+    made.local_terms(foregrounds, T_f=1)
+    made.action_terms(foregrounds)
+    torch.testing.assert_close(seen, [expected, expected], rtol=1e-4, atol=1e-5)
