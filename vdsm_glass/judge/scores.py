@@ -9,7 +9,7 @@ from torchmetrics import Metric
 
 from data_modules.base import VideoDataModule
 from vdsm_glass.judge.judge import Judge
-from vdsm_glass.judge.labels import ACTION, split_labels
+from vdsm_glass.judge.labels import ACTION, UNKNOWN, split_labels
 from vdsm_glass.metrics.clip_choice import balanced, partners
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
@@ -92,11 +92,17 @@ def judge_results(
     For each head y, a static factor or the action, named `judge/y/...`:
     `frozen_dynamics/` (the action): clips with z, and thereby d, of a test clip and s ~ p(s) should show its action;
     `frozen_identity/` (static factors): clips with s of a test clip and motion from the prior should show its factor;
+    `reconstruction/`, `swap/`: clips with z and s of test clips, of one or of two. No side is from the prior, so what
+    they miss is missed by encoder and decoder, and frozen sides can hardly do better;
     `real/`: the test clips themselves, which give the best that can be reached.
-    Each of these has `acc`, `is`, `h_y` and `h_y_given_x`, see `JudgeScores`.
+    Each of these has `acc`, `is`, `h_y` and `h_y_given_x`, see `JudgeScores`. All but `acc` are also there for what the
+    prior draws: static factors in `frozen_dynamics/`, where `h_y` tells how varied the drawn identities are, and the
+    action in `frozen_identity/`.
     `reconstruction/consistency`: the share of clips whose label does not change by reconstruction;
     `swap/consistency`: the share of clips drawn with z of one clip and s of another in which the judge finds the same
-    action as in the first, or the same static factor as in the other.
+    action as in the first, or the same static factor as in the other. By chance these two may share their label:
+    `swap/right_clip` is the same, of swaps between clips in which the judge finds different labels; `swap/wrong_clip`
+    is the share of those that show the label of the clip which should not give it. Both are left out if there are none.
     `judge_acc`, the judge's accuracy on all test clips when it was trained; `clips`, how many were scored; `chance`,
     1 / the number of labels among them.
 
@@ -143,25 +149,37 @@ def judge_results(
     results: dict[str, float] = {}
     for head, positions in subsets.items():
         rows = torch.from_numpy(np.searchsorted(shown, positions)).to(device)
-        labels = torch.from_numpy(wanted[head][positions]).to(device)
+        labels = torch.from_numpy(wanted[head][shown]).to(device)
         if len(rows):
             found = _scores({name: part[head] for name, part in judged.items()}, rows, labels, partner, head)
-            found |= {"judge_acc": judge.accuracy[head], "clips": len(rows), "chance": 1 / len(labels.unique())}
+            chance = 1 / len(labels[rows].unique())
+            found |= {"judge_acc": judge.accuracy[head], "clips": len(rows), "chance": chance}
             results |= {f"judge/{head}/{name}": value for name, value in found.items()}
     return results
 
 
 def _scores(judged: dict[str, Tensor], rows: Tensor, labels: Tensor, partner: Tensor, head: str) -> dict[str, float]:
-    """The scores of one head.  Args: judged (n, classes) by protocol; rows, the m of n that count; labels (m,)."""
+    """The scores of one head.  Args: judged (n, classes) by protocol; rows, the m of n that count; labels (n,)."""
+    motion, who = rows, partner[rows]
+    kept, drawn, right, wrong = FROZEN_DYNAMICS, FROZEN_IDENTITY, motion, who
+    if head != ACTION:
+        kept, drawn, right, wrong = drawn, kept, who, motion
+    unknown = torch.full_like(rows, UNKNOWN)
+    wanted = {REAL: labels[rows], RECONSTRUCTION: labels[rows], SWAP: labels[right], kept: labels[rows], drawn: unknown}
     results = {}
-    for name in (REAL, FROZEN_DYNAMICS if head == ACTION else FROZEN_IDENTITY):
+    for name, targets in wanted.items():
         scores = JudgeScores(classes=judged[name].shape[1]).to(rows.device)
-        scores.update(judged[name][rows], labels)
+        scores.update(judged[name][rows], targets)
         results |= {f"{name}/{measure}": float(value) for measure, value in scores.compute().items()}
+    del results[f"{drawn}/acc"]
     said = {name: part.argmax(dim=1) for name, part in judged.items()}
-    source = rows if head == ACTION else partner[rows]
-    results["reconstruction/consistency"] = _agreement(said[RECONSTRUCTION][rows], said[REAL][rows])
-    results["swap/consistency"] = _agreement(said[SWAP][rows], said[REAL][source])
+    real, swapped = said[REAL], said[SWAP][rows]
+    results["reconstruction/consistency"] = _agreement(said[RECONSTRUCTION][rows], real[rows])
+    results["swap/consistency"] = _agreement(swapped, real[right])
+    differ = real[right] != real[wrong]
+    if differ.any():
+        results["swap/right_clip"] = _agreement(swapped[differ], real[right][differ])
+        results["swap/wrong_clip"] = _agreement(swapped[differ], real[wrong][differ])
     return results
 
 

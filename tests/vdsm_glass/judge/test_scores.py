@@ -101,7 +101,8 @@ def test_a_model_that_keeps_its_labels_scores_one(data: Told, reader: Judge):
         assert found[f"judge/{name}/acc"] == 1
     for head, classes in (("action", SWINGS), ("identity", COLOURS)):
         for protocol in ("reconstruction", "swap"):
-            assert found[f"judge/{head}/{protocol}/consistency"] == 1
+            assert found[f"judge/{head}/{protocol}/consistency"] == found[f"judge/{head}/{protocol}/acc"] == 1
+        assert (found[f"judge/{head}/swap/right_clip"], found[f"judge/{head}/swap/wrong_clip"]) == (1, 0)
         kept = "frozen_dynamics" if head == "action" else "frozen_identity"
         assert found[f"judge/{head}/{kept}/is"] == pytest.approx(classes)
         assert found[f"judge/{head}/{kept}/h_y"] == pytest.approx(math.log(classes))
@@ -118,6 +119,7 @@ def test_a_model_that_ignores_its_labels_scores_chance_exactly(data: Told, reade
         chance = found[f"judge/{head}/chance"]
         assert found[f"judge/{head}/{kept}/acc"] == pytest.approx(chance)
         assert found[f"judge/{head}/reconstruction/consistency"] == pytest.approx(chance)
+        assert found[f"judge/{head}/reconstruction/acc"] == pytest.approx(chance)
         assert found[f"judge/{head}/{kept}/is"] == pytest.approx(1)
         assert found[f"judge/{head}/real/acc"] == 1
 
@@ -130,6 +132,36 @@ def test_each_protocol_keeps_its_own_side(data: Told, reader: Judge):
     found = judge_results(Oracle(hears_z=False), reader, data, clips=60)
     assert found["judge/identity/frozen_identity/acc"] == found["judge/identity/swap/consistency"] == 1
     assert found["judge/action/frozen_dynamics/acc"] == pytest.approx(1 / SWINGS)
+
+
+def test_swaps_between_clips_of_one_label_do_not_hide_a_swap_that_fails(data: Told, reader: Judge):
+    class Stubborn(Oracle):
+        """Carries the colour in z, and draws that one whatever s says."""
+
+        def encode(self, video: Tensor) -> Latents:
+            latents = super().encode(video)
+            return Latents(s=latents.s, z=latents.z + 10 * latents.s.argmax(dim=-1)[:, None, None])
+
+        def decode(self, z: Tensor, s: Tensor) -> Tensor:
+            colour = ((z[:, 0].sum(dim=-1) - 1) / 20).round().long().clamp(0, COLOURS - 1)
+            return super().decode(z, F.one_hot(colour, COLOURS).float())
+
+    found = judge_results(Stubborn(), reader, data, clips=60)
+    assert (found["judge/identity/swap/right_clip"], found["judge/identity/swap/wrong_clip"]) == (0, 1)
+    # About one partner in three has the same colour.
+    assert found["judge/identity/swap/consistency"] == found["judge/identity/swap/acc"] > 0.1
+    assert found["judge/identity/reconstruction/acc"] == 1
+    assert (found["judge/action/swap/right_clip"], found["judge/action/swap/wrong_clip"]) == (1, 0)
+
+
+def test_what_the_prior_draws_is_told_by_its_entropy(data: Told, reader: Judge):
+    varied, dull = (judge_results(Oracle(hears_s=hears), reader, data, clips=60) for hears in (True, False))
+    assert varied["judge/identity/frozen_dynamics/h_y"] == pytest.approx(math.log(COLOURS), abs=0.1)
+    assert dull["judge/identity/frozen_dynamics/h_y"] == pytest.approx(0)
+    # Means of five independent poses: both swings are drawn, and each clip shows one.
+    assert varied["judge/action/frozen_identity/h_y"] == pytest.approx(math.log(SWINGS), abs=0.1)
+    assert varied["judge/action/frozen_identity/h_y_given_x"] == pytest.approx(0, abs=1e-9)
+    assert not {"judge/identity/frozen_dynamics/acc", "judge/action/frozen_identity/acc"} & varied.keys()
 
 
 def test_frozen_sides_are_kept_while_the_others_are_from_the_prior(data: Told, reader: Judge):
