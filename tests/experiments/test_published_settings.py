@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from vdsm_glass.recipes import configs_in, expand, read
+from vdsm_glass.schedules import Schedule
 from vdsm_glass.vdsm.sizes import Sizes
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
@@ -64,6 +65,22 @@ def merged(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
 def resolved(recipe: str) -> dict[str, Any]:
     files = configs_in(expand(["--config", str(EXPERIMENTS / "vdsm" / f"{recipe}.yaml")]))
     return reduce(merged, map(read, files), {})
+
+
+def test_held_weights_are_fig_2s_until_they_stand_at_one():
+    overlay = read(EXPERIMENTS / "ablations" / "held_weights.yaml")["trainer"]["callbacks"]
+    replaced = [c["class_path"] for c in resolved("sprites_sequence")["trainer"]["callbacks+"]]
+    assert [c["class_path"] for c in overlay] == replaced
+    held = {name: Schedule(**given) for name, given in overlay[-1]["init_args"].items()}
+    for name, given in FIG_2.items():
+        assert held[name](0) == Schedule(**given)(0)
+    for share in (2 / 3 + 0.001, 0.8, 1):
+        assert {name: schedule(share) for name, schedule in held.items()} == {
+            "lambda_z": 1,
+            "lambda_s": 1,
+            "lambda_d": 1,
+            "tau_s": 10,
+        }
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "sequence"])

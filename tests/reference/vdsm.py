@@ -51,11 +51,19 @@ def sequence_terms(net: SequenceVDSM, video: Tensor, s: Tensor, d: Tensor, z: Te
         z_prev = net.combiner.z_0[None]
         for t in range(video.shape[1]):
             q_z = net.combiner(z_prev, net.combiner.drive(h[:, t : t + 1], d[n : n + 1])[:, 0])
-            p_z = net.transition(z_prev, d[n : n + 1]) if t else (0.0, 1.0)
+            p_z = net.transition(z_prev, d[n : n + 1]) if t else first_pose(net, d[n])
             terms["kl_z"] = terms["kl_z"] + kl_normal((q_z[0][0], q_z[1][0]), (p_z[0], p_z[1]))
             z_prev = z[n : n + 1, t]
         terms["reconstruction"] = terms["reconstruction"] + reconstruction(net.frames, video[n], z[n], s[n])
     return {name: value / len(video) for name, value in terms.items()}
+
+
+def first_pose(net: SequenceVDSM, d: Tensor) -> tuple[Tensor | float, Tensor | float]:
+    """p(z_1) = N(0, I), or p(z_1 | d) for one d (d,)."""
+    if net.first_pose is None:
+        return 0.0, 1.0
+    loc, raw = (net.first_pose.head.weight @ d + net.first_pose.head.bias).chunk(2)
+    return loc, torch.log1p(torch.exp(raw)) + 1e-4
 
 
 def gated_transition(weights: dict[str, Tensor], z: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:

@@ -146,8 +146,8 @@ def score(net: FrameVDSM | SequenceVDSM, train: Labelled, test: Labelled, *, see
 def leaks(train: Labelled, val: Labelled) -> dict[str, float]:
     """What the same probes read in new clips whose pairs of identity and action were seen in training.
 
-    Pendula's test clips show pairs that no training clip shows. If d tells the identity of training clips, the probe
-    in d still names the wrong one there: the accuracy falls below chance, however much leaks.
+    Pendula's test clips show pairs that no training clip shows. A probe that sees the action in d rules out the right
+    identity there: the accuracy falls below chance, however much leaks.
 
     `F_from_s_on_val`, `F_from_d_on_val`, `action_from_s_on_val`, `action_from_d_on_val`: accuracies in [0, 1];
     `chance_F_on_val`, `chance_action_on_val`: what naming the commonest label reaches with one label of the other side

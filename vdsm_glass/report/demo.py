@@ -170,7 +170,7 @@ def content(home: Path, seconds: dict[str, float]) -> dict:
             Section(
                 "Numbers",
                 "Linear probes are fitted on the training split and read on the test split; for leaks on the "
-                "validation split, because no probe of training clips would name a pair that it has never seen.",
+                "validation split, because a probe that sees the action rules out an identity that never did it.",
                 header=("what", "measured", "goal", ""),
                 rows=[row(goal, found[goal.name]) for goal in GOALS],
             ),

@@ -164,6 +164,36 @@ def test_what_the_prior_draws_is_told_by_its_entropy(data: Told, reader: Judge):
     assert not {"judge/identity/frozen_dynamics/acc", "judge/action/frozen_identity/acc"} & varied.keys()
 
 
+def test_a_fitted_density_is_scored_beside_the_prior(data: Told, reader: Judge):
+    """Poses of the oracle lie on two points far from 0; a Gaussian through them draws neither less often than both."""
+    plain, both = (judge_results(Oracle(), reader, data, clips=60, fitted_to=n) for n in (0, 90))
+    added = set(both) - set(plain)
+    assert {name: both[name] for name in plain} == plain
+    assert {name.split("/")[2] for name in added} == {"frozen_dynamics_fitted", "frozen_identity_fitted"}
+    assert both["judge/identity/frozen_identity_fitted/acc"] == both["judge/action/frozen_dynamics_fitted/acc"] == 1
+    assert both["judge/identity/frozen_dynamics_fitted/h_y"] > 0.9 * math.log(COLOURS)
+    assert both["judge/action/frozen_identity_fitted/h_y"] > 0.9 * math.log(SWINGS)
+    assert "judge/identity/frozen_dynamics_fitted/acc" not in both
+
+
+def test_the_fitted_density_is_that_of_training_clips(data: Told, reader: Judge, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    whole = Told.evaluation_dataset
+    monkeypatch.setattr(Told, "evaluation_dataset", lambda self, split: asked.append(split) or whole(self, split))
+
+    class OfOneColour(Oracle):
+        """Sees colour 2 in every training clip."""
+
+        def encode(self, video: Tensor) -> Latents:
+            latents = super().encode(video)
+            one = F.one_hot(torch.full((len(video),), 2), COLOURS).float()
+            return Latents(s=one, z=latents.z) if asked[-1] == "train" else latents
+
+    found = judge_results(OfOneColour(), reader, data, clips=60, fitted_to=20)
+    assert found["judge/identity/frozen_dynamics_fitted/h_y"] == pytest.approx(0)
+    assert found["judge/identity/frozen_dynamics/h_y"] > 0.9 * math.log(COLOURS)
+
+
 def test_frozen_sides_are_kept_while_the_others_are_from_the_prior(data: Told, reader: Judge):
     """A model that swaps the two sides' places shows the prior where the clip's own side is asked for."""
 
