@@ -165,14 +165,14 @@ def test_what_the_prior_draws_is_told_by_its_entropy(data: Told, reader: Judge):
 
 
 def test_a_fitted_density_is_scored_beside_the_prior(data: Told, reader: Judge):
-    """Poses of the oracle lie on two points far from 0; a Gaussian through them draws neither less often than both."""
     plain, both = (judge_results(Oracle(), reader, data, clips=60, fitted_to=n) for n in (0, 90))
     added = set(both) - set(plain)
     assert {name: both[name] for name in plain} == plain
     assert {name.split("/")[2] for name in added} == {"frozen_dynamics_fitted", "frozen_identity_fitted"}
     assert both["judge/identity/frozen_identity_fitted/acc"] == both["judge/action/frozen_dynamics_fitted/acc"] == 1
     assert both["judge/identity/frozen_dynamics_fitted/h_y"] > 0.9 * math.log(COLOURS)
-    assert both["judge/action/frozen_identity_fitted/h_y"] > 0.9 * math.log(SWINGS)
+    # Training clips show one swing twice as often. Means of five poses around 1/3 and 2/3 show the other in 0.21 of clips.
+    assert both["judge/action/frozen_identity_fitted/h_y"] == pytest.approx(0.51, abs=0.2)
     assert "judge/identity/frozen_dynamics_fitted/acc" not in both
 
 
