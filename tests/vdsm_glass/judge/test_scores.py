@@ -171,7 +171,7 @@ def test_a_fitted_density_is_scored_beside_the_prior(data: Told, reader: Judge):
     assert {name.split("/")[2] for name in added} == {"frozen_dynamics_fitted", "frozen_identity_fitted"}
     assert both["judge/identity/frozen_identity_fitted/acc"] == both["judge/action/frozen_dynamics_fitted/acc"] == 1
     assert both["judge/identity/frozen_dynamics_fitted/h_y"] > 0.9 * math.log(COLOURS)
-    # Training clips show one swing twice as often. Means of five poses around 1/3 and 2/3 show the other in 0.21 of clips.
+    # Training clips show one swing twice as often; means of five poses around (1/3, 2/3) show the other in 0.21.
     assert both["judge/action/frozen_identity_fitted/h_y"] == pytest.approx(0.51, abs=0.2)
     assert "judge/identity/frozen_dynamics_fitted/acc" not in both
 
