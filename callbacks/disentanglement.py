@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from callbacks.results import Scoring, named, protocol
 from data_modules.base import VideoDataModule
 from data_modules.batch import VideoBatch
 from data_modules.store.format import Split
-from vdsm_glass.metrics.disentanglement import Labelled, LeakMatrix, score
+from vdsm_glass.metrics.disentanglement import ON_VAL, Labelled, LeakMatrix, leaks, score
 from vdsm_glass.report.leaks import draw_leaks
 from vdsm_glass.vdsm.frames import Latents
 from vdsm_glass.vdsm.module import VDSMModule
@@ -22,8 +23,9 @@ from vdsm_glass.vdsm.module import VDSMModule
 class Disentanglement(Scoring):
     """Probes s and d for identity and action, records the numbers, draws the leak matrix in `pictures/leaks.png`.
 
-    Probes are fitted on the training split's clips and read on the test split's, each from its first frame. Every
-    process computes the same; the first one writes. The matrix is drawn if identity and action are both known.
+    Probes are fitted on the training split's clips and read on the test split's, each from its first frame; for leaks,
+    and thus for the matrix, also on the validation split's, see `vdsm_glass.metrics.disentanglement.leaks`. Every
+    process computes the same; the first one writes. Only where identity and action are both known is anything measured.
 
     Args:
         clips: the largest number of clips of each split, evenly spread.
@@ -35,15 +37,17 @@ class Disentanglement(Scoring):
 
     def on_test_end(self, trainer: Trainer, pl_module: VDSMModule) -> None:
         data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        train, test = (self.encode(pl_module, data, split) for split in ("train", "test"))
-        known = min(int(part.action.min()) for part in (train, test)) >= 0
-        known &= min(int(labels.min()) for part in (train, test) for labels in part.factors.values()) >= 0
+        parts = train, test, val = [self.encode(pl_module, data, split) for split in ("train", "test", "val")]
+        known = min(int(labels.min()) for part in parts for labels in part.labels.values()) >= 0
         results = score(pl_module.net, train, test) if known else {}
-        matrix = LeakMatrix.of(results)
+        leaked = leaks(train, val) if known else {}
+        matrix = LeakMatrix.of(leaked, suffix=ON_VAL)
         if matrix is not None and trainer.is_global_zero:
             path = draw_leaks(matrix, Path(trainer.default_root_dir) / "pictures" / "leaks.png")
             upload(trainer, [path], prefix="test")
-        self.record(trainer, named(results, protocol(trainer, clips=len(test.action))))
+        on = protocol(trainer, clips=len(test.action))
+        found = named(results, on) + named(leaked, replace(on, split="val", clips=len(val.action)))
+        self.record(trainer, found)
 
     @torch.no_grad()
     def encode(self, pl_module: VDSMModule, data: VideoDataModule, split: Split) -> Labelled:

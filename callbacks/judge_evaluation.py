@@ -24,11 +24,14 @@ class JudgeEvaluation(Callback):
         clips: the largest number of clips per label; the labels are balanced.
         batch_size: the number of clips drawn at once.
         seed: for the choice of clips and everything that is drawn.
+        fitted_to: the largest number of training clips to which a density is fitted that is scored beside the prior; 0
+            leaves it out.
     Raises: UserError when the test begins, there is no such judge, or it was trained on other clips.
     """
 
-    def __init__(self, judge: Path, clips: int = 500, batch_size: int = 32, seed: int = 0) -> None:
-        self.judge, self.clips, self.batch_size, self.seed = judge, clips, batch_size, seed
+    def __init__(self, judge: Path, clips: int = 500, batch_size: int = 32, seed: int = 0, fitted_to: int = 0) -> None:
+        self.judge = judge
+        self.how = {"clips": clips, "batch_size": batch_size, "seed": seed, "fitted_to": fitted_to}
         self._judge: Judge | None = None
 
     def setup(self, trainer: Trainer, pl_module: VDSMModule, stage: str) -> None:
@@ -43,7 +46,6 @@ class JudgeEvaluation(Callback):
 
         assert self._judge is not None
         data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        how = {"clips": self.clips, "batch_size": self.batch_size, "seed": self.seed}
-        results = judge_results(pl_module.net, self._judge, data, **how)
+        results = judge_results(pl_module.net, self._judge, data, **self.how)
         # All processes have the same numbers; Lightning warns if it may not average them.
         pl_module.log_dict({f"test/{name}": float(value) for name, value in results.items()}, sync_dist=True)

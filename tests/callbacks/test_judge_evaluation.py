@@ -67,6 +67,9 @@ def test_a_test_ends_with_the_judges_scores_and_the_leaks(data: Pendulum, judge:
     assert {"judge/action/frozen_dynamics/acc", "judge/identity/frozen_identity/is"} < wanted.keys()
     for name, value in wanted.items():
         assert logged[f"test/{name}"] == results[name] == pytest.approx(value, abs=1e-5)
+    recorded = ResultSet.read(tmp_path / "results.json").results
+    assert recorded["identity_from_s"].protocol.split == "test"
+    assert recorded["identity_from_s_on_val"].protocol.split == "val"
     with Image.open(tmp_path / "pictures" / "leaks.png") as picture:
         assert picture.width > picture.height / 2
 

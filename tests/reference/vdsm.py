@@ -51,11 +51,19 @@ def sequence_terms(net: SequenceVDSM, video: Tensor, s: Tensor, d: Tensor, z: Te
         z_prev = net.combiner.z_0[None]
         for t in range(video.shape[1]):
             q_z = net.combiner(z_prev, net.combiner.drive(h[:, t : t + 1], d[n : n + 1])[:, 0])
-            p_z = net.transition(z_prev, d[n : n + 1]) if t else (0.0, 1.0)
+            p_z = net.transition(z_prev, d[n : n + 1]) if t else first_pose(net, d[n])
             terms["kl_z"] = terms["kl_z"] + kl_normal((q_z[0][0], q_z[1][0]), (p_z[0], p_z[1]))
             z_prev = z[n : n + 1, t]
         terms["reconstruction"] = terms["reconstruction"] + reconstruction(net.frames, video[n], z[n], s[n])
     return {name: value / len(video) for name, value in terms.items()}
+
+
+def first_pose(net: SequenceVDSM, d: Tensor) -> tuple[Tensor | float, Tensor | float]:
+    """p(z_1) = N(0, I), or p(z_1 | d) for one d (d,)."""
+    if net.first_pose is None:
+        return 0.0, 1.0
+    loc, raw = (net.first_pose.head.weight @ d + net.first_pose.head.bias).chunk(2)
+    return loc, torch.log1p(torch.exp(raw)) + 1e-4
 
 
 def gated_transition(weights: dict[str, Tensor], z: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,3 +77,55 @@ def gated_transition(weights: dict[str, Tensor], z: Tensor, d: Tensor) -> tuple[
     m = linear("proposal.2", torch.relu(linear("proposal.0", both)))
     loc = (1 - g) * linear("keep", z) + g * m
     return loc, torch.log1p(torch.exp(linear("scale", torch.relu(m)))) + 1e-4
+
+
+def lstm_layer(
+    weights: dict[str, Tensor], name: str, inputs: Tensor, state: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One layer, one direction: i, f, o = σ(W x + U h + b), g = tanh(the same), c' = f c + i g, h' = o tanh c'.
+
+    Args: weights, an `nn.LSTM`'s by their names; name, what those of the layer end in, such as `l0_reverse`;
+    inputs (t, n); state, h and c, each (r,).
+    Returns: all h (t, r) in the order of `inputs`; the last h and c.
+    """
+    h, c = state
+    outputs = []
+    for x in inputs:
+        gates = weights[f"weight_ih_{name}"] @ x + weights[f"bias_ih_{name}"]
+        gates = gates + weights[f"weight_hh_{name}"] @ h + weights[f"bias_hh_{name}"]
+        i, f, g, o = gates.chunk(4)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        outputs.append(h)
+    return torch.stack(outputs), h, c
+
+
+def dynamics_encoder(weights: dict[str, Tensor], z: Tensor, *, layers: int) -> tuple[Tensor, Tensor]:
+    """q(d | x) for the pose locations z (t, z) of one sequence, from the weights of `DynamicsEncoder` by name."""
+    lstm = {name.removeprefix("rnn."): value for name, value in weights.items()}
+    first_h, first_c = weights["first_state"]
+    inputs, last = z, []
+    for layer in range(layers):
+        row = 2 * layer
+        forward, h, _ = lstm_layer(lstm, f"l{layer}", inputs, (first_h[row], first_c[row]))
+        start = (first_h[row + 1], first_c[row + 1])
+        backward, h_back, _ = lstm_layer(lstm, f"l{layer}_reverse", inputs.flip(0), start)
+        inputs = torch.cat([forward, backward.flip(0)], dim=-1)
+        last += [h, h_back]
+    loc, raw = (weights["head.weight"] @ torch.cat(last) + weights["head.bias"]).chunk(2)
+    return loc, torch.log1p(torch.exp(raw)) + 1e-4
+
+
+def dynamics_decoder(weights: dict[str, Tensor], d: Tensor, *, layers: int, steps: int) -> Tensor:
+    """h_1 ... h_T (t, 2 z) of one d (d,), from the weights of `DynamicsDecoder` by name."""
+    lstm = {name.removeprefix("rnn."): value for name, value in weights.items()}
+    first = weights["state.weight"] @ d + weights["state.bias"]
+    hidden, cell = (list(half.chunk(layers)) for half in first.chunk(2))
+    x, unfolded = weights["first_input"], []
+    for _ in range(steps):
+        inputs = x[None]
+        for layer in range(layers):
+            inputs, hidden[layer], cell[layer] = lstm_layer(lstm, f"l{layer}", inputs, (hidden[layer], cell[layer]))
+        x = weights["output.weight"] @ torch.cat([hidden[-1], cell[-1]]) + weights["output.bias"]
+        unfolded.append(x)
+    return torch.stack(unfolded)

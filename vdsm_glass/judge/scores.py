@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from data_modules.base import VideoDataModule
+from data_modules.loading.clips import ClipDataset
 from vdsm_glass.judge.judge import Judge
 from vdsm_glass.judge.labels import ACTION, split_labels
 from vdsm_glass.metrics.clip_choice import balanced, partners
+from vdsm_glass.vdsm.fitted import FittedPrior
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
@@ -19,6 +23,7 @@ Judged = dict[str, Tensor]
 
 REAL, RECONSTRUCTION, SWAP = "real", "reconstruction", "swap"
 FROZEN_DYNAMICS, FROZEN_IDENTITY = "frozen_dynamics", "frozen_identity"
+FITTED = "_fitted"
 
 
 class JudgeScores(Metric):
@@ -86,17 +91,26 @@ def judge_results(
     clips: int = 500,
     batch_size: int = 32,
     seed: int = 0,
+    fitted_to: int = 0,
 ) -> dict[str, float]:
     """A judge's scores of the clips that VDSM draws, on test clips that are balanced over each label.
 
     For each head y, a static factor or the action, named `judge/y/...`:
     `frozen_dynamics/` (the action): clips with z, and thereby d, of a test clip and s ~ p(s) should show its action;
     `frozen_identity/` (static factors): clips with s of a test clip and motion from the prior should show its factor;
+    `reconstruction/`, `swap/`: clips with z and s of test clips, of one or of two. No side is from the prior, so what
+    they miss is missed by encoder and decoder, and frozen sides can hardly do better;
     `real/`: the test clips themselves, which give the best that can be reached.
-    Each of these has `acc`, `is`, `h_y` and `h_y_given_x`, see `JudgeScores`.
+    Each of these has `acc`, `is`, `h_y` and `h_y_given_x`, see `JudgeScores`. All but `acc` are also there for what the
+    prior draws: static factors in `frozen_dynamics/`, where `h_y` tells how varied the drawn identities are, and the
+    action in `frozen_identity/`.
+    `frozen_dynamics_fitted/`, `frozen_identity_fitted/`: the same with a density in the prior's place that is fitted to
+    the guide's latents of training clips (`FittedPrior`); left out unless `fitted_to` is set.
     `reconstruction/consistency`: the share of clips whose label does not change by reconstruction;
     `swap/consistency`: the share of clips drawn with z of one clip and s of another in which the judge finds the same
-    action as in the first, or the same static factor as in the other.
+    action as in the first, or the same static factor as in the other. By chance these two may share their label:
+    `swap/right_clip` is the same, of swaps between clips in which the judge finds different labels; `swap/wrong_clip`
+    is the share of those that show the label of the clip which should not give it. Both are left out if there are none.
     `judge_acc`, the judge's accuracy on all test clips when it was trained; `clips`, how many were scored; `chance`,
     1 / the number of labels among them.
 
@@ -106,6 +120,7 @@ def judge_results(
         net: in evaluation mode.
         clips: the most that are scored for each head.
         seed: of the choice of clips, of the partners in swaps, and of all samples.
+        fitted_to: the most training clips that the fitted density is fitted to, evenly spread; 0 fits none.
     Raises: UserError, the judge was trained on other clips.
     """
     judge.check(data)
@@ -118,8 +133,7 @@ def judge_results(
 
     seen: list[Judged] = []
     parts: list[Latents] = []
-    for first in range(0, len(shown), batch_size):
-        video = dataset[shown[first : first + batch_size].tolist()].to(device).decoded().video
+    for video in _videos(dataset, shown, batch_size, device):
         seen.append(judge.probabilities(video))
         parts.append(net.encode(video))
     latents = Latents.concatenate(parts)
@@ -135,6 +149,13 @@ def judge_results(
         FROZEN_DYNAMICS: (latents.z, anyone),
         FROZEN_IDENTITY: (anything, latents.s),
     }
+    if fitted_to:
+        training = data.evaluation_dataset("train")
+        chosen = np.linspace(0, len(training) - 1, min(fitted_to, len(training))).round().astype(int)
+        learned = [net.encode(video) for video in _videos(training, chosen, batch_size, device)]
+        prior = FittedPrior.of(net, Latents.concatenate(learned))
+        drawn[FROZEN_DYNAMICS + FITTED] = latents.z, prior.sample_identity(count, generator)
+        drawn[FROZEN_IDENTITY + FITTED] = prior.sample_poses(count, steps, generator), latents.s
     judged = {REAL: _joined(seen)}
     for name, (z, s) in drawn.items():
         pairs = zip(z.split(batch_size), s.split(batch_size), strict=True)
@@ -143,26 +164,42 @@ def judge_results(
     results: dict[str, float] = {}
     for head, positions in subsets.items():
         rows = torch.from_numpy(np.searchsorted(shown, positions)).to(device)
-        labels = torch.from_numpy(wanted[head][positions]).to(device)
+        labels = torch.from_numpy(wanted[head][shown]).to(device)
         if len(rows):
             found = _scores({name: part[head] for name, part in judged.items()}, rows, labels, partner, head)
-            found |= {"judge_acc": judge.accuracy[head], "clips": len(rows), "chance": 1 / len(labels.unique())}
+            chance = 1 / len(labels[rows].unique())
+            found |= {"judge_acc": judge.accuracy[head], "clips": len(rows), "chance": chance}
             results |= {f"judge/{head}/{name}": value for name, value in found.items()}
     return results
 
 
 def _scores(judged: dict[str, Tensor], rows: Tensor, labels: Tensor, partner: Tensor, head: str) -> dict[str, float]:
-    """The scores of one head.  Args: judged (n, classes) by protocol; rows, the m of n that count; labels (m,)."""
+    """The scores of one head.  Args: judged (n, classes) by protocol; rows, the m of n that count; labels (n,)."""
+    motion, who = rows, partner[rows]
+    drawn, right, wrong = (FROZEN_IDENTITY, motion, who) if head == ACTION else (FROZEN_DYNAMICS, who, motion)
     results = {}
-    for name in (REAL, FROZEN_DYNAMICS if head == ACTION else FROZEN_IDENTITY):
-        scores = JudgeScores(classes=judged[name].shape[1]).to(rows.device)
-        scores.update(judged[name][rows], labels)
+    for name, probabilities in judged.items():
+        targets = labels[right] if name == SWAP else labels[rows]
+        scores = JudgeScores(classes=probabilities.shape[1]).to(rows.device)
+        scores.update(probabilities[rows], targets)
         results |= {f"{name}/{measure}": float(value) for measure, value in scores.compute().items()}
+        if name.startswith(drawn):
+            del results[f"{name}/acc"]  # it should not have the clip's label
     said = {name: part.argmax(dim=1) for name, part in judged.items()}
-    source = rows if head == ACTION else partner[rows]
-    results["reconstruction/consistency"] = _agreement(said[RECONSTRUCTION][rows], said[REAL][rows])
-    results["swap/consistency"] = _agreement(said[SWAP][rows], said[REAL][source])
+    real, swapped = said[REAL], said[SWAP][rows]
+    results["reconstruction/consistency"] = _agreement(said[RECONSTRUCTION][rows], real[rows])
+    results["swap/consistency"] = _agreement(swapped, real[right])
+    differ = real[right] != real[wrong]
+    if differ.any():
+        results["swap/right_clip"] = _agreement(swapped[differ], real[right][differ])
+        results["swap/wrong_clip"] = _agreement(swapped[differ], real[wrong][differ])
     return results
+
+
+def _videos(dataset: ClipDataset, chosen: np.ndarray, size: int, device: torch.device) -> Iterator[Tensor]:
+    """The chosen clips' videos, `size` at a time, (b, t, 3, h, w) in [0, 1]."""
+    for first in range(0, len(chosen), size):
+        yield dataset[chosen[first : first + size].tolist()].to(device).decoded().video
 
 
 def _agreement(a: Tensor, b: Tensor) -> float:

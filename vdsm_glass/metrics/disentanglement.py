@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 ACTION = "action"
+ON_VAL = "_on_val"
 
 
 def linear_probe(features: np.ndarray, labels: np.ndarray) -> Pipeline:
@@ -40,6 +41,19 @@ def chance(labels: np.ndarray) -> float:
     return float(np.bincount(labels).max() / len(labels))
 
 
+def told_by(known: np.ndarray, labels: np.ndarray, *, of: np.ndarray, wanted: np.ndarray) -> float:
+    """The accuracy of naming the label that is commonest among training clips of the same known label.
+
+    Args: known, labels (n,) >= 0, of training clips; of, wanted (m,), the same two of the clips to name.
+
+    >>> told_by(np.array([0, 0, 1]), np.array([4, 4, 2]), of=np.array([0, 1, 1]), wanted=np.array([4, 2, 4]))
+    0.6666666666666666
+    """
+    counts = np.zeros((max(known.max(), of.max()) + 1, labels.max() + 1), np.int64)
+    np.add.at(counts, (known, labels), 1)
+    return float((counts[of].argmax(axis=1) == wanted).mean())
+
+
 @dataclass(frozen=True)
 class Labelled:
     """Latents of n clips, and the clips' labels.
@@ -50,6 +64,11 @@ class Labelled:
     latents: Latents
     factors: dict[str, np.ndarray]
     action: np.ndarray
+
+    @property
+    def labels(self) -> dict[str, np.ndarray]:
+        """All labels (n,) by name, the action last."""
+        return self.factors | {ACTION: self.action}
 
 
 @dataclass(frozen=True)
@@ -68,16 +87,20 @@ class LeakMatrix:
     columns: tuple[str, ...] = ("s", "d")
 
     @classmethod
-    def of(cls, results: Mapping[str, float]) -> LeakMatrix | None:
-        """The matrix of `score`'s results; None if they have no static factor, or no action."""
-        asked = [name.removesuffix("_from_s") for name in results if name.endswith("_from_s")]
+    def of(cls, results: Mapping[str, float], suffix: str = "") -> LeakMatrix | None:
+        """The matrix of `score`'s or `leaks`' results; None if they have no static factor, or no action.
+
+        Args: suffix, what the names of the results end in.
+        """
+        found = {name.removesuffix(suffix): value for name, value in results.items() if name.endswith(suffix)}
+        asked = [name.removesuffix("_from_s") for name in found if name.endswith("_from_s")]
         factors = tuple(name for name in asked if name != ACTION)
         if not factors or ACTION not in asked:
             return None
-        columns = tuple(source for source in ("s", "d") if f"action_from_{source}" in results)
+        columns = tuple(source for source in ("s", "d") if f"action_from_{source}" in found)
         rows = (factors, (ACTION,))
-        accuracy = [[np.mean([results[f"{name}_from_{source}"] for name in row]) for source in columns] for row in rows]
-        chance = [np.mean([results[f"chance_{name}"] for name in row]) for row in rows]
+        accuracy = [[np.mean([found[f"{name}_from_{source}"] for name in row]) for source in columns] for row in rows]
+        chance = [np.mean([found[f"chance_{name}"] for name in row]) for row in rows]
         return cls(accuracy=np.array(accuracy), chance=np.array(chance), factors=factors, columns=columns)
 
     @property
@@ -91,9 +114,11 @@ def score(net: FrameVDSM | SequenceVDSM, train: Labelled, test: Labelled, *, see
     """Accuracies in [0, 1] on test clips of probes fitted to training clips, by name.
 
     `F_from_s`, `F_from_d`: the probe of the static factor F in s and in d; `action_from_s`, `action_from_d`: that of
-    the action. `F_from_d` and `action_from_s` are leaks.
-    `swapped_F`, `swapped_action`: every test clip is drawn with the s of another clip and encoded again. `swapped_F` is
-    the share of clips in which the probe of F in s then finds the other clip's F, of those whose F differs from it;
+    the action. `F_from_d` and `action_from_s` are leaks, if test clips show pairs of F and action that training clips
+    show, too; if not, see `leaks`.
+    `swapped_F`, `unswapped_F`, `swapped_action`: every test clip is drawn with the s of another clip and encoded again.
+    `swapped_F` is the share of clips in which the probe of F in s then finds the other clip's F, of those whose F
+    differs from it, `unswapped_F` the share of these in which it still finds the clip's own;
     `swapped_action` is the share in which the probe in d still finds the clip's own action.
     `chance_F`, `chance_action`: the commonest label's share.
 
@@ -103,23 +128,58 @@ def score(net: FrameVDSM | SequenceVDSM, train: Labelled, test: Labelled, *, see
     """
     results: dict[str, float] = {}
     redrawn, partner = _swapped(net, test.latents, seed=seed)
-    fitted, read, drawn = (_columns(latents) for latents in (train.latents, test.latents, redrawn))
-    wanted_by_name = test.factors | {ACTION: test.action}
-    for name, labels in (train.factors | {ACTION: train.action}).items():
-        if len(np.unique(labels)) < 2:
-            continue
-        wanted = wanted_by_name[name]
-        probes = {source: linear_probe(fitted[source], labels) for source in fitted}
-        results |= {
-            f"{name}_from_{source}": float(probe.score(read[source], wanted)) for source, probe in probes.items()
-        }
+    read, drawn = _columns(test.latents), _columns(redrawn)
+    for name, probes in _probes(train).items():
+        wanted = test.labels[name]
+        results |= _read(name, probes, read, wanted)
         changed = wanted[partner] != wanted
         if name == ACTION and "d" in probes:
             results["swapped_action"] = float(probes["d"].score(drawn["d"], wanted))
         elif name != ACTION and changed.any():
-            results[f"swapped_{name}"] = float(probes["s"].score(drawn["s"][changed], wanted[partner][changed]))
+            s = drawn["s"][changed]
+            results[f"swapped_{name}"] = float(probes["s"].score(s, wanted[partner][changed]))
+            results[f"unswapped_{name}"] = float(probes["s"].score(s, wanted[changed]))
         results[f"chance_{name}"] = chance(wanted)
     return results
+
+
+def leaks(train: Labelled, val: Labelled) -> dict[str, float]:
+    """What the same probes read in new clips whose pairs of identity and action were seen in training.
+
+    Pendula's test clips show pairs that no training clip shows. A probe that sees the action in d rules out the right
+    identity there: the accuracy falls below chance, however much leaks.
+
+    `F_from_s_on_val`, `F_from_d_on_val`, `action_from_s_on_val`, `action_from_d_on_val`: accuracies in [0, 1];
+    `chance_F_on_val`, `chance_action_on_val`: what naming the commonest label reaches with one label of the other side
+    known, the one that tells most; a latent that holds its own side alone reaches as much where pairs are held out.
+    """
+    results: dict[str, float] = {}
+    read = _columns(val.latents)
+    for name, probes in _probes(train).items():
+        results |= _read(name, probes, read, val.labels[name])
+        others = train.factors if name == ACTION else {ACTION: train.action}
+        told = [
+            told_by(known, train.labels[name], of=val.labels[other], wanted=val.labels[name])
+            for other, known in others.items()
+        ]
+        results[f"chance_{name}"] = max(told, default=chance(val.labels[name]))
+    return {f"{name}{ON_VAL}": value for name, value in results.items()}
+
+
+def _probes(train: Labelled) -> dict[str, dict[str, Pipeline]]:
+    """The fitted probes by label and latent, of labels that differ among training clips."""
+    fitted = _columns(train.latents)
+    return {
+        name: {source: linear_probe(features, labels) for source, features in fitted.items()}
+        for name, labels in train.labels.items()
+        if len(np.unique(labels)) > 1
+    }
+
+
+def _read(
+    name: str, probes: Mapping[str, Pipeline], features: Mapping[str, np.ndarray], wanted: np.ndarray
+) -> dict[str, float]:
+    return {f"{name}_from_{source}": float(probe.score(features[source], wanted)) for source, probe in probes.items()}
 
 
 def _columns(latents: Latents) -> dict[str, np.ndarray]:

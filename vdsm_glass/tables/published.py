@@ -50,12 +50,14 @@ class Row:
     Args:
         published: the numbers exactly as printed, by column, as far as the paper's text has them.
         overlay: the name of the ablation's config.
+        stage: the only one that the overlay is laid over, counted from 1; by default all.
         epochs: at the paper's budget; "budget" takes the budget's own number, None the recipe's.
         others: whether the model is another paper's, which cannot be trained here.
     """
 
     published: dict[str, str] = field(default_factory=dict)
     overlay: str | None = None
+    stage: int | None = None
     epochs: int | Literal["budget"] | None = "budget"
     others: bool = False
 

@@ -34,14 +34,16 @@ def stages(table: Table, row: Row, budget_name: str) -> list[Stage]:
     """The trainings of a row, in order.  Rows of several tables with the same training share their runs."""
     budget = table.budget(budget_name)
     epochs = budget.epochs if row.epochs == "budget" or budget_name != "paper" else row.epochs
-    overlays = [row.overlay] if row.overlay else []
     found = []
-    for recipe in budget.recipes:
+    for position, recipe in enumerate(budget.recipes, start=1):
         name = recipe
+        overlays = [row.overlay] if row.overlay and row.stage in (None, position) else []
+        # A stage after one with an overlay stands on other weights, whether or not it has one.
+        changed = bool(row.overlay) and position >= (row.stage or 1)
         # An unchanged recipe is trained under its own name, as `make train-...` does.
-        if overlays or budget.overlays or epochs is not None:
+        if changed or budget.overlays or epochs is not None:
             length = f"-{epochs}" if epochs is not None else ""
-            variant = Path(row.overlay).name if row.overlay else "full"
+            variant = Path(row.overlay).name if row.overlay and changed else "full"
             name = f"tables/{budget_name}/{recipe}{length}/{variant}"
         files = (recipe, *overlays, *budget.overlays)
         found.append(Stage(name, tuple(f"{EXPERIMENTS}/{file}.yaml" for file in files), epochs))

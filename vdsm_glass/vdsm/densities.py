@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -56,6 +57,21 @@ def isotropic(like: Tensor, *, size: int, scale: float = 1.0) -> NormalParameter
     """
     loc = torch.zeros(like.shape[0], size, device=like.device)
     return NormalParameters(loc=loc, scale=torch.full_like(loc, scale))
+
+
+class FirstPose(nn.Module):
+    """p(z_1 | d): loc = W d + b, scale = softplus(W' d + b'). It begins as the paper's N(0, I), and is ours."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.head = nn.Linear(in_features=sizes.kappa_d, out_features=2 * sizes.kappa_z)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        nn.init.constant_(self.head.bias[sizes.kappa_z :], math.log(math.e - 1))
+
+    def forward(self, d: Tensor) -> NormalParameters:
+        """Args: d (b, d).   Returns: loc, scale, each (b, z); scale > 0."""
+        return split_normal(self.head(d))
 
 
 class GatedTransition(nn.Module):
@@ -139,7 +155,8 @@ class Encoder(nn.Module):
     [VDSM suppl. section 3; BlurPool: Zhang 2019]. The printed strides would shrink 64x64 to nothing. Here convolutions
     have stride 1, all but the last padding 1, and BlurPool halves: 64 → 32 → 16 → 8 → 4 → 1. The last convolution has
     256 outputs, not the printed 64, because FC(256, 128) follows it. A LeakyReLU stands between that layer and
-    FC(128, 2 κ_s), which would otherwise be one linear map.
+    FC(128, 2 κ_s), which would otherwise be one linear map. Nothing stands between that one and `identity_loc` and
+    `identity_scale`, which therefore add no function that it lacks.
     """
 
     def __init__(self, sizes: Sizes) -> None:
@@ -169,17 +186,20 @@ class Encoder(nn.Module):
         self.identity_loc = nn.Linear(in_features=sizes.kappa_s, out_features=sizes.kappa_s)
         self.identity_scale = nn.Linear(in_features=sizes.kappa_s, out_features=sizes.kappa_s)
 
-    def forward(self, video: Tensor) -> tuple[NormalParameters, NormalParameters]:
+    def forward(
+        self, video: Tensor, *, identity_frames: int | None = None
+    ) -> tuple[NormalParameters, NormalParameters]:
         """q(s | x_{1:T}), its location and scale averaged over the frames, and q(z_t | x_t).
 
-        Args: video (b, t, 3, h, w) in [0, 1].   Returns: s, each (b, s); z, each (b, t, z).
+        Args: video (b, t, 3, h, w) in [0, 1]; identity_frames, how many of the first frames s is inferred from, by
+        default all.   Returns: s, each (b, s); z, each (b, t, z).
         """
         frames = rearrange(video, "b t c h w -> (b t) c h w")
         if frames.device.type == "cpu":
             # Convolutions and blurs take a tenth less time so; on a GPU this was not measured.
             frames = frames.contiguous(memory_format=torch.channels_last)
         features = rearrange(self.convolutions(frames), "(b t) c -> b t c", b=video.shape[0])
-        loc, scale = self.identity(features).chunk(2, dim=-1)
+        loc, scale = self.identity(features[:, :identity_frames]).chunk(2, dim=-1)
         s = NormalParameters(
             loc=self.identity_loc(loc).float().mean(dim=1), scale=positive(self.identity_scale(scale)).mean(dim=1)
         )
@@ -216,7 +236,7 @@ class DynamicsDecoder(nn.Module):
     """h_t: an LSTM that starts from d and is fed its own output.  [VDSM suppl. section 3]
 
     The supplementary's FC(RNN_dim x 2, 2 κ_z) takes twice the width of a one-directional LSTM. Its input here is the
-    last layer's hidden and cell state, side by side.
+    last layer's hidden and cell state, side by side. What is fed back is its output h_t, not the LSTM's whole output.
     """
 
     def __init__(self, sizes: Sizes) -> None:

@@ -55,6 +55,8 @@ class FrameVDSM(nn.Module):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.sizes = sizes
+        self.identity_from_half = False
+        """In training, whether s is inferred from the first half of the frames alone, and draws all of them."""
         self.encoder = Encoder(sizes)
         self.decoder = MixtureDecoder(sizes)
         # A buffer, because a checkpoint without τ_s would draw other pictures.
@@ -111,7 +113,8 @@ class FrameVDSM(nn.Module):
     def guide(self, video: Tensor) -> None:
         """q(s | x_{1:T}) ∏_t q(z_t | x_t).  Args: video (b, t, 3, h, w) in [0, 1]."""
         b, t = video.shape[:2]
-        s, z = self.encoder(video)
+        half = self.identity_from_half and self.training
+        s, z = self.encoder(video, identity_frames=max(t // 2, 1) if half else t)
         z = NormalParameters(*(rearrange(parameter, "b t z -> t b z") for parameter in z))
         with pyro.plate("sequences", b, dim=-1):
             pyro.sample("s", s.distribution())

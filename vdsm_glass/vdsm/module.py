@@ -29,15 +29,16 @@ class VDSMModule(LightningModule):
         net: the stage's network, with Pyro `model` and `guide`.
         learning_rate: Adam's.
         compile: compile encoder and decoder with torch.compile; the ELBO around them cannot be.
+        options: further arguments of the subclass, to be kept in checkpoints.
     """
 
     kind: ClassVar[str]
 
-    def __init__(self, *, net: FrameVDSM | SequenceVDSM, learning_rate: float, compile: bool) -> None:
+    def __init__(self, *, net: FrameVDSM | SequenceVDSM, learning_rate: float, compile: bool, **options: bool) -> None:
         super().__init__()
         # Plain values, so that the checkpoint can be read without running code from it.
         given = {"kind": self.kind, "sizes": asdict(net.sizes), "learning_rate": learning_rate, "compile": compile}
-        self.save_hyperparameters(given)
+        self.save_hyperparameters(given | options)
         self.net = net
         self.learning_rate = learning_rate
         self.weights = ElboWeights()
@@ -132,12 +133,18 @@ class VDSMPretrain(VDSMModule):
         sizes: latent sizes and widths (Table 2).
         learning_rate: lr-Pre of Table 1.
         compile: compile encoder and decoder.
+        identity_from_half: ours, not the paper's: in training, infer s from the first half of a clip's frames, and draw
+            all of them by it. With `pair_actions` that is one of the two actions, so that s cannot say which.
     """
 
     kind = "vdsm_frames"
 
-    def __init__(self, sizes: Sizes, learning_rate: float = 1e-3, compile: bool = False) -> None:
-        super().__init__(net=FrameVDSM(as_sizes(sizes, Sizes)), learning_rate=learning_rate, compile=compile)
+    def __init__(
+        self, sizes: Sizes, learning_rate: float = 1e-3, compile: bool = False, identity_from_half: bool = False
+    ) -> None:
+        net = FrameVDSM(as_sizes(sizes, Sizes))
+        net.identity_from_half = identity_from_half
+        super().__init__(net=net, learning_rate=learning_rate, compile=compile, identity_from_half=identity_from_half)
 
 
 class VDSMSequence(VDSMModule):

@@ -13,6 +13,7 @@ from vdsm_glass.vdsm.densities import (
     Combiner,
     DynamicsDecoder,
     DynamicsEncoder,
+    FirstPose,
     GatedTransition,
     NormalParameters,
     isotropic,
@@ -35,6 +36,7 @@ class SequenceVDSM(nn.Module):
         self.dynamics_decoder = DynamicsDecoder(sizes)
         self.combiner = Combiner(sizes)
         self.transition = GatedTransition(sizes)
+        self.first_pose = FirstPose(sizes) if sizes.first_pose_from_d else None
 
     def train(self, mode: bool = True) -> SequenceVDSM:
         """Sets the mode of all but `frames`, which stays in eval mode."""
@@ -46,14 +48,18 @@ class SequenceVDSM(nn.Module):
         """p(d), of mean 0 and standard deviation 1/κ_d.  Args: like (b, ...).   Returns: each (b, d)."""
         return isotropic(like, size=self.sizes.kappa_d, scale=1 / self.sizes.kappa_d)
 
+    def prior_z_1(self, d: Tensor) -> NormalParameters:
+        """p(z_1) = N(0, I), or p(z_1 | d) with `first_pose_from_d`.  Args: d (b, d).   Returns: each (b, z)."""
+        return isotropic(d, size=self.sizes.kappa_z) if self.first_pose is None else self.first_pose(d)
+
     def model(self, video: Tensor) -> None:
         """p(s) p(d) p(z_1) ∏_t p(z_t | z_{t-1}, d) ∏_t p(x_t | z_t, s).  Args: video (b, t, 3, h, w) in [0, 1]."""
         b, steps = video.shape[:2]
         with pyro.plate("sequences", b, dim=-1):
             s = pyro.sample("s", self.frames.prior_s(video).distribution())
             d = pyro.sample("d", self.prior_d(video).distribution())
-            z = [pyro.sample("z_1", isotropic(video, size=self.sizes.kappa_z).distribution())]
             with exact(video):
+                z = [pyro.sample("z_1", self.prior_z_1(d).distribution())]
                 for t in range(2, steps + 1):
                     z.append(pyro.sample(f"z_{t}", self.transition(z[-1], d).distribution()))
             self.frames.observe(video, z=torch.stack(z, dim=1), s=s)
@@ -131,13 +137,13 @@ class SequenceVDSM(nn.Module):
         return self.frames.sample_identity(count, generator)
 
     def sample_poses(self, count: int, steps: int, generator: torch.Generator) -> Tensor:
-        """d ~ p(d), z_1 ~ N(0, I), z_t ~ p(z_t | z_{t-1}, d).
+        """d ~ p(d), z_1 ~ p(z_1), or p(z_1 | d), z_t ~ p(z_t | z_{t-1}, d).
 
         Args: generator, on the network's device.   Returns: (count, steps, z).
         """
         like = self.frames.tau_s.new_empty(count, 0)
         d = draw(self.prior_d(like), generator)
-        z_1 = draw(isotropic(like, size=self.sizes.kappa_z), generator)
+        z_1 = draw(self.prior_z_1(d), generator)
         return self.advance(z_1, d, steps=steps, generator=generator)
 
     def decode(self, z: Tensor, s: Tensor) -> Tensor:

@@ -40,6 +40,21 @@ def test_transfer_is_the_actions_dynamics_unfolded_on_the_others_identity(net, v
     torch.testing.assert_close(VDSMModel(net).transfer(video, video.flip(dims=[0]), steps=6), wanted)
 
 
+def test_both_transfers_take_the_motion_of_the_first_and_the_identity_of_the_second(net, video):
+    # Weights so large that another clip's d would be seen.
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    model, other = VDSMModel(net), video.flip(dims=[0])
+    made = model.protocols["transfer"].make(model, video, other, torch.Generator())
+    with torch.no_grad():
+        motion, identity = net.dynamics(video), net.frames.encode(other).s
+        wanted = net.decode(net.rollout(motion, steps=4), identity)
+        of_the_other = net.decode(net.rollout(net.dynamics(other), steps=4), identity)
+    for clips in (model.transfer(video, other), made):
+        torch.testing.assert_close(clips, wanted)
+        assert (clips - of_the_other).abs().max() > 0.05
+
+
 def test_a_rollout_of_the_clips_length_is_its_reconstruction_and_goes_on_from_there(net, video):
     far = VDSMModel(net).rollout(video, steps=9)
     assert far.shape == (3, 9, 3, 16, 16)

@@ -101,7 +101,8 @@ def test_a_model_that_keeps_its_labels_scores_one(data: Told, reader: Judge):
         assert found[f"judge/{name}/acc"] == 1
     for head, classes in (("action", SWINGS), ("identity", COLOURS)):
         for protocol in ("reconstruction", "swap"):
-            assert found[f"judge/{head}/{protocol}/consistency"] == 1
+            assert found[f"judge/{head}/{protocol}/consistency"] == found[f"judge/{head}/{protocol}/acc"] == 1
+        assert (found[f"judge/{head}/swap/right_clip"], found[f"judge/{head}/swap/wrong_clip"]) == (1, 0)
         kept = "frozen_dynamics" if head == "action" else "frozen_identity"
         assert found[f"judge/{head}/{kept}/is"] == pytest.approx(classes)
         assert found[f"judge/{head}/{kept}/h_y"] == pytest.approx(math.log(classes))
@@ -118,6 +119,7 @@ def test_a_model_that_ignores_its_labels_scores_chance_exactly(data: Told, reade
         chance = found[f"judge/{head}/chance"]
         assert found[f"judge/{head}/{kept}/acc"] == pytest.approx(chance)
         assert found[f"judge/{head}/reconstruction/consistency"] == pytest.approx(chance)
+        assert found[f"judge/{head}/reconstruction/acc"] == pytest.approx(chance)
         assert found[f"judge/{head}/{kept}/is"] == pytest.approx(1)
         assert found[f"judge/{head}/real/acc"] == 1
 
@@ -130,6 +132,66 @@ def test_each_protocol_keeps_its_own_side(data: Told, reader: Judge):
     found = judge_results(Oracle(hears_z=False), reader, data, clips=60)
     assert found["judge/identity/frozen_identity/acc"] == found["judge/identity/swap/consistency"] == 1
     assert found["judge/action/frozen_dynamics/acc"] == pytest.approx(1 / SWINGS)
+
+
+def test_swaps_between_clips_of_one_label_do_not_hide_a_swap_that_fails(data: Told, reader: Judge):
+    class Stubborn(Oracle):
+        """Carries the colour in z, and draws that one whatever s says."""
+
+        def encode(self, video: Tensor) -> Latents:
+            latents = super().encode(video)
+            return Latents(s=latents.s, z=latents.z + 10 * latents.s.argmax(dim=-1)[:, None, None])
+
+        def decode(self, z: Tensor, s: Tensor) -> Tensor:
+            colour = ((z[:, 0].sum(dim=-1) - 1) / 20).round().long().clamp(0, COLOURS - 1)
+            return super().decode(z, F.one_hot(colour, COLOURS).float())
+
+    found = judge_results(Stubborn(), reader, data, clips=60)
+    assert (found["judge/identity/swap/right_clip"], found["judge/identity/swap/wrong_clip"]) == (0, 1)
+    # About one partner in three has the same colour.
+    assert found["judge/identity/swap/consistency"] == found["judge/identity/swap/acc"] > 0.1
+    assert found["judge/identity/reconstruction/acc"] == 1
+    assert (found["judge/action/swap/right_clip"], found["judge/action/swap/wrong_clip"]) == (1, 0)
+
+
+def test_what_the_prior_draws_is_told_by_its_entropy(data: Told, reader: Judge):
+    varied, dull = (judge_results(Oracle(hears_s=hears), reader, data, clips=60) for hears in (True, False))
+    assert varied["judge/identity/frozen_dynamics/h_y"] == pytest.approx(math.log(COLOURS), abs=0.1)
+    assert dull["judge/identity/frozen_dynamics/h_y"] == pytest.approx(0)
+    # Means of five independent poses: both swings are drawn, and each clip shows one.
+    assert varied["judge/action/frozen_identity/h_y"] == pytest.approx(math.log(SWINGS), abs=0.1)
+    assert varied["judge/action/frozen_identity/h_y_given_x"] == pytest.approx(0, abs=1e-9)
+    assert not {"judge/identity/frozen_dynamics/acc", "judge/action/frozen_identity/acc"} & varied.keys()
+
+
+def test_a_fitted_density_is_scored_beside_the_prior(data: Told, reader: Judge):
+    plain, both = (judge_results(Oracle(), reader, data, clips=60, fitted_to=n) for n in (0, 90))
+    added = set(both) - set(plain)
+    assert {name: both[name] for name in plain} == plain
+    assert {name.split("/")[2] for name in added} == {"frozen_dynamics_fitted", "frozen_identity_fitted"}
+    assert both["judge/identity/frozen_identity_fitted/acc"] == both["judge/action/frozen_dynamics_fitted/acc"] == 1
+    assert both["judge/identity/frozen_dynamics_fitted/h_y"] > 0.9 * math.log(COLOURS)
+    # Training clips show one swing twice as often; means of five poses around (1/3, 2/3) show the other in 0.21.
+    assert both["judge/action/frozen_identity_fitted/h_y"] == pytest.approx(0.51, abs=0.2)
+    assert "judge/identity/frozen_dynamics_fitted/acc" not in both
+
+
+def test_the_fitted_density_is_that_of_training_clips(data: Told, reader: Judge, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    whole = Told.evaluation_dataset
+    monkeypatch.setattr(Told, "evaluation_dataset", lambda self, split: asked.append(split) or whole(self, split))
+
+    class OfOneColour(Oracle):
+        """Sees colour 2 in every training clip."""
+
+        def encode(self, video: Tensor) -> Latents:
+            latents = super().encode(video)
+            one = F.one_hot(torch.full((len(video),), 2), COLOURS).float()
+            return Latents(s=one, z=latents.z) if asked[-1] == "train" else latents
+
+    found = judge_results(OfOneColour(), reader, data, clips=60, fitted_to=20)
+    assert found["judge/identity/frozen_dynamics_fitted/h_y"] == pytest.approx(0)
+    assert found["judge/identity/frozen_dynamics/h_y"] > 0.9 * math.log(COLOURS)
 
 
 def test_frozen_sides_are_kept_while_the_others_are_from_the_prior(data: Told, reader: Judge):

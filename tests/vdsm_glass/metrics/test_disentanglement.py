@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from vdsm_glass.metrics.disentanglement import Labelled, LeakMatrix, chance, linear_probe, score
+from vdsm_glass.metrics.disentanglement import (
+    ON_VAL,
+    Labelled,
+    LeakMatrix,
+    chance,
+    leaks,
+    linear_probe,
+    score,
+    told_by,
+)
 from vdsm_glass.vdsm.frames import Latents
 
 
@@ -41,12 +50,66 @@ def test_a_leak_is_seen():
     assert score(Oracle(), labelled(200, 0, mixed=True), labelled(200, 1, mixed=True))["identity_from_d"] == 1.0
 
 
+def of_pairs(identity: np.ndarray, action: np.ndarray) -> Labelled:
+    """s is the identity's one-hot, d that of the pair, which tells both."""
+    s = torch.nn.functional.one_hot(torch.from_numpy(identity), 8).float()
+    d = torch.nn.functional.one_hot(torch.from_numpy(3 * identity + action), 12).float()
+    return Labelled(Latents(s=s, z=d.unsqueeze(1), d=d), factors={"identity": identity}, action=action)
+
+
+class Silent(Oracle):
+    """A network whose clips say nothing; what is read in the latents themselves does not need them."""
+
+    def encode(self, video: torch.Tensor) -> Latents:
+        return Latents(s=torch.zeros(len(video), 8), z=video, d=torch.zeros(len(video), 12))
+
+
+def test_a_leak_that_pairs_never_trained_cannot_show_is_read_in_new_clips_of_trained_pairs():
+    # All pairs of 4 identities and 3 actions but (0, 0), (1, 1), (2, 2) and (3, 0), which are the test's.
+    identity, action = (labels.ravel().repeat(5) for labels in np.divmod(np.arange(12), 3))
+    held_out = identity % 3 == action
+    seen, unseen = of_pairs(identity[~held_out], action[~held_out]), of_pairs(identity[held_out], action[held_out])
+    assert score(Silent(), seen, unseen)["identity_from_d"] < 0.5
+    found = leaks(seen, seen)
+    assert found["identity_from_d_on_val"] == found["identity_from_s_on_val"] == 1
+    # With action 0 go identities 1 and 2, with the others three: of 8 pairs the commonest is named in 1 + 1 + 1.
+    assert found["chance_identity_on_val"] == pytest.approx(3 / 8)
+    # Each identity goes with two actions. What s tells of the action is what the identity tells.
+    assert found["chance_action_on_val"] == pytest.approx(1 / 2)
+    assert found["action_from_s_on_val"] == pytest.approx(1 / 2)
+
+
+def test_the_side_that_tells_most_is_what_leaks_are_compared_with():
+    generator = np.random.default_rng(0)
+    action = generator.integers(0, 3, 300)
+    part = of_pairs(generator.integers(0, 4, 300), action)
+    told = Labelled(part.latents, {"hair": generator.integers(0, 2, 300), "body": (action + 1) % 3}, action)
+    assert leaks(told, told)["chance_action_on_val"] == 1
+    dull = told_by(told.factors["hair"], action, of=told.factors["hair"], wanted=action)
+    assert dull < 0.5
+
+
 def test_a_decoder_that_ignores_s_fails_the_swap():
     class Deaf(Oracle):
         def decode(self, z, s):
             return super().decode(z, torch.zeros_like(s))
 
-    assert score(Deaf(), labelled(200, 0), labelled(200, 1))["swapped_identity"] < 0.5
+    results = score(Deaf(), labelled(200, 0), labelled(200, 1))
+    assert results["swapped_identity"] < 0.5
+
+
+def test_a_clip_that_keeps_its_identity_in_a_swap_is_counted():
+    class Stubborn(Oracle):
+        """Draws the identity that z carries, whatever s says."""
+
+        def decode(self, z, s):
+            return super().decode(z, torch.nn.functional.pad(z[:, 0, 4:], (0, 4)))
+
+    train, test = labelled(200, 0, mixed=True), labelled(200, 1, mixed=True)
+    results = score(Stubborn(), train, test)
+    assert (results["swapped_identity"], results["unswapped_identity"]) == (0, 1)
+    results = score(Oracle(), train, test)
+    assert (results["swapped_identity"], results["unswapped_identity"]) == (1, 0)
 
 
 def test_without_dynamics_only_s_is_probed():
@@ -97,6 +160,8 @@ def test_several_factors_share_the_row_of_identity_and_stage_1_has_one_column():
     np.testing.assert_allclose(matrix.accuracy, [[0.8, 0.3], [0.1, 0.55]])
     np.testing.assert_allclose(matrix.chance, [0.3, 0.1])
     np.testing.assert_allclose(matrix.above_chance, [[0.5 / 0.7, 0.0], [0.0, 0.5]], atol=1e-12)
+    later = {f"{name}{ON_VAL}": value for name, value in results.items()} | {"hair_from_s": 0.0, "action_from_s": 0.0}
+    np.testing.assert_allclose(LeakMatrix.of(later, suffix=ON_VAL).accuracy, matrix.accuracy)
     stage_1 = LeakMatrix.of({name: value for name, value in results.items() if not name.endswith("_d")})
     assert stage_1 is not None
     assert stage_1.columns == ("s",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -116,6 +117,18 @@ def test_a_rows_commands_lead_from_stage_to_stage_to_the_test(tmp_path: Path):
     assert "--trainer.max_epochs" not in commands(TOY, TOY.rows["full"], "compact", runs=tmp_path)[0]
 
 
+def test_an_overlay_of_one_stage_is_laid_over_it_alone_and_names_all_that_stand_on_it():
+    first, second = (Row(overlay="a/ablations/no_x", stage=stage) for stage in (1, 2))
+    overlay = "experiments/a/ablations/no_x.yaml"
+    laid = [[overlay in stage.configs for stage in stages(TOY, row, "paper")] for row in (first, second)]
+    assert laid == [[True, False], [False, True]]
+    names = [[stage.name for stage in stages(TOY, row, "paper")] for row in (first, second)]
+    home = "tables/paper/a"
+    assert names == [[f"{home}/one-5/no_x", f"{home}/two-5/no_x"], [f"{home}/one-5/full", f"{home}/two-5/no_x"]]
+    unchanged = replace(TOY, budgets={"paper": Budget(recipes=["a/one", "a/two"])})
+    assert [stage.name for stage in stages(unchanged, second, "paper")] == ["a/one", "tables/paper/a/two/no_x"]
+
+
 def test_the_commands_of_every_table_are_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     from vdsm_glass.sweeps.check import CommandLines
 
@@ -126,8 +139,8 @@ def test_the_commands_of_every_table_are_understood(monkeypatch: pytest.MonkeyPa
         for budget in table.budgets:
             for row in table.ours.values():
                 for words in commands(table, row, budget, runs=tmp_path):
-                    # Ablations are laid over their recipes in the recipes' own tests.
-                    kind = (words[0], words[2], "--trainer.max_epochs" in words, budget)
+                    # Ablations of both stages are laid over their recipes in the recipes' own tests.
+                    kind = (words[0], words[2], "--trainer.max_epochs" in words, budget, row.stage and row.overlay)
                     if words[0] == "test" or kind in seen:
                         continue
                     seen.add(kind)

@@ -1,9 +1,19 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from tests.reference.vdsm import gated_transition
-from vdsm_glass.vdsm.densities import Combiner, DynamicsDecoder, DynamicsEncoder, Encoder, GatedTransition
+from tests.reference.mixture_decoder import mixture_decoder
+from tests.reference.vdsm import dynamics_decoder, dynamics_encoder, gated_transition
+from vdsm_glass.vdsm.densities import (
+    Combiner,
+    DynamicsDecoder,
+    DynamicsEncoder,
+    Encoder,
+    GatedTransition,
+    MixtureDecoder,
+)
 from vdsm_glass.vdsm.elbo import ElboWeights, evaluate
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
@@ -92,6 +102,44 @@ def test_dynamics_see_the_order_of_poses(sizes):
     torch.manual_seed(0)
     encoder, z = DynamicsEncoder(sizes), torch.randn(2, 6, 3)
     assert not torch.allclose(encoder(z).loc, encoder(z.flip(dims=[1])).loc, atol=1e-3)
+
+
+def randomised(module: nn.Module, *, scale: float) -> dict[str, torch.Tensor]:
+    """Every weight, also those that start at zero, drawn from N(0, scale²); by name."""
+    torch.manual_seed(0)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=scale)
+    return {name: parameter.detach() for name, parameter in module.named_parameters()}
+
+
+def test_dynamics_encoder_and_decoder_are_lstms_written_by_hand(sizes):
+    encoder, decoder, z, d = DynamicsEncoder(sizes), DynamicsDecoder(sizes), torch.randn(2, 5, 3), torch.randn(2, 5)
+    encoding, decoding = randomised(encoder, scale=0.7), randomised(decoder, scale=0.7)
+    q, h = encoder(z), decoder(d, steps=6)
+    for n in range(2):
+        loc, scale = dynamics_encoder(encoding, z[n], layers=sizes.rnn_layers)
+        torch.testing.assert_close(q.loc[n], loc)
+        torch.testing.assert_close(q.scale[n], scale)
+        torch.testing.assert_close(h[n], dynamics_decoder(decoding, d[n], layers=sizes.rnn_layers, steps=6))
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_decoder_equals_a_slow_one_where_its_slopes_and_its_experts_matter(sizes, single):
+    # Fresh weights give logits so small that a decoder without any LeakyReLU would hardly differ.
+    decoder = MixtureDecoder(replace(sizes, single_decoder=single))
+    for parameter in decoder.parameters():
+        parameter.data.mul_(4)
+    z, mixture = torch.randn(sizes.kappa_s, 2, sizes.kappa_z), torch.eye(sizes.kappa_s)
+    found = decoder(z, mixture)
+    for expert in range(sizes.kappa_s):
+        one = slice(0, 1) if single else slice(expert, expert + 1)
+        alone = (
+            [layer.weight[one].permute(0, 4, 3, 1, 2) for layer in decoder.layers],
+            [layer.bias[one] for layer in decoder.layers],
+        )
+        blended = [[part.expand(sizes.kappa_s, *part.shape[1:]) for part in parts] for parts in alone]
+        wanted = mixture_decoder(z[expert, None], mixture[expert, None], *blended)[0]
+        torch.testing.assert_close(found[expert], wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_mixture_sharpens_as_tau_grows(frames):

@@ -1,0 +1,79 @@
+"""What can be laid on top of the paper's VDSM; all of it is off unless asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from pyro import poutine
+from torch import nn
+
+from tests.reference.vdsm import sequence_terms
+from vdsm_glass.vdsm import VDSMPretrain
+from vdsm_glass.vdsm.elbo import ElboWeights, evaluate
+from vdsm_glass.vdsm.sequences import SequenceVDSM
+
+
+def inferred(net, video: torch.Tensor) -> torch.Tensor:
+    """The location of q(s | x) in the guide."""
+    return poutine.trace(net.guide).get_trace(video).nodes["s"]["fn"].base_dist.loc
+
+
+def test_s_of_the_first_half_draws_all_frames_and_only_in_training(sizes, video):
+    half, paper = (VDSMPretrain(sizes, identity_from_half=on).net for on in (True, False))
+    paper.load_state_dict(half.state_dict())
+    other = torch.cat([video[:, :2], torch.rand_like(video[:, 2:])], dim=1)
+    torch.testing.assert_close(inferred(half, video), inferred(half, other))
+    torch.testing.assert_close(inferred(half, video), paper.encoder(video[:, :2])[0].loc)
+    assert not torch.allclose(inferred(paper, video), inferred(paper, other))
+    drawn = poutine.trace(poutine.replay(half.model, trace=poutine.trace(half.guide).get_trace(video))).get_trace(video)
+    assert drawn.nodes["x"]["value"].shape == video.shape
+    assert inferred(half, video[:, :1]).isfinite().all()
+    half.eval()
+    torch.testing.assert_close(inferred(half, video), inferred(paper, video))
+
+
+def test_a_checkpoint_remembers_what_s_is_inferred_from(sizes, tmp_path: Path):
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer.strategy.connect(VDSMPretrain(sizes, identity_from_half=True))
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    assert VDSMPretrain.load_from_checkpoint(tmp_path / "a.ckpt").net.identity_from_half
+
+
+@pytest.fixture
+def conditioned(sizes) -> SequenceVDSM:
+    torch.manual_seed(2)
+    net = SequenceVDSM(replace(sizes, first_pose_from_d=True))
+    net.frames.tau_s.fill_(3.0)
+    return net
+
+
+def test_first_pose_begins_as_standard_normal(conditioned):
+    p = conditioned.prior_z_1(torch.randn(4, 5))
+    torch.testing.assert_close(p.loc, torch.zeros(4, 3))
+    torch.testing.assert_close(p.scale, torch.ones(4, 3), rtol=0, atol=2e-4)
+
+
+def test_first_pose_is_weighed_against_d_and_drawn_from_it(conditioned, video):
+    nn.init.normal_(conditioned.first_pose.head.weight)
+    elbo = evaluate(conditioned.model, conditioned.guide, video)
+    z = torch.stack([elbo.latents[f"z_{t}"] for t in range(1, 5)], dim=1)
+    given = {"s": elbo.latents["s"], "d": elbo.latents["d"], "z": z}
+    for name, value in sequence_terms(conditioned, video, **given).items():
+        torch.testing.assert_close(elbo.terms[name], value, rtol=1e-4, atol=1e-3)
+    conditioned.first_pose = None
+    assert not torch.isclose(elbo.terms["kl_z"], sequence_terms(conditioned, video, **given)["kl_z"], rtol=1e-2)
+
+
+def test_samples_begin_where_d_says(conditioned):
+    nn.init.constant_(conditioned.first_pose.head.bias, -20.0)
+    drawn = conditioned.sample_poses(4, 2, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(drawn[:, 0], torch.full((4, 3), -20.0), rtol=0, atol=0.01)
+
+
+def test_first_pose_is_trained_in_the_second_stage(conditioned, video):
+    ElboWeights().total(evaluate(conditioned.model, conditioned.guide, video).terms).backward()
+    assert (conditioned.first_pose.head.weight.grad != 0).any()
