@@ -54,8 +54,8 @@ def parser() -> argparse.ArgumentParser:
     side = parser.add_mutually_exclusive_group()
     side.add_argument("--gpus", type=gpus, default=[], metavar="0,1", help="one trial at a time on each of these")
     side.add_argument("--jobs", type=whole_number(), default=1, metavar="N", help="how many trials to train at a time")
-    parser.add_argument("--count", type=whole_number(), help="the largest number of trials; random search needs it")
-    parser.add_argument("--seed", type=int, default=0, help="the seed of random search")
+    parser.add_argument("--count", type=whole_number(), help="the largest number of trials; random and bayes need it")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of random and bayes")
     parser.add_argument("--dry_run", action="store_true", help="print the command lines and train nothing")
     parser.epilog = "OPTIONS are added to every trial's `vdsm-glass fit`: -- --trainer.max_epochs 8"
     return parser

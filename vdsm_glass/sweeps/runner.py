@@ -31,7 +31,8 @@ class Running:
     """A trial that is being trained.
 
     Args: slot, the index of its slot; began, by the monotonic clock; reported, how many values of the metric the study
-        has; last, the last of them; pruned, whether it was told to end early.
+        has; last, the last of them; pruned, whether it was told to end early;
+        next_look, when its metric is read again.
     """
 
     taken: Taken
@@ -41,6 +42,7 @@ class Running:
     reported: int = 0
     last: float = math.nan
     pruned: bool = False
+    next_look: float = 0.0
 
     @property
     def name(self) -> str:
@@ -137,6 +139,9 @@ class Runner:
     def look_at(self, each: Running) -> None:
         """Reports what a trial has measured; ends it if it is poor; records it if it has ended."""
         code = each.process.poll()
+        if code is None and time.monotonic() < each.next_look:
+            return
+        each.next_look = time.monotonic() + LOOK_SECONDS
         for value in logged(self.folder(each.name) / LATEST / METRICS, self.study.sweep.metric)[each.reported :]:
             each.reported, each.last = each.reported + 1, value
             each.taken.asked.report(value, each.reported)

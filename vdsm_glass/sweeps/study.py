@@ -26,8 +26,12 @@ JOURNAL = "study.journal"
 LOCK = ".lock"
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 NAME, ARGUMENTS, SECONDS = "trial", "arguments", "seconds"
-STATUS = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 Status = Literal["waiting", "running", "stopped", "done", "pruned", "failed"]
+STATUS: dict[TrialState, Status] = {
+    TrialState.COMPLETE: "done",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
 
 
 @dataclass(frozen=True)

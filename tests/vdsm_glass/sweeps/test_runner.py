@@ -21,6 +21,7 @@ from data_modules.common.errors import UserError
 from vdsm_glass.commands import sweep as command
 from vdsm_glass.sweeps import runner
 from vdsm_glass.sweeps.definition import read
+from vdsm_glass.sweeps.progress import SweepProgress
 from vdsm_glass.sweeps.runner import GPUS, THREADS, logged, slots_of
 from vdsm_glass.sweeps.study import JOURNAL, Record, SweepStudy
 
@@ -146,12 +147,12 @@ def test_a_sweep_that_is_stopped_lets_trials_save_themselves_and_goes_on(number:
 
 
 SHARED = """
-import sys
+import sys, types
+sys.modules["vdsm_glass.sweeps.check"] = types.SimpleNamespace(check=lambda *_: None)
 from vdsm_glass.commands import sweep as command
-from vdsm_glass.sweeps import check, runner
+from vdsm_glass.sweeps import runner
 runner.interpreter_line = lambda words: [sys.executable, "-S", "fit.py", *words]
 runner.POLL_SECONDS = runner.LOOK_SECONDS = 0.05
-check.check = lambda *_: None
 sys.exit(command.main(sys.argv[1:]))
 """
 
@@ -181,25 +182,24 @@ def test_two_processes_train_every_trial_once(method: str, home: Path):
 
 
 def test_the_trial_of_a_killed_process_is_trained_again_once_nothing_trains_it(
-    home: Path, capsys: pytest.CaptureFixture
+    home: Path, monkeypatch: pytest.MonkeyPatch
 ):
     killed = another(home, write(home, 7, 1))
     wait_for(home, "*/waits")
     killed.kill()
     killed.wait()
     assert statuses(home) == {7: "running", 1: "waiting"}, "it outlives the process that began it"
+    said = []
 
-    def stop() -> None:
-        wait_for(home, "x_1-*/calls.json")
-        time.sleep(0.2)
-        assert len(calls(home)[7]) == 1
-        os.kill(calls(home)[7][0]["pid"], signal.SIGTERM)
+    def say(_: SweepProgress, text: str) -> None:
+        said.append(text)
+        if text.startswith("waiting for what other processes train: x_7-"):
+            assert {x: len(entries) for x, entries in calls(home).items()} == {7: 1, 1: 1}
+            os.kill(calls(home)[7][0]["pid"], signal.SIGTERM)
 
-    stopper = threading.Thread(target=stop)
-    stopper.start()
+    monkeypatch.setattr(SweepProgress, "say", say)
     assert command.main([str(home / "a.yaml")]) == 0
-    stopper.join()
-    assert "waiting for what other processes train: x_7-" in capsys.readouterr().out
+    assert any(text.endswith(": goes on") for text in said)
     assert statuses(home) == {7: "done", 1: "done"}
     assert {x: len(entries) for x, entries in calls(home).items()} == {7: 2, 1: 1}
 
