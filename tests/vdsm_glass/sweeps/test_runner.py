@@ -238,11 +238,11 @@ def test_bayes_learns_from_results_and_ends_at_its_count(home: Path):
 
 def test_poor_trials_are_ended_early_where_the_file_says_so(home: Path, capsys: pytest.CaptureFixture):
     early = {"type": "hyperband", "min_iter": 2, "eta": 2}
-    assert command.main([write(home, 1, 109, 2, early_terminate=early)]) == 0
-    assert statuses(home) == {1: "done", 109: "pruned", 2: "pruned"}
+    assert command.main([write(home, 5, 109, 1, early_terminate=early)]) == 0
+    assert statuses(home) == {5: "done", 109: "pruned", 1: "done"}
     assert "ended early" in capsys.readouterr().out
-    assert command.main([write(home, 1, 109, 2, early_terminate=early)]) == 0
-    assert {x: len(entries) for x, entries in calls(home).items()} == {1: 1, 109: 1, 2: 1}
+    assert command.main([write(home, 5, 109, 1, early_terminate=early)]) == 0
+    assert {x: len(entries) for x, entries in calls(home).items()} == {5: 1, 109: 1, 1: 1}
 
 
 def test_what_matters_is_said(home: Path, capsys: pytest.CaptureFixture):
