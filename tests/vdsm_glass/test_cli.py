@@ -134,7 +134,8 @@ for arguments in eval(sys.stdin.read()):
     except SystemExit as stop:
         code = stop.code
     assert code == (0 if arguments[-1] == "--help" else 2), arguments
-    heavy = {"torch", "lightning", "torchmetrics", "scipy", "sklearn", "matplotlib", "wandb"} & set(sys.modules)
+    heavy = {"torch", "lightning", "torchmetrics", "scipy", "sklearn", "matplotlib", "wandb", "optuna"}
+    heavy &= set(sys.modules)
     assert not heavy, (arguments, heavy)
 """
     job = [sys.executable, "-c", script]

@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
 def train(recipes: list[Path], folder: Path, seed: int, options: list[str]) -> int:
     """Trains all stages of one seed, and tests the last.  Returns: 0, or the code of the command that failed."""
     from vdsm_glass.commands.table import run
-    from vdsm_glass.sweeps.definition import interpreter_line
+    from vdsm_glass.sweeps.processes import interpreter_line
 
     for words in stages(recipes, folder, seed, options):
         line = interpreter_line(words)

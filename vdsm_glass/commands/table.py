@@ -12,8 +12,7 @@ from pathlib import Path
 
 from data_modules.common.errors import UserError
 from data_modules.common.files import replacing
-from vdsm_glass.sweeps.definition import interpreter_line
-from vdsm_glass.sweeps.runner import POLL_SECONDS, stop_signals
+from vdsm_glass.sweeps.processes import POLL_SECONDS, interpreter_line, stop_signals
 from vdsm_glass.tables.published import BUDGETS, Table, names, read
 from vdsm_glass.tables.render import as_html, as_markdown, draw, sheet
 from vdsm_glass.tables.runs import commands, find_results

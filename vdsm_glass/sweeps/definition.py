@@ -5,21 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
+
 from data_modules.common.errors import did_you_mean
 from vdsm_glass import recipes
-from vdsm_glass.sweeps.parameters import SweepError, Values, distribution_of, grid, random
+from vdsm_glass.sweeps.parameters import SweepError, Values, distribution_of, grid, random, value_of
 
 KEYS = (
     *("name", "description", "program", "project", "entity"),
     *("method", "metric", "parameters", "command", "early_terminate", "run_cap"),
 )
 METHODS = ("grid", "random", "bayes")
+HYPERBAND = {"type", "min_iter", "max_iter", "s", "eta", "strict"}
 GOALS = ("minimize", "maximize")
 PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 FIT = ("-m", "vdsm_glass", "fit")
@@ -34,12 +38,12 @@ class Sweep:
 
     Args:
         file: the YAML file.
-        method: how trials are chosen; `bayes` is random search here.
+        method: how trials are chosen; `bayes` is Optuna's tree-structured Parzen estimator here.
         metric, goal: the metric that trials are compared by, and whether to minimize or maximize it.
         parameters: the varied options as written, by their dotted names.
         command: the words of a trial's command line, with W&B's macros.
         cap: the largest number of trials; None for no limit.
-        stops_early: whether W&B would end poor trials early; here all are trained to their end.
+        pruner: ends poor trials early, if the file says so.
     """
 
     file: Path
@@ -49,7 +53,7 @@ class Sweep:
     parameters: dict[str, dict[str, Any]]
     command: tuple[str, ...]
     cap: int | None = None
-    stops_early: bool = False
+    pruner: BasePruner = field(default_factory=NopPruner)
 
     @property
     def name(self) -> str:
@@ -65,22 +69,31 @@ class Sweep:
             raise SweepError(f"{self.file}: its command names no recipe; add --config, experiments/.../RECIPE.yaml")
         return files[0]
 
+    @cached_property
+    def space(self) -> dict[str, BaseDistribution]:
+        """The parameters as Optuna's distributions.  Raises: SweepError, one cannot be drawn."""
+        return {name: distribution_of(name, at) for name, at in self.parameters.items()}
+
+    def trial(self, drawn: Values) -> Trial:
+        """The trial of what Optuna has drawn."""
+        return Trial({name: value_of(at, drawn[name]) for name, at in self.parameters.items()}, drawn)
+
     def trials(self, *, count: int | None = None, seed: int = 0) -> list[Trial]:
-        """The trials, without duplicates.
+        """The trials, without duplicates; of `bayes`, whose trials depend on results, random ones in the same ranges.
 
         Args: count, the largest number of them, by default the file's run_cap; seed, for random search.
         Raises: SweepError, random search without a count.
         """
         count = self.cap if count is None else count
         if self.method == "grid":
-            chosen = list(grid(self.parameters))[:count]
+            chosen = list(grid(self.space))[:count]
         elif count is None:
             raise SweepError(
                 f"{self.file}: {self.method} search never ends by itself; give the number of trials: --count 20"
             )
         else:
-            chosen = list(random(self.parameters, count=count, seed=seed))
-        return list({trial.name: trial for trial in map(Trial, chosen)}.values())
+            chosen = list(random(self.space, count=count, seed=seed))
+        return list({trial.name: trial for trial in map(self.trial, chosen)}.values())
 
     def arguments(self, trial: Trial, options: Sequence[str] = ()) -> list[str]:
         """`fit ...`: the trial's command line behind `python -m vdsm_glass`.
@@ -95,9 +108,10 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training of a sweep.  Args: values, by the option's dotted name."""
+    """One training of a sweep.  Args: values, by the option's dotted name; drawn, what stands for them in Optuna."""
 
     values: Values
+    drawn: Values = field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
@@ -122,11 +136,6 @@ def _short(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     return Path(value).stem if isinstance(value, str) and value.endswith(".yaml") else str(value)
-
-
-def interpreter_line(words: Sequence[str]) -> list[str]:
-    """The command line that runs `vdsm-glass WORDS` in a new process."""
-    return [sys.executable, "-m", "vdsm_glass", *words]
 
 
 def read(file: Path) -> Sweep:
@@ -157,7 +166,7 @@ def read(file: Path) -> Sweep:
         parameters=_parameters(file, content.get("parameters")),
         command=_command(file, content.get("command")),
         cap=cap,
-        stops_early="early_terminate" in content,
+        pruner=_pruner(file, content.get("early_terminate")),
     )
     assert sweep.recipe
     return sweep
@@ -176,6 +185,23 @@ def _parameters(file: Path, content: Any) -> dict[str, dict[str, Any]]:
         except SweepError as error:
             raise SweepError(f"{file}: {error}") from None
     return content
+
+
+def _pruner(file: Path, content: Any) -> BasePruner:
+    """W&B's hyperband, by Optuna's successive halving: both compare every trial after min_iter eta^n measurements."""
+    if content is None:
+        return NopPruner()
+    try:
+        said = {"eta": 3, **content}
+        first = said["min_iter"] if "min_iter" in said else said["max_iter"] // said["eta"] ** said["s"]
+        if said["type"] != "hyperband" or said.keys() - HYPERBAND or not isinstance(first, int):
+            raise ValueError
+        return SuccessiveHalvingPruner(min_resource=first, reduction_factor=said["eta"])
+    except (KeyError, TypeError, ValueError):
+        raise SweepError(
+            f"{file}: early_terminate is {content!r}, expected {{type: hyperband, min_iter: 3, eta: 3}}, or max_iter "
+            "and s in place of min_iter; numbers are whole, min_iter is 1 or more, eta is 2 or more"
+        ) from None
 
 
 def _command(file: Path, content: Any) -> tuple[str, ...]:

@@ -1,25 +1,25 @@
-"""Trains trials side by side, each in a process of its own, until all are done or the user stops them."""
+"""Trains trials side by side, each in a process of its own, until all have ended or the user stops them."""
 
 from __future__ import annotations
 
+import csv
+import math
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
-from data_modules.common.errors import UserError
-from vdsm_glass.report.curves import read_curve
 from vdsm_glass.runs import LATEST
-from vdsm_glass.sweeps.definition import interpreter_line
-from vdsm_glass.sweeps.state import Record, State, Status
+from vdsm_glass.sweeps.definition import Trial
+from vdsm_glass.sweeps.processes import POLL_SECONDS, interpreter_line, stop_signals
+from vdsm_glass.sweeps.progress import METRICS
+from vdsm_glass.sweeps.study import Status, SweepStudy, Taken
 
 LOG = "log.txt"
-POLL_SECONDS = 0.2
+LOOK_SECONDS = 1.0
 # Codes of `fit` after a signal, or of the signal itself. The system also sends SIGKILL when memory runs out.
 STOPPED_CODES = (130, 143, -signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)
 GPUS = "CUDA_VISIBLE_DEVICES"
@@ -28,131 +28,167 @@ THREADS = "OMP_NUM_THREADS"
 
 @dataclass
 class Running:
-    """A trial that is being trained.  Args: slot, the index of its slot; began, by the monotonic clock."""
+    """A trial that is being trained.
 
-    name: str
+    Args: slot, the index of its slot; began, by the monotonic clock; reported, how many values of the metric the study
+        has; last, the last of them; pruned, whether it was told to end early;
+        next_look, when its metric is read again.
+    """
+
+    taken: Taken
     process: subprocess.Popen[bytes]
     slot: int
     began: float
+    reported: int = 0
+    last: float = math.nan
+    pruned: bool = False
+    next_look: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The trial's."""
+        return self.taken.trial.name
 
 
 class Runner:
-    """Trains trials.
+    """Trains a study's trials.
 
     Args:
-        state: the sweep's; it is written whenever a trial begins or ends.
-        queue: the names of the trials to train.
+        study: which gives trials and keeps their results.
+        words: a trial's command line behind `python -m vdsm_glass`.
         slots: a dictionary of environment variables for each trial that runs at the same time.
-        lock: a file descriptor that every trial inherits.
+        total: the number of trials that there are to train.
         say: takes lines of progress.
         show: is called repeatedly with the names of the running trials and the number that have ended.
     """
 
     def __init__(
         self,
-        state: State,
-        queue: Sequence[str],
+        study: SweepStudy,
+        words: Callable[[Trial], Sequence[str]],
         *,
         slots: Sequence[dict[str, str]],
-        lock: int,
+        total: int,
         say: Callable[[str], None] = print,
-        show: Callable[[Sequence[str], int], None] | None = None,
+        show: Callable[[Sequence[str], int], None] = lambda *_: None,
     ) -> None:
-        self.state, self.queue, self.slots, self.lock = state, list(queue), slots, lock
-        self.say, self.show = say, show or (lambda *_: None)
-        self.names, self.ended, self._passed_on = tuple(queue), 0, 0
+        self.study, self.words, self.slots, self.total = study, words, slots, total
+        self.say, self.show = say, show
+        self.ended, self._passed_on, self._next_look = 0, 0, 0.0
+        self.more, self._waits = True, False
         self.running: list[Running] = []
 
     def run(self) -> int:
-        """Trains all.  Returns: 0 if each came to its end, 1 if one did not, 130 or 143 if the user stopped them."""
+        """Trains all, and waits for those that other processes train, to take over what these leave.
+
+        Returns: 0 if each trial ended, 1 if one failed, 130 or 143 if the user stopped them.
+        """
         with stop_signals() as asked:
-            while self.queue or self.running:
+            while self.running or not asked:
                 self.pass_on(asked)
-                self.collect()
-                free = [n for n in range(len(self.slots)) if n not in {each.slot for each in self.running}]
-                for slot in free[: len(self.queue)]:
-                    self.begin(self.queue.pop(0), slot)
+                for each in list(self.running):
+                    self.look_at(each)
+                if not asked:
+                    self.fill()
+                if not self.running and not self.more:
+                    break
                 self.show([each.name for each in self.running], self.ended)
                 time.sleep(POLL_SECONDS)
         if asked:
             return 128 + asked[0]
-        return int(any(self.state.trials[name].status != "done" for name in self.names))
+        return int(any(record.status not in ("done", "pruned") for record in self.study.records()))
 
     def pass_on(self, asked: list[int]) -> None:
         """Passes signals on to the trials: first SIGTERM, at which `fit` saves its state, then SIGKILL."""
         while len(asked) > self._passed_on:
             self._passed_on += 1
-            self.queue.clear()
             if self._passed_on == 1:
                 self.say(f"stopping {len(self.running)} trials, which save their state; once more ends them at once")
             for each in self.running:
                 each.process.send_signal(signal.SIGTERM if self._passed_on == 1 else signal.SIGKILL)
 
-    def begin(self, name: str, slot: int) -> None:
+    def fill(self) -> None:
+        """Begins trials in the free slots, as long as there are some."""
+        free = set(range(len(self.slots))) - {each.slot for each in self.running}
+        while free and time.monotonic() >= self._next_look:
+            if (taken := self.study.take()) is not None:
+                self.begin(taken, free.pop())
+                continue
+            self._next_look = time.monotonic() + LOOK_SECONDS
+            elsewhere, self.more = self.study.elsewhere, bool(self.study.elsewhere)
+            if self.more and not self.running and not self._waits:
+                self._waits = True
+                self.say(f"waiting for what other processes train: {', '.join(elsewhere)}")
+
+    def begin(self, taken: Taken, slot: int) -> None:
         """Starts a trial in a new session, so that Ctrl-C in the terminal reaches it only through `pass_on`."""
-        record = self.state.trials[name]
-        again = record.status != "waiting"
-        log = self.folder(name) / LOG
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        with (self.folder(taken.trial.name) / LOG).open("ab") as output:
             process = subprocess.Popen(
-                interpreter_line(record.arguments),
+                interpreter_line(self.words(taken.trial)),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=os.environ | self.slots[slot],
                 start_new_session=True,
-                pass_fds=[self.lock],
+                pass_fds=[taken.held],
             )
-        self.running.append(Running(name, process, slot, time.monotonic()))
-        record.status = "running"
-        self.state.write()
-        self.say(f"{name}: {'goes on' if again else 'begins'}{place(self.slots[slot])}")
+        self.running.append(Running(taken, process, slot, time.monotonic()))
+        where = f" on GPU {self.slots[slot][GPUS]}" if GPUS in self.slots[slot] else ""
+        self.say(f"{taken.trial.name}: {'goes on' if taken.again else 'begins'}{where}")
 
-    def collect(self) -> None:
-        """Records the trials that have ended."""
-        for each in [each for each in self.running if each.process.poll() is not None]:
-            self.running.remove(each)
-            record = self.state.trials[each.name]
-            code = record.code = each.process.wait()
-            record.seconds = round(record.seconds + time.monotonic() - each.began, 1)
-            record.status = status_of(code)
-            if record.status == "done":
-                self.measure(each.name, record)
-            self.state.write()
-            self.ended += 1
-            self.say(f"[{self.ended}/{len(self.names)}] {each.name}: {self.fate(each.name, record)}")
-
-    def measure(self, name: str, record: Record) -> None:
-        """Reads the sweep's metric from the trial's run; a trial without it has failed."""
-        try:
-            _, values = read_curve(self.folder(name) / LATEST / "metrics.csv", self.state.metric)
-        except UserError as error:
-            record.status = "failed"
-            self.say(f"{name}: {error}")
+    def look_at(self, each: Running) -> None:
+        """Reports what a trial has measured; ends it if it is poor; records it if it has ended."""
+        code = each.process.poll()
+        if code is None and time.monotonic() < each.next_look:
             return
-        record.last = values[-1]
-        record.best = min(values) if self.state.goal == "minimize" else max(values)
+        each.next_look = time.monotonic() + LOOK_SECONDS
+        for value in logged(self.folder(each.name) / LATEST / METRICS, self.study.sweep.metric)[each.reported :]:
+            each.reported, each.last = each.reported + 1, value
+            each.taken.asked.report(value, each.reported)
+            if not each.pruned and each.taken.asked.should_prune():
+                each.pruned = True
+                each.process.send_signal(signal.SIGTERM)  # Nothing is sent to a process that has ended.
+        if code is None:
+            return
+        self.running.remove(each)
+        status = self.status_of(each, code)
+        seconds = time.monotonic() - each.began
+        self.study.end(each.taken, status, seconds=seconds, last=each.last)
+        self.ended += 1
+        self.say(f"[{self.ended}/{self.total}] {each.name}: {self.fate(each, status, code, seconds)}")
 
-    def fate(self, name: str, record: Record) -> str:
+    def status_of(self, each: Running, code: int) -> Status:
+        """How a trial ended: a trial without a result has failed."""
+        if code == 0:
+            return "failed" if math.isnan(each.last) else "done"
+        return "failed" if code not in STOPPED_CODES else "pruned" if each.pruned else "stopped"
+
+    def fate(self, each: Running, status: Status, code: int, seconds: float) -> str:
         """Describes how a trial ended."""
-        if record.status == "done":
-            return f"done in {record.seconds:.0f} s, {self.state.metric} {record.last:.5g}"
-        if record.status == "stopped":
+        metric = self.study.sweep.metric
+        if status in ("done", "pruned"):
+            words = "ended early" if status == "pruned" else "done"
+            return f"{words} in {each.taken.seconds + seconds:.0f} s, {metric} {each.last:.5g}"
+        if status == "stopped":
             return "stopped; repeat the command to go on"
-        if record.code == 0:
-            metric = self.state.metric
-            return f"failed: it trained to its end without {metric}; is it ever validated? (check_val_every_n_epoch)"
-        return f"failed with code {record.code}; see {self.folder(name) / LOG}"
+        if code == 0 and each.reported:
+            return f"failed: {metric} is {each.last}"
+        if code == 0:
+            return f"failed: it trained to its end without {metric!r}; is it ever validated? (check_val_every_n_epoch)"
+        return f"failed with code {code}; see {self.folder(each.name) / LOG}"
 
     def folder(self, name: str) -> Path:
         """The trial's folder."""
-        return self.state.folder / name
+        return self.study.folder / name
 
 
-def status_of(code: int) -> Status:
-    """The status that an exit code stands for."""
-    return "done" if code == 0 else "stopped" if code in STOPPED_CODES else "failed"
+def logged(file: Path, metric: str) -> list[float]:
+    """The metric's values in a metrics.csv that is being written; empty if there is none yet."""
+    if not file.is_file():
+        return []
+    # What follows the last newline is incomplete.
+    lines = file.read_text(encoding="utf-8").split("\n")[:-1]
+    return [float(row[metric]) for row in csv.DictReader(lines) if row.get(metric)]
 
 
 def slots_of(*, gpus: Sequence[str] = (), jobs: int = 1) -> list[dict[str, str]]:
@@ -162,24 +198,3 @@ def slots_of(*, gpus: Sequence[str] = (), jobs: int = 1) -> list[dict[str, str]]
     if jobs == 1 or THREADS in os.environ:
         return [{} for _ in range(jobs)]
     return [{THREADS: str(max(1, (os.cpu_count() or 1) // jobs))} for _ in range(jobs)]
-
-
-def place(slot: dict[str, str]) -> str:
-    """Says on which GPU a trial runs, if on one."""
-    return f" on GPU {slot[GPUS]}" if GPUS in slot else ""
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Yields a list that collects the numbers of SIGINT and SIGTERM instead of ending the process."""
-    asked: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        asked.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -8,18 +8,11 @@ from typing import Any
 
 from data_modules.common.files import replacing
 from vdsm_glass.sweeps.definition import last_part
-from vdsm_glass.sweeps.state import Record, State
+from vdsm_glass.sweeps.study import Record
 
 PICTURE = "sweep.png"
 MOST_TICKS = 6
 ROOM_IN_LETTERS = 48
-
-
-def ranked(state: State, names: Sequence[str]) -> list[tuple[str, Record]]:
-    """The named trials, best first; those without a result last."""
-    sign = -1 if state.goal == "maximize" else 1
-    chosen = [(name, state.trials[name]) for name in names]
-    return sorted(chosen, key=lambda pair: (pair[1].last is None, sign * (pair[1].last or 0)))
 
 
 def varied(records: Sequence[Record]) -> list[str]:
@@ -44,27 +37,24 @@ def cell(value: Any) -> str:
     return Path(value).stem if isinstance(value, str) and value.endswith(".yaml") else str(value)
 
 
-def table(state: State, names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+def table(records: Sequence[Record], metric: str) -> tuple[list[str], list[list[str]]]:
     """The summary's header and rows."""
-    pairs = ranked(state, names)
-    titles = short_names(varied([record for _, record in pairs]))
-    header = [*titles.values(), state.metric, "best", "", "time", "trial"]
+    titles = short_names(varied(records))
     rows = []
-    for name, record in pairs:
+    for record in records:
         numbers = ["" if value is None else f"{value:.5g}" for value in (record.last, record.best)]
         parameters = [cell(record.values.get(parameter)) for parameter in titles]
-        rows.append([*parameters, *numbers, record.status, f"{record.seconds:.0f} s", name])
-    return header, rows
+        rows.append([*parameters, *numbers, record.status, f"{record.seconds:.0f} s", record.name])
+    return [*titles.values(), metric, "best", "", "time", "trial"], rows
 
 
-def draw(state: State, names: Sequence[str]) -> Path | None:
+def draw(records: Sequence[Record], metric: str, folder: Path) -> Path | None:
     """Draws `<sweep>/sweep.png`: a panel per parameter, a point per trial, the best in red.  None without results."""
-    done = [(name, record) for name, record in ranked(state, names) if record.last is not None]
-    if not done:
+    records = [record for record in records if record.last is not None]
+    if not records:
         return None
     from matplotlib.figure import Figure
 
-    records = [record for _, record in done]
     titles = short_names(varied(records))
     columns = min(len(titles), 3)
     rows = -(-len(titles) // 3)
@@ -72,17 +62,17 @@ def draw(state: State, names: Sequence[str]) -> Path | None:
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, (parameter, title) in zip(panels, titles.items(), strict=False):
         _draw_panel(axes, [record.values.get(parameter) for record in records], records)
-        axes.set(xlabel=title, ylabel=state.metric)
+        axes.set(xlabel=title, ylabel=metric)
         axes.grid(alpha=0.3)
     for axes in panels[len(titles) :]:
         axes.set_axis_off()
-    path = state.folder / PICTURE
+    path = folder / PICTURE
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
     return path
 
 
-def _draw_panel(axes: Any, values: list[Any], records: list[Record]) -> None:
+def _draw_panel(axes: Any, values: list[Any], records: Sequence[Record]) -> None:
     """A scatter plot: numbers on a linear or, for a wide range, logarithmic axis; other values side by side."""
     marks: Mapping[str, int] = {}
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):

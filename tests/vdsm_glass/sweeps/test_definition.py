@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import optuna
 import pytest
 import yaml
 
@@ -81,6 +82,10 @@ def test_random_search_needs_an_end(tmp_path: Path):
         ({"command": ["${env}", "python", "train.py", "${args}"]}, "vdsm_glass"),
         ({"command": [*GOOD["command"][:5], "${args}"]}, "names no recipe"),
         ({"run_cap": 0}, "run_cap is 0"),
+        ({"early_terminate": {"type": "hyperband"}}, "early_terminate is {'type': 'hyperband'}"),
+        ({"early_terminate": {"type": "envelope", "min_iter": 3}}, "expected {type: hyperband"),
+        ({"early_terminate": {"type": "hyperband", "min_iter": 0}}, "min_iter is 1 or more"),
+        ({"early_terminate": {"type": "hyperband", "min_iter": 3, "etta": 2}}, "early_terminate is"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_file(changes: dict, said: str, tmp_path: Path):
@@ -88,3 +93,15 @@ def test_what_is_wrong_is_named_with_the_file(changes: dict, said: str, tmp_path
         sweep(tmp_path, **changes)
     assert str(tmp_path / "a.yaml") in str(error.value)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("said", [{"min_iter": 3}, {"max_iter": 27, "s": 2}, {"min_iter": 3, "eta": 3, "strict": True}])
+def test_hyperband_compares_trials_after_the_iterations_that_wandb_compares_them_after(said: dict, tmp_path: Path):
+    study = optuna.create_study(pruner=sweep(tmp_path, early_terminate={"type": "hyperband", **said}).pruner)
+    for value in (1.0, 2.0):
+        trial, ended = study.ask(), []
+        for step in range(1, 28):
+            trial.report(value, step)
+            ended += [step] if trial.should_prune() else []
+    assert ended[0] == 3
+    assert {key for each in study.trials[:1] for key in each.system_attrs} == {f"completed_rung_{n}" for n in range(3)}

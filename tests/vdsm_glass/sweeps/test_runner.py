@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -19,8 +20,10 @@ import yaml
 from data_modules.common.errors import UserError
 from vdsm_glass.commands import sweep as command
 from vdsm_glass.sweeps import runner
-from vdsm_glass.sweeps.runner import GPUS, THREADS, slots_of
-from vdsm_glass.sweeps.state import STATE, State, locked
+from vdsm_glass.sweeps.definition import read
+from vdsm_glass.sweeps.progress import SweepProgress
+from vdsm_glass.sweeps.runner import GPUS, THREADS, logged, slots_of
+from vdsm_glass.sweeps.study import JOURNAL, Record, SweepStudy
 
 FIT = """
 import json, os, signal, sys, time
@@ -31,7 +34,7 @@ home = Path(sys.argv[sys.argv.index("--run.dir") + 1]) / sys.argv[sys.argv.index
 run = home / "latest"
 run.mkdir(exist_ok=True)
 with (home / "calls.json").open("a") as calls:
-    entry = {"argv": sys.argv[1:], "gpu": os.environ.get("CUDA_VISIBLE_DEVICES")}
+    entry = {"argv": sys.argv[1:], "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "pid": os.getpid()}
     calls.write(json.dumps(entry) + "\\n")
 x = float(options["x"])
 stopped = []
@@ -47,6 +50,9 @@ if x == 7 and not resumed:
     (run / "saved").touch()
     sys.exit(143)
 (run / "metrics.csv").write_text(f"step,val/loss\\n1,{x - 1}\\n2,{x}\\n")
+while x > 100 and not stopped:
+    time.sleep(0.01)
+sys.exit(143 if stopped else 0)
 """
 
 
@@ -57,6 +63,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script.write_text(FIT, encoding="utf-8")
     monkeypatch.setattr(runner, "interpreter_line", lambda words: [sys.executable, "-S", str(script), *words])
     monkeypatch.setattr(runner, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr("vdsm_glass.sweeps.check.check", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -74,9 +81,17 @@ def write(folder: Path, *values: float, goal: str = "minimize", **changes: objec
     return str(file)
 
 
-def records(home: Path) -> dict[float, dict]:
-    content = json.loads((home / "runs" / "sweeps" / "a" / STATE).read_text("utf-8"))
-    return {record["values"]["x"]: record for record in content["trials"].values()}
+def study(home: Path) -> SweepStudy:
+    sweep = read(home / "a.yaml")
+    return SweepStudy(sweep, home / "runs" / sweep.name, sweep.trials(count=99))
+
+
+def records(home: Path) -> dict[float, Record]:
+    return {record.values["x"]: record for record in study(home).records()}
+
+
+def statuses(home: Path) -> dict[float, str]:
+    return {x: record.status for x, record in records(home).items()}
 
 
 def calls(home: Path) -> dict[float, list[dict]]:
@@ -90,10 +105,10 @@ def calls(home: Path) -> dict[float, list[dict]]:
 
 
 def test_what_is_done_is_not_trained_again_and_what_failed_is(home: Path, capsys: pytest.CaptureFixture):
-    assert command.main([write(home, 3, 13, 1), "--", "--data.root=d"]) == 1
+    assert command.main([write(home, 3, 13, 1)]) == 1
     said = capsys.readouterr().out
-    assert {x: record["status"] for x, record in records(home).items()} == {3: "done", 13: "failed", 1: "done"}
-    assert [records(home)[1][key] for key in ("last", "best")] == [1, 0]
+    assert statuses(home) == {3: "done", 13: "failed", 1: "done"}
+    assert (records(home)[1].last, records(home)[1].best) == (1, 0)
     log = next((home / "runs" / "sweeps" / "a").glob("x_13-*/log.txt"))
     assert f"failed with code 2; see {log.relative_to(home)}" in said
     assert "cannot train this" in log.read_text("utf-8")
@@ -101,19 +116,18 @@ def test_what_is_done_is_not_trained_again_and_what_failed_is(home: Path, capsys
     rows = [line for line in said.splitlines() if line.startswith("│")]
     assert [row.split("│")[1].strip() for row in rows] == ["1", "3", "13"]
     assert (home / "runs" / "sweeps" / "a" / "sweep.png").is_file()
-    assert command.main([write(home, 3, 13, 1, 2), "--", "--data.root=d"]) == 1
+    assert command.main([write(home, 3, 13, 1, 2)]) == 1
     assert {x: len(entries) for x, entries in calls(home).items()} == {3: 1, 13: 2, 1: 1, 2: 1}
     argv = calls(home)[13][0]["argv"]
     assert argv[argv.index("--run.name") + 1].startswith("sweeps/a/x_13-")
     assert argv[argv.index("--ckpt_path") + 1] == "last"
-    assert argv.index("--data.root=d") < argv.index("--x=13")
 
 
 def test_more_is_better_where_the_file_says_so(home: Path, capsys: pytest.CaptureFixture):
     assert command.main([write(home, 3, 5, 4, goal="maximize")]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
     assert [row.split("│")[1].strip() for row in rows] == ["5", "4", "3"]
-    assert records(home)[5]["best"] == 5
+    assert records(home)[5].best == 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -126,41 +140,136 @@ def test_a_sweep_that_is_stopped_lets_trials_save_themselves_and_goes_on(number:
 
     threading.Thread(target=stop, daemon=True).start()
     assert command.main([write(home, 7, 1)]) == 128 + number
-    assert {x: record["status"] for x, record in records(home).items()} == {7: "stopped", 1: "waiting"}
+    assert statuses(home) == {7: "stopped", 1: "waiting"}
     assert command.main([write(home, 7, 1)]) == 0
-    assert {x: record["status"] for x, record in records(home).items()} == {7: "done", 1: "done"}
+    assert statuses(home) == {7: "done", 1: "done"}
     assert {x: len(entries) for x, entries in calls(home).items()} == {7: 2, 1: 1}
 
 
-def test_a_trial_that_outlives_a_killed_sweep_is_not_trained_twice(home: Path):
-    folder = home / "runs" / "sweeps" / "a"
-    with locked(folder), pytest.raises(UserError, match="this sweep is being run"):
+SHARED = """
+import sys, types
+sys.modules["vdsm_glass.sweeps.check"] = types.SimpleNamespace(check=lambda *_: None)
+from vdsm_glass.commands import sweep as command
+from vdsm_glass.sweeps import runner
+runner.interpreter_line = lambda words: [sys.executable, "-S", "fit.py", *words]
+runner.POLL_SECONDS = runner.LOOK_SECONDS = 0.05
+sys.exit(command.main(sys.argv[1:]))
+"""
+
+
+def another(home: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """The same command in another process."""
+    return subprocess.Popen([sys.executable, "-c", SHARED, *arguments], cwd=home)
+
+
+def wait_for(home: Path, pattern: str) -> None:
+    while not list((home / "runs" / "sweeps" / "a").glob(pattern)):
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("method", ["grid", "bayes"])
+def test_two_processes_train_every_trial_once(method: str, home: Path):
+    file = write(home, *range(20, 32), method=method)
+    if method == "bayes":
+        file = write(home, method=method, parameters={"x": {"min": 20.0, "max": 32.0}})
+    arguments = [file, "--jobs", "2", "--count", "12"]
+    others = [another(home, *arguments) for _ in range(2)]
+    assert [other.wait() for other in others] == [0, 0]
+    assert [len(entries) for entries in calls(home).values()] == [1] * 12
+    # A process that finds all done trains nothing.
+    assert command.main(arguments) == 0
+    assert [len(entries) for entries in calls(home).values()] == [1] * 12
+
+
+def test_the_trial_of_a_killed_process_is_trained_again_once_nothing_trains_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    killed = another(home, write(home, 7, 1))
+    wait_for(home, "*/waits")
+    killed.kill()
+    killed.wait()
+    assert statuses(home) == {7: "running", 1: "waiting"}, "it outlives the process that began it"
+    said = []
+
+    def say(_: SweepProgress, text: str) -> None:
+        said.append(text)
+        if text.startswith("waiting for what other processes train: x_7-"):
+            assert {x: len(entries) for x, entries in calls(home).items()} == {7: 1, 1: 1}
+            os.kill(calls(home)[7][0]["pid"], signal.SIGTERM)
+
+    monkeypatch.setattr(SweepProgress, "say", say)
+    assert command.main([str(home / "a.yaml")]) == 0
+    assert any(text.endswith(": goes on") for text in said)
+    assert statuses(home) == {7: "done", 1: "done"}
+    assert {x: len(entries) for x, entries in calls(home).items()} == {7: 2, 1: 1}
+
+
+def test_a_trial_that_nobody_holds_was_killed_and_goes_on(home: Path, capsys: pytest.CaptureFixture):
+    write(home, 1, 2)
+    taken = study(home).take()
+    assert statuses(home) == {1: "running", 2: "waiting"}
+    os.close(taken.held)
+    assert statuses(home) == {1: "stopped", 2: "waiting"}
+    assert command.main([str(home / "a.yaml")]) == 0
+    assert f"{taken.trial.name}: goes on" in capsys.readouterr().out
+    assert statuses(home) == {1: "done", 2: "done"}
+
+
+def test_a_grid_is_trained_whole_and_once(home: Path):
+    parameters = {"x": {"values": [1, 2, 2]}, "y": {"min": 3, "max": 5}, "z": {"values": [[[0, 1.5]], None]}}
+    assert command.main([write(home, parameters=parameters), "--jobs", "3"]) == 0
+    found = [record.values for record in study(home).records()]
+    wanted = [{"x": x, "y": y, "z": z} for x in (1, 2) for y in (3, 4, 5) for z in ([[0, 1.5]], None)]
+    assert len(found) == len(wanted)
+    assert all(values in found for values in wanted)
+    assert all(len(lines.read_text("utf-8").splitlines()) == 1 for lines in home.glob("runs/sweeps/a/*/calls.json"))
+
+
+def test_bayes_learns_from_results_and_ends_at_its_count(home: Path):
+    file = write(home, method="bayes", parameters={"x": {"min": 20.0, "max": 60.0}})
+    assert command.main([file, "--count", "12"]) == 0
+    assert command.main([file, "--count", "24"]) == 0
+    xs = list(calls(home))
+    assert len(xs) == 24
+    # Where it draws at random, half of them lie below 40: 9 of 10 for one in 2000.
+    late = [x for trial in study(home).study.trials[-10:] for x in trial.params.values()]
+    assert sum(x < 40 for x in late) >= 9
+
+
+def test_poor_trials_are_ended_early_where_the_file_says_so(home: Path, capsys: pytest.CaptureFixture):
+    early = {"type": "hyperband", "min_iter": 2, "eta": 2}
+    assert command.main([write(home, 5, 109, 1, early_terminate=early)]) == 0
+    assert statuses(home) == {5: "done", 109: "pruned", 1: "done"}
+    assert "ended early" in capsys.readouterr().out
+    assert command.main([write(home, 5, 109, 1, early_terminate=early)]) == 0
+    assert {x: len(entries) for x, entries in calls(home).items()} == {5: 1, 109: 1, 1: 1}
+
+
+def test_what_matters_is_said(home: Path, capsys: pytest.CaptureFixture):
+    parameters = {"x": {"values": [1, 2, 3, 4]}, "no": {"values": [1, 2, 3]}, "fixed": {"value": 1}}
+    assert command.main([write(home, parameters=parameters), "--jobs", "4"]) == 0
+    assert "importance: x 100%, no 0%" in capsys.readouterr().out
+
+
+def test_a_row_that_is_being_written_is_not_read(tmp_path: Path):
+    file = tmp_path / "metrics.csv"
+    assert logged(file, "val/loss") == []
+    file.write_text("step,val/loss\n1,0.5\n2,\n3,0.25\n4,0.1", encoding="utf-8")
+    assert logged(file, "val/loss") == [0.5, 0.25]
+
+
+def test_a_file_that_is_no_journal_is_named(home: Path):
+    file = home / "runs" / "sweeps" / "a" / JOURNAL
+    file.parent.mkdir(parents=True)
+    file.write_text("{}\nnothing\n{}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"study\.journal: this is not a sweep's journal"):
         command.main([write(home, 1)])
-    # Nobody holds the folder, but its state says that a trial runs: the sweep was killed, and goes on.
-    assert command.main([write(home, 1)]) == 0
-    file = folder / STATE
-    file.write_text(file.read_text("utf-8").replace('"done"', '"running"'), encoding="utf-8")
-    assert command.main([write(home, 1)]) == 0
-    assert len(calls(home)[1]) == 2
 
 
-def test_trials_hold_the_lock_of_their_sweep(home: Path):
-    state = State(folder=home / "s", metric="val/loss", goal="minimize")
-    state.take_in("t", {"x": 7}, ["--x=7", "--run.dir", str(home / "s"), "--run.name", "t"])
-    with locked(home / "s") as lock:
-        running = runner.Runner(state, ["t"], slots=[{}], lock=lock)
-        running.begin("t", 0)
-    process = running.running[0].process
-    try:
-        with pytest.raises(UserError, match="still trains"), locked(home / "s"):
-            pass
-        while not (home / "s" / "t" / "waits").exists():
-            time.sleep(0.01)
-    finally:
-        process.terminate()
-        process.wait()
-    with locked(home / "s"):
-        pass
+def test_options_come_before_a_trials_own_values(home: Path):
+    assert command.main([write(home, 1), "--", "--data.root=d"]) == 0
+    argv = calls(home)[1][0]["argv"]
+    assert argv.index("--data.root=d") < argv.index("--x=1")
 
 
 def test_other_options_for_a_trial_that_was_begun_are_refused(home: Path):
@@ -191,11 +300,9 @@ def test_a_trial_that_never_logs_the_metric_has_failed(home: Path, capsys: pytes
     assert "'val/lost'" in capsys.readouterr().out
 
 
-def test_what_wandb_would_do_otherwise_is_said(home: Path, capsys: pytest.CaptureFixture):
-    file = write(home, 1, method="bayes", early_terminate={"type": "hyperband", "min_iter": 1})
-    assert command.main([file, "--count", "3", "--dry_run"]) == 0
+def test_a_dry_run_prints_what_would_be_trained(home: Path, capsys: pytest.CaptureFixture):
+    assert command.main([write(home, 1, method="bayes"), "--count", "3", "--dry_run"]) == 0
     said = capsys.readouterr().out
     assert "at random" in said
-    assert "only W&B has early_terminate" in said
     assert "-m vdsm_glass fit --config toy.yaml --x=1 " in said
     assert not (home / "runs").exists()
