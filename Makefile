@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TRAINED := train-vdsm-pendulum train-vdsm-mmnist train-vdsm-sprites train-vdsm-mug
-TRAINED_GLASS := $(addprefix train-glass-,w_sprites w_sprites/compact tennis bair)
+TRAINED_GLASS := $(addprefix train-glass-,w_sprites w_sprites/compact w_sprites/actions tennis bair)
 BENCHMARKS := decoder vdsm glass loader frechet startup
 CKPT ?= runs/demo/sequence/latest/checkpoints/last.ckpt
 ARGS ?=
@@ -50,7 +50,7 @@ $(TRAINED): train-vdsm-%: $(INSTALLED) ## NAME: pendulum, mmnist, sprites or mug
 	$(BIN)/vdsm-glass fit --config experiments/vdsm/$*_pretrain.yaml $(ARGS)
 	$(BIN)/vdsm-glass fit --config experiments/vdsm/$*_sequence.yaml $(ARGS)
 
-$(TRAINED_GLASS): train-glass-%: $(INSTALLED) ## NAME: w_sprites, w_sprites/compact (for a CPU), tennis or bair
+$(TRAINED_GLASS): train-glass-%: $(INSTALLED) ## NAME: w_sprites, w_sprites/compact or w_sprites/actions (for a CPU), tennis or bair
 	$(BIN)/vdsm-glass fit --config experiments/glass/$*.yaml $(ARGS)
 
 STUDY_vdsm := --config experiments/vdsm/compact/sprites_pretrain.yaml --config experiments/vdsm/compact/sprites_sequence.yaml
