@@ -51,7 +51,7 @@ class GLASSSchedules(Callback):
             if (least := min(self.values(step)[name] for step in places(schedule))) < (bound := LEAST.get(name, 0)):
                 raise UserError(f"the schedule of {name} falls to {least}, expected {bound} or more at every knot")
 
-    def values(self, step: int) -> dict[str, int | float]:
+    def values(self, step: int) -> dict[str, Any]:
         """The value of every schedule after `step` optimiser steps."""
         values = {name: schedule(step) for name, schedule in self.schedules.items()}
         return {name: int(value) if name in LEAST else value for name, value in values.items()}

@@ -2,13 +2,14 @@
 
 import json
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from callbacks.wandb_logger import RunWandbLogger
-
+ROOT = Path(__file__).parents[2]
 LOGGED = {"train/loss": 1.0, "schedule/kl_z": 0.5, "codebook/perplexity": 3.0, "val/psnr": 20.0, "test/miou": 0.5}
 
 
@@ -31,17 +32,23 @@ def records(file: Path) -> Iterator[bytes]:
             yield parts
 
 
-# Not among the usual tests: it reads what W&B's own service writes, and failed once where others had used that service.
+LOGS = """
+import json, sys, wandb
+from callbacks.wandb_logger import RunWandbLogger
+logger = RunWandbLogger(folder=sys.argv[1])
+for step in (10, 20):
+    logger.log_metrics(json.loads(sys.argv[2]), step=step)
+wandb.finish()
+"""
+
+
+# In a process of its own: W&B's service writes less where other tests of the process had used it before.
 @pytest.mark.thorough
 def test_every_prefix_is_drawn_over_the_optimisers_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    import wandb
     from wandb.proto.wandb_internal_pb2 import Record
 
     monkeypatch.setenv("WANDB_MODE", "offline")
-    logger = RunWandbLogger(folder=str(tmp_path))
-    for step in (10, 20):
-        logger.log_metrics(LOGGED, step=step)
-    wandb.finish()
+    subprocess.run([sys.executable, "-c", LOGS, str(tmp_path), json.dumps(LOGGED)], check=True, cwd=ROOT)
     (file,) = tmp_path.rglob("*.wandb")
     found = [Record.FromString(data) for data in records(file)]
     metrics = [record.metric for record in found if record.WhichOneof("record_type") == "metric"]

@@ -16,6 +16,7 @@ TRAINED = {"fit", "validate", "test", "predict"}
 ELSEWHERE = {
     "source": "sets up the shell",
     "make test": "is these tests",
+    "make study": "trains for hours; tests/vdsm_glass/commands/test_study.py runs the command",
     "make play": "serves a page until it is stopped; tests/vdsm_glass/play opens it",
     "vdsm-glass play": "likewise",
     "wandb": "asks for an account",

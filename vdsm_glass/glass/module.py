@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -303,7 +304,7 @@ class GLASSModule(LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         gma, lma = list(self.net.gma.parameters()), list(self.net.lma.parameters())
-        factors = [
+        factors: list[Callable[[int], float]] = [
             partial(rate, drop=drop, decay=decay)
             for drop, decay in zip(self.learning_rate_drops, self.learning_rate_decays, strict=True)
         ]
