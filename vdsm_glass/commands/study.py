@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean, stdev
 
 from data_modules.common.errors import UserError
 from data_modules.common.files import replacing
-from vdsm_glass.metrics.results import RESULTS, ResultSet
-from vdsm_glass.runs import CHECKPOINTS, LATEST, versions
+from vdsm_glass.commands.table import run
+from vdsm_glass.metrics.results import ResultSet
+from vdsm_glass.sweeps.processes import behind_dashes, interpreter_line
+from vdsm_glass.tables.runs import Stage, chain, newest_results
 
 ABOUT = """Trains and tests a recipe once for every seed, and writes each number's mean, spread, least and most with
 their seeds. What has results is not trained again; what was interrupted goes on. Of several --config files each is a
@@ -25,7 +27,7 @@ def main(argv: list[str]) -> int:
 
     Raises: UserError.
     """
-    own, options = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    own, options = behind_dashes(argv)
     chosen = parser().parse_args(own)
     name = chosen.name or f"study/{'+'.join(recipe.stem for recipe in chosen.config)}"
     for recipe in chosen.config:
@@ -61,10 +63,8 @@ def parser() -> argparse.ArgumentParser:
 
 def train(recipes: list[Path], folder: Path, seed: int, options: list[str]) -> int:
     """Trains all stages of one seed, and tests the last.  Returns: 0, or the code of the command that failed."""
-    from vdsm_glass.commands.table import run
-    from vdsm_glass.sweeps.processes import interpreter_line
-
-    for words in stages(recipes, folder, seed, options):
+    trainings = [Stage(name=recipe.stem, configs=(str(recipe),), epochs=None) for recipe in recipes]
+    for words in chain(trainings, runs=folder, options=["--seed_everything", str(seed), *options]):
         line = interpreter_line(words)
         print(shlex.join(line), flush=True)
         if code := run(line):
@@ -72,27 +72,10 @@ def train(recipes: list[Path], folder: Path, seed: int, options: list[str]) -> i
     return 0
 
 
-def stages(recipes: list[Path], folder: Path, seed: int, options: list[str]) -> Iterator[list[str]]:
-    """`fit ...` of every stage, then `test ...` of the last; each `fit` resumes its run if there is one."""
-    words, before = [], None
-    for recipe in recipes:
-        words = ["--config", str(recipe), "--run.dir", str(folder), "--run.name", recipe.stem]
-        words += ["--seed_everything", str(seed)]
-        if before is not None:
-            words += ["--model.pretrained", str(folder / before / LATEST / CHECKPOINTS / "last.ckpt")]
-        words += [*options, "--ckpt_path", "last"]
-        yield ["fit", *words]
-        before = recipe.stem
-    yield ["test", *words]
-
-
 def results_of(folder: Path, recipe: Path) -> dict[str, float] | None:
     """The newest test's numbers by name, or None.  Raises: UserError, a results file is damaged."""
-    for version in versions(folder / recipe.stem):
-        for tested in versions(version / "test"):
-            if (tested / RESULTS).is_file():
-                return ResultSet.read(tested / RESULTS).values
-    return None
+    file = newest_results(folder / recipe.stem)
+    return ResultSet.read(file).values if file else None
 
 
 def summary(found: Mapping[int, Mapping[str, float]]) -> str:

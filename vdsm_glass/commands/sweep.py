@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from data_modules.common.errors import UserError
 from vdsm_glass.commands.arguments import whole_number
-from vdsm_glass.sweeps.processes import interpreter_line
+from vdsm_glass.sweeps.processes import behind_dashes, interpreter_line
 
 if TYPE_CHECKING:
     from vdsm_glass.sweeps.definition import Sweep, Trial
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
 
     Raises: UserError.
     """
-    own, options = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    own, options = behind_dashes(argv)
     chosen = parser().parse_args(own)
     from vdsm_glass.sweeps.definition import read
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data_modules.common.errors import UserError
 from data_modules.common.files import replacing
-from vdsm_glass.sweeps.processes import POLL_SECONDS, interpreter_line, stop_signals
+from vdsm_glass.sweeps.processes import POLL_SECONDS, behind_dashes, interpreter_line, stop_signals
 from vdsm_glass.tables.published import BUDGETS, Table, names, read
 from vdsm_glass.tables.render import as_html, as_markdown, draw, sheet
 from vdsm_glass.tables.runs import commands, find_results
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
 
     Raises: UserError.
     """
-    own, options = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
+    own, options = behind_dashes(argv)
     chosen = parser().parse_args(own)
     if chosen.name is None:
         for name in names():

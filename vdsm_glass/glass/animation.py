@@ -187,10 +187,11 @@ def animate(net: GLASS, first: Tensor, actions: ActionSequence) -> Animation:
     Returns: `len(actions) + 1` frames.
     """
     scenes = list(play(net, first, actions))
+    layers = torch.stack([scene.layer for scene in scenes], dim=1)
     return Animation(
         video=torch.stack([first, *(scene.picture for scene in scenes[1:])], dim=1),
-        mask=torch.stack([scene.m for scene in scenes], dim=1),
-        foreground=torch.stack([scene.f for scene in scenes], dim=1),
+        mask=layers[:, :, 3:],
+        foreground=layers[:, :, :3],
     )
 
 

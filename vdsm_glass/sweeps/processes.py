@@ -11,6 +11,12 @@ from types import FrameType
 POLL_SECONDS = 0.2
 
 
+def behind_dashes(argv: list[str]) -> tuple[list[str], list[str]]:
+    """A command's own words, and those behind `--`, which are for each training."""
+    at = argv.index("--") if "--" in argv else len(argv)
+    return argv[:at], argv[at + 1 :]
+
+
 def interpreter_line(words: Sequence[str]) -> list[str]:
     """The command line that runs `vdsm-glass WORDS` in a new process."""
     return [sys.executable, "-m", "vdsm_glass", *words]

@@ -51,13 +51,18 @@ def stages(table: Table, row: Row, budget_name: str) -> list[Stage]:
 
 
 def commands(table: Table, row: Row, budget: str, *, runs: Path, options: Sequence[str] = ()) -> list[list[str]]:
+    """`chain` of a row's trainings."""
+    return chain(stages(table, row, budget), runs=runs, options=options)
+
+
+def chain(trainings: Sequence[Stage], *, runs: Path, options: Sequence[str] = ()) -> list[list[str]]:
     """`fit ...` of every stage, then `test ...` of the last; each `fit` resumes its run if there is one.
 
     Args: runs, the folder of all runs; options, further ones for each command.
     """
     lines: list[list[str]] = []
     before: Stage | None = None
-    for stage in stages(table, row, budget):
+    for stage in trainings:
         words = [word for config in stage.configs for word in ("--config", config)]
         words += ["--run.dir", str(runs), "--run.name", stage.name]
         if stage.epochs is not None:
@@ -75,11 +80,15 @@ def find_results(table: Table, row: Row, *, runs: Path, budget: str | None = Non
     Raises: UserError, a results file is damaged.
     """
     for name in [budget] if budget else [each for each in BUDGETS if each in table.budgets]:
-        for version in versions(runs / stages(table, row, name)[-1].name):
-            for tested in versions(version / "test"):
-                if (tested / RESULTS).is_file():
-                    return RowResults(budget=name, file=tested / RESULTS, content=ResultSet.read(tested / RESULTS))
+        if file := newest_results(runs / stages(table, row, name)[-1].name):
+            return RowResults(budget=name, file=file, content=ResultSet.read(file))
     return None
+
+
+def newest_results(recipe_folder: Path) -> Path | None:
+    """The results file of the newest test of the newest version that has one."""
+    files = (tested / RESULTS for version in versions(recipe_folder) for tested in versions(version / "test"))
+    return next((file for file in files if file.is_file()), None)
 
 
 def differences(table: Table, results: RowResults, number: Result) -> list[str]:

@@ -10,7 +10,6 @@ import pytest
 from vdsm_glass.cli import main
 from vdsm_glass.commands import study, table
 from vdsm_glass.metrics.results import Protocol, Result, ResultSet
-from vdsm_glass.sweeps import processes
 
 FIT = """
 import sys
@@ -34,7 +33,7 @@ if argv[0] == "test":
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script = tmp_path / "fit.py"
     script.write_text(FIT, encoding="utf-8")
-    monkeypatch.setattr(processes, "interpreter_line", lambda words: [sys.executable, "-S", str(script), *words])
+    monkeypatch.setattr(study, "interpreter_line", lambda words: [sys.executable, "-S", str(script), *words])
     monkeypatch.setattr(table, "POLL_SECONDS", 0.01)
     monkeypatch.chdir(tmp_path)
     for seed, psnr in enumerate((20.0, 30.0, 25.0)):
