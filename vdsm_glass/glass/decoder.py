@@ -68,7 +68,8 @@ class ChangeDecoder(nn.Module):
     around the agent shows them, so that the agent's shift is done. v_i is a flow: every pixel says where it comes from.
     [Zhou et al. 2016, View Synthesis by Appearance Flow, arXiv 1605.03557]  Colours then need not pass through s or
     through the action; what is left to them is how the agent changes. The first foreground does not fade in long
-    rollouts. The sources stand beside the input of every scale, too, so that limbs can be taken up where they are.
+    rollouts. The sources stand beside the input of every scale, too, so that limbs can be taken up where they are. Each
+    scale corrects drawing, shares and flows of the one below, so that long flows are found where they are short.
 
     Args: sizes: widths.
     """

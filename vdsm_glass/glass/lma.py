@@ -101,8 +101,8 @@ class LMA(nn.Module):
     def actions(self, f: Tensor, f_shifted: Tensor, m: Tensor | None = None) -> Actions:
         """a_t = VQ[U(d_t)] from φ̃_t = E(f_t∘Δ_F) and φ_{t+1} = E(f_{t+1}).  [GLASS Fig. 3]
 
-        E is called once, on 2T - 1 foregrounds of each clip; with `recolour` in training it is called again on what A
-        sees in other colours. An A that looks at the agent sees windows of f instead.
+        E is called once, on 2T - 1 foregrounds of each clip, and while A learns with `recolour` on 3T - 2, because A
+        then sees other colours than the rest. An A that looks at the agent sees f and m; E is called on f alone.
 
         Args:
             f: f_1..f_T (b, t, 3, h, w). f_shifted: f_t∘Δ_F (b, t-1, 3, h, w). m: the masks of f (b, t, 1, h, w), needed
