@@ -20,10 +20,7 @@ MALFORMED = (UserError, TypeError, ValueError, KeyError, AttributeError, Runtime
 
 
 class WithoutInit(TorchFunctionMode):
-    """Within it, `torch.nn.init` leaves tensors as they are, because weights will replace them.
-
-    A file that asks for absurdly large tensors then takes no memory before its weights are seen not to fit.
-    """
+    """Within it, `torch.nn.init` leaves tensors as they are, because weights will replace them."""
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         if getattr(func, "__module__", None) == nn.init.__name__:
@@ -51,13 +48,18 @@ class Architecture:
     def filled(self, state: Mapping[str, Tensor]) -> nn.Module:
         """The network with these weights, in evaluation mode, without gradients.
 
+        It is made on PyTorch's meta device first, where tensors have shapes and no memory: a file that asks for absurdly
+        large ones costs nothing before its weights are seen not to fit.
+
         Raises: one of `MALFORMED`, the values make no network or the weights do not fit.
         """
+        build = kind_named(self.kind).model_class.build
         with torch.random.fork_rng(devices=[]), WithoutInit():
-            network = kind_named(self.kind).model_class.build(self.arguments)
-        wanted = network.state_dict()
-        if problems := misfits(wanted, dict(state)) or _not_weights(wanted, state):
-            raise ValueError(shortened(problems))
+            with torch.device("meta"):
+                wanted = build(self.arguments).state_dict()
+            if problems := misfits(wanted, dict(state)) or _not_weights(wanted, state):
+                raise ValueError(shortened(problems))
+            network = build(self.arguments)
         network.load_state_dict(dict(state))
         return network.eval().requires_grad_(False)
 

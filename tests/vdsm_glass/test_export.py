@@ -153,6 +153,26 @@ def test_what_is_not_ours_is_one_error_and_is_not_run(tmp_path: Path, harm: str,
     assert not mark.exists()
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read where Linux has it")
+def test_a_description_of_huge_tensors_costs_no_memory(tmp_path: Path):
+    """... and no address space: a process that has mapped more than the machine holds cannot fork any more."""
+    folder = export(checkpoint("vdsm", tmp_path / "run"), tmp_path / "out")
+    config = folder / "config.json"
+    content = json.loads(config.read_text(encoding="utf-8"))
+    content["arguments"]["sizes"].update(rnn_dim=16384, combiner_dim=16384, rnn_layers=64)
+    config.write_text(json.dumps(content), encoding="utf-8")
+    before = peak_of_address_space()
+    with pytest.raises(CheckpointError, match="does not describe"):
+        load(folder)
+    assert peak_of_address_space() - before < 1 << 30
+
+
+def peak_of_address_space() -> int:
+    """Bytes."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.split("VmPeak:")[1].split()[0]) * 1024
+
+
 @pytest.mark.parametrize(
     ("broken", "error"),
     [
