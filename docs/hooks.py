@@ -21,8 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("vdsm_glass", "data_modules", "callbacks")
 MADE_OF = {"readme.md": "README.md", "results.md": "experiments/RESULTS.md"}
 """Pages that are other files of the repository."""
-LINK = re.compile(r"(?P<text>!?\[[^\]]*\])\((?P<target>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
-CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(
+    r"^```.*?^```|(?P<text>!?\[[^\]]*\])\((?P<target>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)", re.MULTILINE | re.DOTALL
+)
+"""A link, or a block of code, in which nothing is one."""
 MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 PLAY = "<!-- play -->"
 
@@ -68,7 +70,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             made[page_of(path)] = f"::: {module_of(path)}\n"
     for file in files.documentation_pages():
         for link in LINK.finditer(file.content_string):
-            path = linked(link["target"], file.src_uri)
+            path = link["target"] and linked(link["target"], file.src_uri)
             if path and page_of(path).startswith("source/"):
                 made[page_of(path)] = f"# {path.name}\n\n```python\n{path.read_text('utf-8')}```\n"
     for page, content in made.items():
@@ -93,13 +95,13 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
     def moved(link: re.Match[str]) -> str:
         target, anchor = link["target"], link["anchor"] or ""
+        if not target or "://" in target:
+            return link[0]
         path = linked(target, here)
         if path:
             symbol = re.fullmatch(r"\[`([\w.]+)`\]", link["text"])
             anchor = f"#{module_of(path)}.{symbol[1]}" if symbol and page_of(path).startswith("reference/") else anchor
             target = page_of(path)
-        elif "://" in target:
-            return link[0]
         else:
             full = ((ROOT / MADE_OF.get(here, f"docs/{here}")).parent / target).resolve().relative_to(ROOT).as_posix()
             named = {source: made for made, source in MADE_OF.items()}
