@@ -16,6 +16,8 @@ TRAINED = {"fit", "validate", "test", "predict"}
 ELSEWHERE = {
     "source": "sets up the shell",
     "make test": "is these tests",
+    "make docs": "is built by test_site.py",
+    "docker": "needs Docker and its registry; test_tutorials.py reads the Dockerfile",
     "make study": "trains for hours; tests/vdsm_glass/commands/test_study.py runs the command",
     "make play": "serves a page until it is stopped; tests/vdsm_glass/play opens it",
     "vdsm-glass play": "likewise",
