@@ -120,6 +120,6 @@ def on_page_content(content: str, **_: Any) -> str:
 
 
 def mathml(tex: str, *, block: bool) -> str:
-    """An equation as MathML; `\\arg` and letters with double strokes, which the converter or browsers leave out, too."""
+    """An equation as MathML. The converter does not know `\\arg`, and browsers draw no letter with double strokes."""
     made = convert(tex.replace(r"\arg", r"\operatorname{arg}"), display="block" if block else "inline")
     return re.sub(r'<mi mathvariant="double-struck">E</mi>', "<mi>𝔼</mi>", made)
