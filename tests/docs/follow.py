@@ -35,13 +35,17 @@ def run(command: str) -> None:
 def follow(page: Path) -> None:
     """Raises: whatever the page's code raises; AssertionError, a command that fails."""
     names: dict[str, object] = {"__name__": "page"}
+    written: list[Path] = []
     for language, title, text in BLOCK.findall(page.read_text("utf-8")):
         if title:
-            Path(title).write_text(text, "utf-8")
+            written.append(Path(title))
+            written[-1].write_text(text, "utf-8")
         elif language == "python":
             sys.path.insert(0, "")  # as for a program in this folder; a command has to say it by PYTHONPATH
             exec(compile(text, page.name, "exec"), names)
             sys.path.remove("")
+            for file in written:  # a command has to find them by itself
+                sys.modules.pop(file.stem, None)
         elif language == "sh":
             for command in commands_in(text):
                 print("$", command, flush=True)
