@@ -27,6 +27,12 @@ LINK = re.compile(
 """A link, or a block of code, in which nothing is one."""
 MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 PLAY = "<!-- play -->"
+FRAME = """<iframe class="play" src="play/index.html" title="A trained model to play with"></iframe>
+
+The model runs in your browser, without a server behind it. Where the page stays empty, this site was opened as a file:
+browsers load a model only from a server, and `python -m http.server -d site` is one."""
+ABSENT = "*This copy of the site was built without a model to play with here.*"
+"""What stands for `PLAY` where a page of `vdsm-glass export --web` lies in docs/play, and where none does."""
 
 
 def on_config(config: MkDocsConfig) -> None:
@@ -109,9 +115,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
         return f"{link['text']}({posixpath.relpath(target, posixpath.dirname(here) or '.')}{anchor})"
 
     shown = ROOT / "docs" / "play" / "index.html"
-    frame = '<iframe class="play" src="play/index.html" title="A trained model to play with"></iframe>'
-    absent = "*This copy of the site was built without a model.*"
-    return LINK.sub(moved, markdown).replace(PLAY, frame if shown.exists() else absent)
+    return LINK.sub(moved, markdown).replace(PLAY, FRAME if shown.exists() else ABSENT)
 
 
 def on_page_content(content: str, **_: Any) -> str:

@@ -85,7 +85,7 @@ def test_the_page_to_play_with_is_shown_where_it_was_exported(
         (tmp_path / "docs" / "play").mkdir(parents=True)
         (tmp_path / "docs" / "play" / "index.html").touch()
     page = SimpleNamespace(file=SimpleNamespace(src_uri="play.md"))
-    made = hooks.on_page_markdown((ROOT / "docs" / "play.md").read_text("utf-8").partition("\nThe model")[0], page)
+    made = hooks.on_page_markdown((ROOT / "docs" / "play.md").read_text("utf-8"), page)
     assert ('<iframe class="play" src="play/index.html"' in made) == exported
     assert ("built without a model" in made) != exported
 
