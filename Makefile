@@ -9,10 +9,11 @@ INSTALLED := $(VENV)/.installed
 TRAINED := train-vdsm-pendulum train-vdsm-mmnist train-vdsm-sprites train-vdsm-mug
 TRAINED_GLASS := $(addprefix train-glass-,w_sprites w_sprites/compact w_sprites/actions tennis bair)
 BENCHMARKS := decoder vdsm glass loader frechet startup
+BOXED ?= glass-w_sprites
 CKPT ?= runs/demo/sequence/latest/checkpoints/last.ckpt
 ARGS ?=
 
-.PHONY: help install demo play test test-all fuzz lint format bench clean study-vdsm study-glass $(TRAINED) $(TRAINED_GLASS)
+.PHONY: help install demo play test test-all fuzz lint format bench docs clean study-vdsm study-glass $(TRAINED) $(TRAINED_GLASS)
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z$$][^ ]*:.*## / { sub(/^\$$\(TRAINED\)/, "train-vdsm-NAME", $$1); sub(/^\$$\(TRAINED_GLASS\)/, "train-glass-NAME", $$1); printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +46,11 @@ format: $(INSTALLED) ## put the code into the project's style
 
 bench: $(INSTALLED) ## time it against the loops and the floor; writes benchmarks/results/*.json
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name; done
+
+docs: $(INSTALLED) ## the documentation as a site, in site/; BOXED=name: the model in the box that its page plays with
+	@if $(BIN)/vdsm-glass models 2>/dev/null | grep -q -w -e $(BOXED) && $(BIN)/vdsm-glass export --help | grep -q -e --web; \
+	then $(BIN)/vdsm-glass export $(BOXED) --web docs/play; else echo "no model in the box: the site has no page to play"; fi
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 $(TRAINED): train-vdsm-%: $(INSTALLED) ## NAME: pendulum, mmnist, sprites or mug; pretraining, then sequences
 	$(BIN)/vdsm-glass fit --config experiments/vdsm/$*_pretrain.yaml $(ARGS)

@@ -16,6 +16,8 @@ TRAINED = {"fit", "validate", "test", "predict"}
 ELSEWHERE = {
     "source": "sets up the shell",
     "make test": "is these tests",
+    "make docs": "is built by test_site.py",
+    "docker": "needs Docker and its registry; test_tutorials.py reads the Dockerfile",
     "make study": "trains for hours; tests/vdsm_glass/commands/test_study.py runs the command",
     "make play": "serves a page until it is stopped; tests/vdsm_glass/play opens it",
     "vdsm-glass play": "likewise",
@@ -38,17 +40,21 @@ BEFORE = {"generating.md": ["make demo"], "evaluation.md": ["make train-glass-w_
 
 
 def commands(page: Path) -> list[str]:
-    """The lines of a page's shell blocks; those that end in \\ joined."""
+    """The lines of a page's shell blocks."""
+    return [command for text in blocks(page, "sh") for command in commands_in(text)]
+
+
+def commands_in(text: str) -> list[str]:
+    """The commands of a shell block; lines that end in \\ joined, variables that it sets filled in."""
     found = []
-    for text in blocks(page, "sh"):
-        lines = text.replace("\\\n", " ").splitlines()
-        set_here: dict[str, str] = {}
-        for line in (line.partition(" #")[0].strip() for line in lines if not line.startswith("#")):
-            if re.fullmatch(r"\w+=\S+", line):
-                name, _, value = line.partition("=")
-                set_here[f"${name}"] = value
-            elif line:
-                found.append(re.sub(r"\$\w+", lambda each: set_here[each[0]], line))  # noqa: B023
+    lines = text.replace("\\\n", " ").splitlines()
+    set_here: dict[str, str] = {}
+    for line in (line.partition(" #")[0].strip() for line in lines if not line.startswith("#")):
+        if re.fullmatch(r"\w+=\S+", line):
+            name, _, value = line.partition("=")
+            set_here[f"${name}"] = value
+        elif line:
+            found.append(re.sub(r"\$\w+", lambda each: set_here[each[0]], line))
     return found
 
 

@@ -22,6 +22,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="vdsm-glass play", description=ABOUT, allow_abbrev=False)
     parser.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint or an exported folder")
     parser.add_argument("--port", type=int, help="where the page is; any free port by default")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 127.0.0.1, this machine, by default")
     parser.add_argument("--no-browser", action="store_true", help="say where the page is, and do not open it")
     parser.add_argument("--data", metavar="NAME", help="a dataset, as for `vdsm-glass show`; its options follow")
     options, others = parser.parse_known_args(argv)
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> int:
 
     from vdsm_glass.play.server import bind, serve
 
-    serve(bind(options.port), browser=not options.no_browser)
+    serve(bind(options.port, options.host), browser=not options.no_browser)
     return 0
 
 

@@ -1,4 +1,5 @@
-"""The page's server. It listens on this machine only, answers only its own pages, and ends with its terminal."""
+"""The page's server. It listens on this machine only unless told otherwise, answers only its own pages, and ends with
+its terminal."""
 
 from __future__ import annotations
 
@@ -71,18 +72,24 @@ def local(address: str) -> bool:
         return False
 
 
-def bind(port: int | None) -> socket.socket:
-    """A socket on this machine alone, at `port` or at any that is free.
+def bind(port: int | None, host: str = HOST) -> socket.socket:
+    """A socket at `port` or at any that is free, on this machine alone unless `host` is another address.
 
-    Raises: UserError, the port is taken, or not to be had.
+    Pages are answered under the names of this machine and under `host`. So what listens on 0.0.0.0 in a container is
+    reached through its published port as localhost, and by no other name.
+
+    Raises: UserError, the address or the port is taken, or not to be had.
     """
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((HOST, port or 0))
+        made.bind((host, port or 0))
     except (OSError, OverflowError) as error:
         made.close()
-        raise UserError(f"port {port} cannot be used ({error}); leave --port out for a free one") from error
+        at = f"port {port}" if host == HOST else f"{host}, port {port or 'any'},"
+        raise UserError(f"{at} cannot be used ({error}); leave --port out for a free one") from error
+    if host != "0.0.0.0":
+        NAMES.add(host)
     return made
 
 
@@ -96,7 +103,8 @@ def serve(listening: socket.socket, *, browser: bool) -> None:
     from fastapi import FastAPI
     from nicegui import app, ui
 
-    address = f"http://{HOST}:{listening.getsockname()[1]}"
+    host, port = listening.getsockname()
+    address = f"http://{HOST if host == '0.0.0.0' else host}:{port}"
 
     def tell() -> None:
         print(f"playing at {address}   (Ctrl-C ends)", flush=True)

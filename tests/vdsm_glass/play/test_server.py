@@ -67,3 +67,17 @@ def test_a_port_is_had_on_this_machine_alone_or_named_as_taken():
             bind(port)
     with pytest.raises(UserError, match="port 99999 cannot be used"):
         bind(99999)
+
+
+def test_another_host_is_listened_on_and_answered_by_its_own_name_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("vdsm_glass.play.server.NAMES", {HOST, "localhost"})
+    with bind(None, "0.0.0.0") as everywhere:
+        assert everywhere.getsockname()[0] == "0.0.0.0"
+    assert refusal(scope(host="0.0.0.0")) == 403
+    assert refusal(scope(host="192.0.2.1:80")) == 403
+    assert refusal(scope(host="127.0.0.2:80")) == 403
+    with bind(None, "127.0.0.2"):
+        assert refusal(scope(host="127.0.0.2:80", origin="http://127.0.0.2:80")) is None
+        assert refusal(scope(host="localhost")) is None
+    with pytest.raises(UserError, match=r"192\.0\.2\.1, port any, cannot be used"):
+        bind(None, "192.0.2.1")

@@ -1,0 +1,19 @@
+# An image that plays, on a CPU:
+#   docker build --tag vdsm-glass .
+#   docker run --rm --publish 127.0.0.1:8080:8080 vdsm-glass
+# and http://localhost:8080 in a browser. The page answers to the names of the own machine alone.
+FROM python:3.11-slim
+WORKDIR /app
+RUN pip install --no-cache-dir "torch>=2.11,<2.16" "torchvision>=0.26,<0.30" --index-url https://download.pytorch.org/whl/cpu
+COPY pyproject.toml README.md LICENSE ./
+COPY vdsm_glass vdsm_glass
+COPY data_modules data_modules
+COPY callbacks callbacks
+COPY experiments experiments
+RUN pip install --no-cache-dir --editable ".[play]"
+RUN useradd --create-home player && chown player /app
+USER player
+# Five to nine minutes, once: the model that is played with.
+RUN vdsm-glass demo
+EXPOSE 8080
+CMD ["vdsm-glass", "play", "runs/demo/sequence/latest/checkpoints/last.ckpt", "--host", "0.0.0.0", "--port", "8080", "--no-browser"]
