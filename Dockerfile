@@ -1,7 +1,7 @@
 # An image that plays, on a CPU:
 #   docker build --tag vdsm-glass .
 #   docker run --rm --publish 127.0.0.1:8080:8080 vdsm-glass
-# and http://localhost:8080 in a browser. The page answers to the names of the own machine alone.
+# and in a browser the address that it prints, which holds a token. The page answers to the names of the own machine alone.
 FROM python:3.11-slim
 WORKDIR /app
 RUN pip install --no-cache-dir "torch>=2.11,<2.16" "torchvision>=0.26,<0.30" --index-url https://download.pytorch.org/whl/cpu

@@ -48,8 +48,8 @@ class Architecture:
     def filled(self, state: Mapping[str, Tensor]) -> nn.Module:
         """The network with these weights, in evaluation mode, without gradients.
 
-        It is made on PyTorch's meta device first, where tensors have shapes and no memory: a file that asks for absurdly
-        large ones costs nothing before its weights are seen not to fit.
+        It is made on PyTorch's meta device first, where tensors have shapes and no memory: a file that asks for
+        absurdly large ones costs nothing before its weights are seen not to fit.
 
         Raises: one of `MALFORMED`, the values make no network or the weights do not fit.
         """

@@ -3,6 +3,8 @@ its terminal."""
 
 from __future__ import annotations
 
+import ipaddress
+import secrets
 import signal
 import socket
 import sys
@@ -10,9 +12,10 @@ import tempfile
 import warnings
 import webbrowser
 from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
 from threading import Thread
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from data_modules.common.errors import UserError
 from vdsm_glass.play.media import MOST_BYTES
@@ -23,6 +26,8 @@ SPARE: dict[str, Any] = {"show_welcome_message": False, "binding_refresh_interva
 """NiceGUI's options that switch off a loop which is not used here, and limit what is kept for returning browsers."""
 SLACK = 100_000
 """How many bytes a form may have besides its file."""
+TOKEN = "vdsm_glass_token"
+"""Name of what an address must carry once, and a cookie after that, where others can reach the server."""
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
@@ -32,14 +37,24 @@ class Guard:
     """Refuses what does not come from a page of this server, and what is too large, before anything reads it.
 
     Other sites may not reach it from the same browser: neither under their own name (`Host`) nor from their own pages
-    (`Origin`).
+    (`Origin`). With a token, only browsers that were opened with it may: `Host` is what the sender says it is.
+
+    Args: token, None where only this machine can connect.
     """
 
-    def __init__(self, app: App) -> None:
-        self.app = app
+    def __init__(self, app: App, token: str | None = None) -> None:
+        self.app, self.token = app, token
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         status = refusal(scope)
+        if status is None and self.token is not None and scope["type"] != "lifespan":
+            if scope["type"] == "http" and same(given_in_address(scope), self.token):
+                cookie = f"{TOKEN}={self.token}; Path=/; HttpOnly; SameSite=Strict"
+                headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"referrer-policy", b"no-referrer")]
+                await send({"type": "http.response.start", "status": 303, "headers": headers})
+                await send({"type": "http.response.body", "body": b""})
+                return
+            status = None if same(given_in_cookie(scope), self.token) else 401
         if status is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -72,11 +87,31 @@ def local(address: str) -> bool:
         return False
 
 
+def given_in_address(scope: Scope) -> str:
+    """The token in a request's address, or nothing."""
+    return parse_qs(scope.get("query_string", b"").decode("latin-1")).get(TOKEN, [""])[0]
+
+
+def given_in_cookie(scope: Scope) -> str:
+    """The token in a request's cookie, or nothing."""
+    found = b"; ".join(value for name, value in scope["headers"] if name.lower() == b"cookie")
+    try:
+        morsel = SimpleCookie(found.decode("latin-1")).get(TOKEN)
+    except CookieError:
+        return ""
+    return morsel.value if morsel else ""
+
+
+def same(given: str, token: str) -> bool:
+    """Whether they are equal, in a time that does not tell how much of them is."""
+    return secrets.compare_digest(given.encode(), token.encode())
+
+
 def bind(port: int | None, host: str = HOST) -> socket.socket:
     """A socket at `port` or at any that is free, on this machine alone unless `host` is another address.
 
     Pages are answered under the names of this machine and under `host`. So what listens on 0.0.0.0 in a container is
-    reached through its published port as localhost, and by no other name.
+    reached through its published port as localhost, and by no other name. `serve` asks for a token then.
 
     Raises: UserError, the address or the port is taken, or not to be had.
     """
@@ -104,17 +139,24 @@ def serve(listening: socket.socket, *, browser: bool) -> None:
     from nicegui import app, ui
 
     host, port = listening.getsockname()
-    address = f"http://{HOST if host == '0.0.0.0' else host}:{port}"
+    token = None if ipaddress.ip_address(host).is_loopback else secrets.token_urlsafe(24)
+    address = f"http://{HOST if host == '0.0.0.0' else host}:{port}" + (f"/?{TOKEN}={token}" if token else "")
 
     def tell() -> None:
         print(f"playing at {address}   (Ctrl-C ends)", flush=True)
+        if token:
+            print(
+                f"Every machine that reaches {host}:{port} can play and send pictures if it knows this address; "
+                "nothing is encrypted.",
+                flush=True,
+            )
         if browser:
             Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     outer = FastAPI(openapi_url=None)
     app.on_startup(tell)
     ui.run_with(outer, title="vdsm-glass play", dark=True, tailwind=False, **SPARE)
-    config = uvicorn.Config(Guard(outer), log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(Guard(outer, token), log_level="warning", timeout_graceful_shutdown=1)
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="vdsm-glass-play-") as folder:
         tempfile.tempdir = folder

@@ -9,7 +9,7 @@ import pytest
 
 from data_modules.common.errors import UserError
 from vdsm_glass.play.media import MOST_BYTES
-from vdsm_glass.play.server import HOST, Guard, bind, refusal
+from vdsm_glass.play.server import HOST, TOKEN, Guard, bind, refusal
 
 
 def scope(kind: str = "http", **headers: str) -> dict[str, Any]:
@@ -81,3 +81,38 @@ def test_another_host_is_listened_on_and_answered_by_its_own_name_alone(monkeypa
         assert refusal(scope(host="localhost")) is None
     with pytest.raises(UserError, match=r"192\.0\.2\.1, port any, cannot be used"):
         bind(None, "192.0.2.1")
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_where_others_can_connect_a_token_is_asked_for(kind: str):
+    reached: list[bool] = []
+
+    async def page(*_: object) -> None:
+        reached.append(True)
+
+    def ask(query: str = "", **headers: str) -> dict[str, Any]:
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, str]:
+            return {"type": f"{kind}.connect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        given = scope(kind, host="localhost", **headers) | {"query_string": query.encode()}
+        asyncio.run(Guard(page, "secret")(given, receive, send))
+        return sent[0] if sent else {}
+
+    refused = 401 if kind == "http" else None
+    for query, cookie in (("", ""), (f"{TOKEN}=secre", ""), ("", f"{TOKEN}=Secret"), ("", "other=secret"), ("", "[=;")):
+        assert ask(query, cookie=cookie).get("status") == refused
+    assert not reached
+    if kind == "http":
+        opened = ask(f"{TOKEN}=secret")
+        assert opened["status"] == 303
+        cookie = dict(opened["headers"])[b"set-cookie"].decode()
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+    assert not reached
+    assert not ask(cookie=f"theme=dark; {TOKEN}=secret")
+    assert reached == [True]
