@@ -63,9 +63,7 @@ class WSprites(CharacterModule):
     """
 
     name = "w_sprites"
-    rights = (
-        f"{RIGHTS} Where the sheets were absent, characters drawn by vdsm-glass. They walk before a moving picture."
-    )
+    rights = f"{RIGHTS} Where the sheets were absent, characters drawn by vdsm-glass. Behind them, a moving picture."
 
     def __init__(
         self,

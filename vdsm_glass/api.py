@@ -22,6 +22,7 @@ def load(path: Path | str, *, device: torch.device | str | None = None) -> Model
     """A trained model: a checkpoint, a folder of `vdsm-glass export`, a name of `vdsm-glass models`, `hf://owner/name`.
 
     Args: device, the GPU by default where there is one.
-    Raises: UserError, there is none of that name; CheckpointError, a file is missing, cut short, foreign or does not fit; no code from a file is run.
+    Raises: UserError, there is none of that name; CheckpointError, a
+        file is missing, cut short, foreign or does not fit; no code from a file is run.
     """
     return read(path, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -37,7 +37,8 @@ LARGEST_SIDE = 4096
 def read(path: Path | str, *, device: torch.device | str = "cpu") -> Model:
     """The model of a checkpoint, of a folder that `export` wrote, or whatever else `located` finds.
 
-    Raises: UserError, there is none of that name; CheckpointError, a file is missing, cut short, foreign, or does not fit; no code from a file is run.
+    Raises: UserError, there is none of that name; CheckpointError, a
+        file is missing, cut short, foreign, or does not fit; no code from a file is run.
     """
     path = located(path)
     if path.is_dir():
@@ -94,7 +95,9 @@ def read_config(file: Path) -> tuple[Architecture, tuple[int, int] | None, str]:
 
 
 def export(checkpoint: Path, folder: Path) -> Path:
-    """Writes weights, sizes and a page about a trained model; a copy of one of the box. The folder is there in whole, or not at all.
+    """Writes weights, sizes and a page about a trained model; the folder is there in whole, or not at all.
+
+    A model of the box, or one that was such a folder, is copied with its clips and its own page.
 
     Raises: CheckpointError, the checkpoint cannot be read; UserError, the folder is there and not empty, or cannot be
         written.
