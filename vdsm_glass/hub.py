@@ -1,4 +1,4 @@
-"""Exported models on the Hugging Face Hub. Of what is fetched, numbers, JSON, text and a picture are read; none is run."""
+"""Exported models on the Hugging Face Hub. Numbers, JSON, text and a picture are read; nothing is run."""
 
 from __future__ import annotations
 

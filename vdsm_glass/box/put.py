@@ -98,9 +98,8 @@ def put(options: argparse.Namespace, data_options: list[str]) -> Path:
         page += PAGE.format(recipe=recipe, step=step, commit=commit, stored=stored, credit=options.credit)
         (made / CARD).write_text(page.rstrip() + "\n", encoding="utf-8")
         if folder_bytes(made) > MOST_BYTES:
-            raise UserError(
-                f"{options.name} would take {folder_bytes(made)} bytes, and may take {MOST_BYTES}; {stored}"
-            )
+            found = f"{folder_bytes(made) / 1e6:.1f} MB, and may take {MOST_BYTES / 1e6:.0f}"
+            raise UserError(f"{options.name} would take {found}. {stored} Train a smaller network")
         folder = options.box / options.name
         shutil.rmtree(folder, ignore_errors=True)
         made.replace(folder)
@@ -108,7 +107,7 @@ def put(options: argparse.Namespace, data_options: list[str]) -> Path:
 
 
 def tested(checkpoint: Path) -> ResultSet:
-    """The results of the run's newest test.  Raises: UserError, there are none, or the checkpoint is newer than they."""
+    """The results of the run's newest test.  Raises: UserError, there are none, or the checkpoint is newer."""
     run = run_of(checkpoint)
     files = [folder / RESULTS for folder in versions(run / "test")] if run else []
     file = next((file for file in files if file.is_file()), None)

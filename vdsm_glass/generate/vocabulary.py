@@ -63,8 +63,8 @@ class Model:
     network_arguments: ClassVar[tuple[str, ...]]
     """Hyper-parameters of its LightningModule that `build` takes."""
     page: ClassVar[str] = "vdsm_glass.play.page_clips.add"
-    """The import path of the function that adds its page, `(model, data, *, about, address="/")`; see `vdsm_glass.commands.play`.
-    data is a dataset, a list of clips or None."""
+    """The import path of the function that adds its page, `(model, data, *, about, address="/")`, data a dataset,
+    clips or None; see `vdsm_glass.commands.play`."""
 
     def __init__(
         self,

@@ -104,7 +104,7 @@ def test_what_is_not_fit_for_the_box_stays_outside(
         put(run, tmp_path)
     assert not list(tmp_path.iterdir())
     results = run.parents[1] / "test" / "version_0" / "results.json"
-    before = os.stat(results)
+    before = results.stat()
     os.utime(results, (0, 0))
     with pytest.raises(UserError, match="this file was not tested yet"):
         put(run, tmp_path)
