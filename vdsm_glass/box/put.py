@@ -40,7 +40,7 @@ IDENTITIES, ACTIONS = 8, 6
 """Clips of different identities, and of different actions."""
 DIFFERENCE = 1 / 255
 """How far a pixel may move when weights are stored in half precision."""
-LICENCE = re.compile(r"and state the weights' licence here before you pass them on\.")
+LICENCE = re.compile(r",\s+and state the weights' licence here before you pass them on\.")
 
 PAGE = """
 ## Where it comes from
@@ -94,7 +94,9 @@ def put(options: argparse.Namespace, data_options: list[str]) -> Path:
         step = torch.load(options.checkpoint, map_location="cpu", weights_only=True, mmap=True).get("global_step")
         about = {"data": data.name, "numbers": options.numbers, "recipe": recipe, "step": step, "commit": commit}
         write_json(about, made / ABOUT)
-        page = LICENCE.sub(options.licence, (made / CARD).read_text(encoding="utf-8")).replace("DIR", options.name)
+        page = LICENCE.sub(f". {options.licence}", (made / CARD).read_text(encoding="utf-8")).replace(
+            "DIR", options.name
+        )
         page += PAGE.format(recipe=recipe, step=step, commit=commit, stored=stored, credit=options.credit)
         (made / CARD).write_text(page.rstrip() + "\n", encoding="utf-8")
         if folder_bytes(made) > MOST_BYTES:
