@@ -59,7 +59,7 @@ def chromium(folder: Path, *, width: int = 1280, height: int = 1000) -> Iterator
 
 
 class Program:
-    """`vdsm-glass play` in a process of its own.  Args: checkpoint, or None for the box; temporary, where it may write."""
+    """`vdsm-glass play` in a process of its own.  Args: checkpoint, None for the box; temporary, where it may write."""
 
     def __init__(self, checkpoint: Path | None, temporary: Path) -> None:
         temporary.mkdir()

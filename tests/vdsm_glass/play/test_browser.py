@@ -294,12 +294,12 @@ def test_the_models_of_the_box_are_chosen_on_the_page(driver: Any, tmp_path: Pat
     try:
         page = Page(driver, program.opened())
         assert [link.text for link in page.find("nav a")] == names()
+        drawn = "return [...document.images].every((each) => !each.src || (each.complete && each.naturalWidth))"
         for name in names():
             driver.find_element("link text", name).click()
             until(lambda name=name: [a.text for a in page.find("nav a[aria-current]")] == [name], name)
             until(lambda: page.find(".screen") and page.says("frame"), f"{name}'s page")
-            pictures = "return [...document.images].every((each) => !each.src || (each.complete && each.naturalWidth))"
-            until(lambda: driver.execute_script(pictures), f"{name}'s pictures")
+            until(lambda: driver.execute_script(drawn), f"{name}'s pictures")
             if page.find("main.glass"):
                 page.press(ARROW_RIGHT, says="frame 2 of 2")
         assert page.problems() == []
