@@ -13,7 +13,5 @@ COPY experiments experiments
 RUN pip install --no-cache-dir --editable ".[play]"
 RUN useradd --create-home player && chown player /app
 USER player
-# Five to nine minutes, once: the model that is played with.
-RUN vdsm-glass demo
 EXPOSE 8080
-CMD ["vdsm-glass", "play", "runs/demo/sequence/latest/checkpoints/last.ckpt", "--host", "0.0.0.0", "--port", "8080", "--no-browser"]
+CMD ["vdsm-glass", "play", "--host", "0.0.0.0", "--port", "8080", "--no-browser"]

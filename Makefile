@@ -10,7 +10,7 @@ TRAINED := train-vdsm-pendulum train-vdsm-mmnist train-vdsm-sprites train-vdsm-m
 TRAINED_GLASS := $(addprefix train-glass-,w_sprites w_sprites/compact w_sprites/actions tennis bair)
 BENCHMARKS := decoder vdsm glass loader frechet startup
 BOXED ?= glass-w_sprites
-CKPT ?= runs/demo/sequence/latest/checkpoints/last.ckpt
+CKPT ?=
 ARGS ?=
 
 .PHONY: help install demo play test test-all fuzz lint format bench docs clean study-vdsm study-glass $(TRAINED) $(TRAINED_GLASS)
@@ -23,7 +23,7 @@ install: $(INSTALLED) ## a private .venv with everything in it; done by every ot
 demo: $(INSTALLED) ## train both stages of VDSM on pendula and write runs/demo/report.html
 	$(BIN)/vdsm-glass demo
 
-play: $(INSTALLED) ## CKPT=file: play with a trained model in the browser; the demo's by default
+play: $(INSTALLED) ## play with the trained models of the box in the browser; CKPT=file: with another
 	$(BIN)/vdsm-glass play $(CKPT) $(ARGS)
 
 test: $(INSTALLED) ## the tests that every change should pass, in minutes

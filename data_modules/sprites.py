@@ -8,7 +8,7 @@ from typing import Any
 from data_modules.common.errors import UserError
 from data_modules.shared.characters import ACTIONS, CharacterModule, character_name
 from data_modules.sources.frames import resize
-from data_modules.sources.lpc import FRAMES, over
+from data_modules.sources.lpc import FRAMES, RIGHTS, over
 from data_modules.store.clip_source import Clip
 from data_modules.store.format import Split
 
@@ -27,10 +27,7 @@ class Sprites(CharacterModule):
     """
 
     name = "sprites"
-    rights = (
-        "Characters of the Liberated Pixel Cup, whose art is under CC-BY-SA 3.0 and GPL 3.0 and requires that its"
-        " artists are named; where the sheets were absent, characters drawn by vdsm-glass."
-    )
+    rights = f"{RIGHTS} Where the sheets were absent, characters drawn by vdsm-glass."
 
     def __init__(
         self,

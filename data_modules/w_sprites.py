@@ -19,7 +19,7 @@ from data_modules.drawings.landscapes import draw_valley
 from data_modules.shared.characters import ACTIONS, CharacterModule, character_name
 from data_modules.shared.walks import MOVES, random_walk
 from data_modules.sources.frames import fit, read_picture
-from data_modules.sources.lpc import CELL, FRAMES
+from data_modules.sources.lpc import CELL, FRAMES, RIGHTS
 from data_modules.store.clip_source import Clip
 from data_modules.store.format import Split
 
@@ -63,10 +63,7 @@ class WSprites(CharacterModule):
     """
 
     name = "w_sprites"
-    rights = (
-        "Characters of the Liberated Pixel Cup, whose art is under CC-BY-SA 3.0 and GPL 3.0 and requires that its"
-        " artists are named, or characters drawn by vdsm-glass, before a moving picture."
-    )
+    rights = f"{RIGHTS} Where the sheets were absent, characters drawn by vdsm-glass. Behind them, a moving picture."
 
     def __init__(
         self,

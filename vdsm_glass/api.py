@@ -19,9 +19,10 @@ __all__ = ["Model", "load", "save"]
 
 
 def load(path: Path | str, *, device: torch.device | str | None = None) -> Model:
-    """A trained model: a checkpoint of `vdsm-glass fit`, or a folder of `vdsm-glass export`.
+    """A trained model: a checkpoint, a folder of `vdsm-glass export`, a name of `vdsm-glass models`, `hf://owner/name`.
 
     Args: device, the GPU by default where there is one.
-    Raises: CheckpointError, a file is missing, cut short, foreign or does not fit; no code from a file is run.
+    Raises: UserError, there is none of that name; CheckpointError, a
+        file is missing, cut short, foreign or does not fit; no code from a file is run.
     """
     return read(path, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))

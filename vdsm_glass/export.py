@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shutil
 import tempfile
 from dataclasses import asdict
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from torch import nn
 
 from data_modules.common.errors import UserError
 from vdsm_glass.architecture import MALFORMED, Architecture, load_checkpoint
+from vdsm_glass.box.place import ABOUT, located
 from vdsm_glass.checkpoints import CheckpointError
 from vdsm_glass.generate.vocabulary import Model
 from vdsm_glass.model_card import card
@@ -33,11 +35,12 @@ LARGEST_SIDE = 4096
 
 
 def read(path: Path | str, *, device: torch.device | str = "cpu") -> Model:
-    """The model of a checkpoint, or of a folder that `export` wrote.
+    """The model of a checkpoint, of a folder that `export` wrote, or whatever else `located` finds.
 
-    Raises: CheckpointError, a file is missing, cut short, foreign, or does not fit; no code from a file is run.
+    Raises: UserError, there is none of that name; CheckpointError, a
+        file is missing, cut short, foreign, or does not fit; no code from a file is run.
     """
-    path = Path(path)
+    path = located(path)
     if path.is_dir():
         architecture, network, size = _read_exported(path)
     else:
@@ -94,13 +97,18 @@ def read_config(file: Path) -> tuple[Architecture, tuple[int, int] | None, str]:
 def export(checkpoint: Path, folder: Path) -> Path:
     """Writes weights, sizes and a page about a trained model; the folder is there in whole, or not at all.
 
+    A model of the box, or one that was such a folder, is copied with its clips and its own page.
+
     Raises: CheckpointError, the checkpoint cannot be read; UserError, the folder is there and not empty, or cannot be
         written.
     """
+    checkpoint = located(checkpoint)
     model = read(checkpoint)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there already; give the name of a folder that is not, or remove it")
     try:
+        if (checkpoint / ABOUT).is_file():
+            return Path(shutil.copytree(checkpoint, folder, dirs_exist_ok=True))
         return _write(model, folder, run=run_of(checkpoint))
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error}. Name another folder.") from error

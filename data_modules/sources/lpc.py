@@ -21,6 +21,15 @@ from PIL import Image
 from data_modules.common.errors import DataError
 from data_modules.sources.frames import natural_key, read_picture
 
+RIGHTS = (
+    "Characters of the Liberated Pixel Cup (https://lpc.opengameart.org), as compiled in the Universal LPC Spritesheet"
+    " (https://github.com/jrconway3/Universal-LPC-spritesheet). Their art is under CC-BY-SA 3.0"
+    " (https://creativecommons.org/licenses/by-sa/3.0/) and GPL 3.0 (https://www.gnu.org/licenses/gpl-3.0.html), which"
+    " require that its artists are named: Luke Mehl, Johannes Sjölund, Marcel van de Steeg, Manuel Riecke, Thane"
+    " Brimhall, Matthew Krohn, Lori Angela Nagel, Lanea Zimmerman (Sharm), Stephen Challener (Redshrike), Daniel"
+    " Eddeland, Shaun Williams, Joe White, Mark Weyer, Barbara Rivera, JRConway3, JaidynReiman, Nila122 and neo4cat6."
+)
+"""Whose the sheets are, in the order of their list of authors."""
 CELL = 64
 COLUMNS, ROWS = 13, 21
 SHEET_SIZE = (COLUMNS * CELL, ROWS * CELL)

@@ -21,6 +21,8 @@ ELSEWHERE = {
     "make study": "trains for hours; tests/vdsm_glass/commands/test_study.py runs the command",
     "make play": "serves a page until it is stopped; tests/vdsm_glass/play opens it",
     "vdsm-glass play": "likewise",
+    "python -m vdsm_glass.box.put": "writes into the package; tests/vdsm_glass/box runs the tool",
+    "vdsm-glass export vdsm-pendulum shared --push": "asks for an account; tests/vdsm_glass/test_hub.py runs it",
     "wandb": "asks for an account",
 }
 """What a test cannot run, and why."""

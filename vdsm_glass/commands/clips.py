@@ -13,7 +13,9 @@ from torch import Tensor
 from data_modules.base import VideoDataModule
 from data_modules.common.errors import UserError
 from data_modules.loading.clips import ClipDataset
+from vdsm_glass.box.clips import read_clips
 from vdsm_glass.generate.vocabulary import Model
+from vdsm_glass.play.clips import NamedClip
 from vdsm_glass.runs import CONFIG, run_of
 
 
@@ -27,6 +29,8 @@ def clips_for(model: Model, options: Namespace, data_options: list[str], *, coun
         if options.data or options.clips:
             raise UserError("videos are given, and --data or --clips; give either")
         return [model.read(path, most=options.frames) for path in options.videos]
+    if options.data is None and (own := read_clips(options.model)):
+        return clips_beside(model, options, own, count=count)
     module = dataset(model, options.model, options.data, data_options)
     module.prepare_data()
     part = module.store.split(options.split)
@@ -41,6 +45,18 @@ def clips_for(model: Model, options: Namespace, data_options: list[str], *, coun
         )
     video = clips[[usable.index(clip) for clip in wanted]].decoded().video
     return [model.read(clip) for clip in video]
+
+
+def clips_beside(model: Model, options: Namespace, own: list[NamedClip], *, count: int) -> list[Tensor]:
+    """Of the clips that lie beside a model, those that are asked for, or `count` of them.  Raises: UserError."""
+    wanted = options.clips or np.linspace(0, len(own) - 1, num=min(count, len(own))).round().astype(int).tolist()
+    longest = len(own[0].video)
+    if options.split != "test" or (options.frames or 0) > longest or not all(0 <= clip < len(own) for clip in wanted):
+        raise UserError(
+            f"{options.model} comes with {len(own)} test clips of {longest} frames, from 0 to {len(own) - 1}; choose "
+            "--clips among them, or name a dataset: --data NAME"
+        )
+    return [model.read(own[clip].video, most=options.frames) for clip in wanted]
 
 
 def dataset(model: Model, path: Path, name: str | None, options: list[str]) -> VideoDataModule:

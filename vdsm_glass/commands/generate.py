@@ -13,6 +13,7 @@ from threading import Timer
 from typing import TYPE_CHECKING
 
 from data_modules.common.errors import UserError, did_you_mean
+from vdsm_glass.box.place import located
 from vdsm_glass.commands.arguments import whole_number
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ PATIENCE = 5.0
 MOST_STEPS = 10_000
 """Frames that can be made at once, because they have to fit into memory."""
 
-ABOUT = """MODEL is a checkpoint, runs/.../checkpoints/last.ckpt, or a folder that `vdsm-glass export` wrote. VIDEO is a
-film, a GIF or a folder of pictures, resized and cropped to what the model takes; without one, clips of the data that
-the checkpoint's run names are taken, or with --data NAME, that dataset's own options behind it, of another."""
+ABOUT = """MODEL is a checkpoint, runs/.../checkpoints/last.ckpt, a folder that `vdsm-glass export` wrote, a name that
+`vdsm-glass models` lists, or hf://owner/name. VIDEO is a film, a GIF or a folder of pictures, resized and cropped to
+what the model takes; without one, the model's own clips or those of the data that its run names are taken, or with
+--data NAME, that dataset's own options behind it, of another."""
 ENDING = "FILE ends in .gif, .webp, .mp4, .png (time to the right) or .npz (the numbers)."
 
 
@@ -115,7 +117,7 @@ def parse(name: str, argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
         parents=[shared],
         allow_abbrev=False,
     )
-    whole.add_argument("model", metavar="MODEL", type=Path, help="a checkpoint or an exported folder")
+    whole.add_argument("model", metavar="MODEL", type=located, help="see above")
     if verb.least:
         whole.add_argument(
             "videos", metavar="VIDEO", nargs="*", default=[], type=Path, help="files or folders; or see --data"

@@ -63,7 +63,8 @@ class Model:
     network_arguments: ClassVar[tuple[str, ...]]
     """Hyper-parameters of its LightningModule that `build` takes."""
     page: ClassVar[str] = "vdsm_glass.play.page_clips.add"
-    """The import path of the function that adds its page, `(model, data, about)`; see `vdsm_glass.commands.play`."""
+    """The import path of the function that adds its page, `(model, data, *, about, address="/")`, data a dataset,
+    clips or None; see `vdsm_glass.commands.play`."""
 
     def __init__(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,14 @@ class NamedClip:
     action: str
 
 
-def clips_to_play(model: Model, data: VideoDataModule | None, *, by: str, most: int) -> list[NamedClip]:
+Data = VideoDataModule | Sequence[NamedClip]
+"""Where clips come from: a dataset, or a few that are there."""
+
+
+def clips_to_play(model: Model, data: Data | None, *, by: str, most: int) -> list[NamedClip]:
     """Clips of the test split at the model's size, each of another identity or action; builds the store if need be.
 
-    Args: by, `identity` or `action`; most, how many.
+    Args: data, or the clips themselves; by, `identity` or `action`; most, how many.
     Raises: UserError, there is no data; DataError, its clips cannot be had.
     """
     if data is None:
@@ -33,6 +38,10 @@ def clips_to_play(model: Model, data: VideoDataModule | None, *, by: str, most: 
             f"{model.title} is played with clips, and this model lies in no run that names its data; add --data NAME, "
             "and that dataset's own options behind it"
         )
+    if not isinstance(data, VideoDataModule):
+        called = [getattr(clip, by) for clip in data]
+        labels = np.asarray([called.index(name) for name in called])
+        return [replace(data[i], video=model.read(data[i].video)) for i in different(labels, most)]
     data.prepare_data()
     dataset = data.evaluation_dataset("test")
     positions = different(labels_of(dataset.split, by)[dataset.usable], most)

@@ -27,6 +27,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Press = Callable[..., Awaitable[None]]
 
+SERVED: dict[str, str] = {}
+"""The models that this server shows: from the address of a page to what its model is called."""
+
 COMPUTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="play")
 """All tabs share this thread, because networks that run side by side take the cores from each other."""
 
@@ -71,10 +74,15 @@ class Words(Element):
 
 
 def heading(title: str, about: str) -> None:
-    """Adds the page's name and what is played."""
+    """Adds the page's name, what is played, and links to the other models that are served."""
     with tag("header"):
         tag("h1", text=title)
         tag("span", "dim", about)
+        if len(SERVED) > 1:
+            here = ui.context.client.page.path
+            with tag("nav", "models", aria_label="Models"):
+                for address, name in SERVED.items():
+                    tag("a", text=name, href=address, **({"aria_current": "page"} if address == here else {}))
 
 
 def button(

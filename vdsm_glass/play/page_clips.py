@@ -10,11 +10,10 @@ from nicegui import ui
 from nicegui.element import Element
 from torch import Tensor
 
-from data_modules.base import VideoDataModule
 from vdsm_glass.generate.vocabulary import Model
 from vdsm_glass.pictures import grid
 from vdsm_glass.play import media
-from vdsm_glass.play.clips import NamedClip, clips_to_play
+from vdsm_glass.play.clips import Data, NamedClip, clips_to_play
 from vdsm_glass.play.page import (
     Message,
     Words,
@@ -112,10 +111,10 @@ class ClipsTab:
                 set_pressed(made, number == chosen)
 
 
-def add(model: Model, data: VideoDataModule | None, *, about: str) -> None:
-    """The page at /."""
+def add(model: Model, data: Data | None, *, about: str, address: str = "/") -> None:
+    """The page at `address`."""
     clips = clips_to_play(model, data, by="identity", most=CLIPS)
 
-    @ui.page("/", title=f"Play with {model.title}")
+    @ui.page(address, title=f"Play with {model.title}")
     async def page() -> None:
         await ClipsTab(model, clips, about=about).choose()

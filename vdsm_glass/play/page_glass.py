@@ -12,11 +12,10 @@ from nicegui import ui
 from nicegui.element import Element
 from torch import Tensor
 
-from data_modules.base import VideoDataModule
 from data_modules.common.errors import DataError
 from vdsm_glass.generate.glass import GLASSModel
 from vdsm_glass.play import media
-from vdsm_glass.play.clips import NamedClip, clips_to_play
+from vdsm_glass.play.clips import Data, NamedClip, clips_to_play
 from vdsm_glass.play.controls import GlassControls, Verb, described
 from vdsm_glass.play.page import (
     Message,
@@ -243,8 +242,8 @@ class GlassTab:
         return await asyncio.to_thread(media.read_upload, content, name, **size, most_frames=most_frames)
 
 
-def add(model: GLASSModel, data: VideoDataModule | None, *, about: str) -> None:
-    """Adds the page at /. Without data, or without its files, people bring their own pictures."""
+def add(model: GLASSModel, data: Data | None, *, about: str, address: str = "/") -> None:
+    """Adds the page at `address`. Without data, or without its files, people bring their own pictures."""
     clips: list[NamedClip] = []
     if data is not None:
         try:
@@ -253,7 +252,7 @@ def add(model: GLASSModel, data: VideoDataModule | None, *, about: str) -> None:
             print(f"vdsm-glass: playing without test clips: {error}", file=sys.stderr)
     height, width = clips[0].video.shape[-2:] if clips else model.size or UNKNOWN_SIZE
 
-    @ui.page("/", title="Play with GLASS")
+    @ui.page(address, title="Play with GLASS")
     async def page() -> None:
         tab = GlassTab(model, clips, size=(height, width), about=about)
         if clips:

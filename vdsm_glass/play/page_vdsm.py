@@ -11,10 +11,9 @@ from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 from starlette.responses import Response
 
-from data_modules.base import VideoDataModule
 from vdsm_glass.generate.vdsm import VDSMFramesModel
 from vdsm_glass.play import media
-from vdsm_glass.play.clips import clips_to_play
+from vdsm_glass.play.clips import Data, clips_to_play
 from vdsm_glass.play.controls import ARROWS
 from vdsm_glass.play.page import (
     Message,
@@ -38,11 +37,12 @@ ROWS, COLUMNS = 6, 6
 class VDSMTab:
     """One browser tab: its session and the elements that show it.
 
-    Args: rows, columns, what to call identities and actions; about, what is played.
+    Args: rows, columns, what to call identities and actions; about, what is played; address, of the page.
     """
 
-    def __init__(self, board: Board, *, rows: list[str], columns: list[str], about: str) -> None:
+    def __init__(self, board: Board, *, rows: list[str], columns: list[str], about: str, address: str) -> None:
         self.session, self.rows, self.columns, self.about = VDSMSession(board), rows, columns, about
+        self.pictures = f"{address.rstrip('/')}/cells"
         self.second = False
         self.turn = asyncio.Lock()
         self.build()
@@ -110,7 +110,7 @@ class VDSMTab:
                     with tag("button", type="button", aria_label=f"{who}, {what}") as cell:
                         mark = Words("span")
                         mark.classes("mark")
-                        tag("div", "film").style(film(f"/cells/{i}/{j}.png", frames, *size))
+                        tag("div", "film").style(film(f"{self.pictures}/{i}/{j}.png", frames, *size))
                     cell.on("click", partial(self.choose, Choice(i, j)), args=[])
                     self.cells[Choice(i, j)] = (cell, mark)
 
@@ -173,8 +173,8 @@ class VDSMTab:
         return f"{self.rows[choice.row]}, {self.columns[choice.column]}"
 
 
-def add(model: VDSMFramesModel, data: VideoDataModule | None, *, about: str) -> None:
-    """Adds the page at / and the pictures of its cells, which are the same for all tabs."""
+def add(model: VDSMFramesModel, data: Data | None, *, about: str, address: str = "/") -> None:
+    """Adds the page at `address` and the pictures of its cells, which are the same for all tabs."""
     rows = clips_to_play(model, data, by="identity", most=ROWS)
     columns = clips_to_play(model, data, by="action", most=COLUMNS)
     identities, actions = (torch.stack([clip.video for clip in clips]) for clips in (rows, columns))
@@ -182,12 +182,12 @@ def add(model: VDSMFramesModel, data: VideoDataModule | None, *, about: str) -> 
     names = {"rows": [clip.identity for clip in rows], "columns": [clip.action for clip in columns]}
     pictures = [[media.png(media.strip(cell)) for cell in row] for row in board.cells]
 
-    @app.get("/cells/{row}/{column}.png")
+    @app.get(address.rstrip("/") + "/cells/{row}/{column}.png")
     def cell(row: int, column: int) -> Response:
         if not (0 <= row < board.rows and 0 <= column < board.columns):
             return Response(status_code=404)
         return Response(pictures[row][column], media_type="image/png")
 
-    @ui.page("/", title="Play with VDSM")
+    @ui.page(address, title="Play with VDSM")
     async def page() -> None:
-        await VDSMTab(board, **names, about=about).show()
+        await VDSMTab(board, **names, about=about, address=address).show()

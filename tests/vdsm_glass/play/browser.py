@@ -59,14 +59,14 @@ def chromium(folder: Path, *, width: int = 1280, height: int = 1000) -> Iterator
 
 
 class Program:
-    """`vdsm-glass play` in a process of its own.  Args: temporary, where it may write."""
+    """`vdsm-glass play` in a process of its own.  Args: checkpoint, None for the box; temporary, where it may write."""
 
-    def __init__(self, checkpoint: Path, temporary: Path) -> None:
+    def __init__(self, checkpoint: Path | None, temporary: Path) -> None:
         temporary.mkdir()
         self.temporary = temporary
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", START, str(checkpoint), "--no-browser"],
+            [sys.executable, "-c", START, *([str(checkpoint)] if checkpoint else []), "--no-browser"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -14,6 +14,7 @@ from PIL import Image, ImageSequence
 
 from tests.vdsm_glass.play.browser import Program, chromium, hosts_asked, until
 from tests.vdsm_glass.play.small import glass_checkpoint, vdsm_checkpoint
+from vdsm_glass.box.place import names
 from vdsm_glass.pictures import write_mp4
 from vdsm_glass.play import media
 
@@ -286,3 +287,22 @@ def test_ctrl_c_ends_cleanly_and_leaves_no_file(driver: Any, programs: dict[str,
         assert program.said.count("\n") == 1, program.said
         assert not [path for path in program.temporary.iterdir() if "vdsm-glass" in path.name]
         assert not (program.temporary.parent / ".nicegui").exists()
+
+
+def test_the_models_of_the_box_are_chosen_on_the_page(driver: Any, tmp_path: Path):
+    program = Program(None, tmp_path / "tmp")
+    try:
+        page = Page(driver, program.opened())
+        assert [link.text for link in page.find("nav a")] == names()
+        drawn = "return [...document.images].every((each) => !each.src || (each.complete && each.naturalWidth))"
+        for name in names():
+            driver.find_element("link text", name).click()
+            until(lambda name=name: [a.text for a in page.find("nav a[aria-current]")] == [name], name)
+            until(lambda: page.find(".screen") and page.says("frame"), f"{name}'s page")
+            until(lambda: driver.execute_script(drawn), f"{name}'s pictures")
+            if page.find("main.glass"):
+                page.press(ARROW_RIGHT, says="frame 2 of 2")
+        assert page.problems() == []
+        assert hosts_asked(driver) <= {"127.0.0.1"}
+    finally:
+        program.end()

@@ -1,0 +1,1 @@
+"""Trained models that ship with the package, each in a folder: weights, sizes, results, clips and a page."""
