@@ -6,8 +6,13 @@ import argparse
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data_modules.common.errors import UserError
+
+if TYPE_CHECKING:
+    from data_modules.base import VideoDataModule
+    from vdsm_glass.generate.vocabulary import Model
 
 ABOUT = """MODEL is a checkpoint, runs/.../checkpoints/last.ckpt, or a folder that `vdsm-glass export` wrote. The clips
 come from the test split of the data that its run names; --data NAME, with that dataset's own options behind it, takes
@@ -41,15 +46,25 @@ def add_page(path: Path, data: str | None, options: list[str]) -> None:
     """Adds the page of the model at `path`.  Raises: UserError, the model or its data cannot be had."""
     import torch
 
-    from vdsm_glass.api import load
-    from vdsm_glass.commands.clips import dataset
     from vdsm_glass.registry import imported
-    from vdsm_glass.runs import run_of
 
     # The browser and the server need the other half.
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // 2))
+    model, module, about = to_play(path, data, options)
+    imported(model.page)(model, module, about=about)
+
+
+def to_play(path: Path, data: str | None, options: list[str]) -> tuple[Model, VideoDataModule | None, str]:
+    """The model at `path`, the data whose test clips it is played with, and what to say of both.
+
+    Raises: UserError, the model or its data cannot be had.
+    """
+    from vdsm_glass.api import load
+    from vdsm_glass.commands.clips import dataset
+    from vdsm_glass.runs import run_of
+
     model = load(path)
     # An exported folder names no data. Some pages can do without: people bring pictures of their own.
     module = dataset(model, path, data, options) if data or run_of(path) else None
     about = [str(path), module.name if module else "", "{} x {}".format(*model.size) if model.size else ""]
-    imported(model.page)(model, module, about=" · ".join(filter(None, about)))
+    return model, module, " · ".join(filter(None, about))

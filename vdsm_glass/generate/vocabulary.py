@@ -64,6 +64,8 @@ class Model:
     """Hyper-parameters of its LightningModule that `build` takes."""
     page: ClassVar[str] = "vdsm_glass.play.page_clips.add"
     """The import path of the function that adds its page, `(model, data, about)`; see `vdsm_glass.commands.play`."""
+    web: ClassVar[str] = ""
+    """The import path of the function that makes its `vdsm_glass.web.page.WebPage`, `(model, data)`; empty: none."""
 
     def __init__(
         self,
