@@ -40,8 +40,7 @@ def write_page(options: argparse.Namespace, others: list[str]) -> int:
     from vdsm_glass.commands.play import to_play
     from vdsm_glass.web.export import export_web
 
-    model, data, about = to_play(options.checkpoint, options.data, others)
-    folder = export_web(model, data, options.web, about=about)
+    folder = export_web(*to_play(options.checkpoint, options.data, others), options.web)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f"{folder}: {size / 1e6:.1f} MB, for any static host; here: python -m http.server --directory {folder}")
     return 0

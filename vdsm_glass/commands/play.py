@@ -50,12 +50,13 @@ def add_page(path: Path, data: str | None, options: list[str]) -> None:
 
     # The browser and the server need the other half.
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // 2))
-    model, module, about = to_play(path, data, options)
-    imported(model.page)(model, module, about=about)
+    model, module = to_play(path, data, options)
+    about = [str(path), module.name if module else "", "{} x {}".format(*model.size) if model.size else ""]
+    imported(model.page)(model, module, about=" · ".join(filter(None, about)))
 
 
-def to_play(path: Path, data: str | None, options: list[str]) -> tuple[Model, VideoDataModule | None, str]:
-    """The model at `path`, the data whose test clips it is played with, and what to say of both.
+def to_play(path: Path, data: str | None, options: list[str]) -> tuple[Model, VideoDataModule | None]:
+    """The model at `path`, and the data whose test clips it is played with.
 
     Raises: UserError, the model or its data cannot be had.
     """
@@ -66,5 +67,4 @@ def to_play(path: Path, data: str | None, options: list[str]) -> tuple[Model, Vi
     model = load(path)
     # An exported folder names no data. Some pages can do without: people bring pictures of their own.
     module = dataset(model, path, data, options) if data or run_of(path) else None
-    about = [str(path), module.name if module else "", "{} x {}".format(*model.size) if model.size else ""]
-    return model, module, " · ".join(filter(None, about))
+    return model, module

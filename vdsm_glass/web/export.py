@@ -25,10 +25,10 @@ PLAY = Path(vdsm_glass.play.__file__).parent
 PAGE, TENSORS = "page.json", "tensors.bin"
 
 
-def export_web(model: Model, data: VideoDataModule | None, folder: Path, *, about: str) -> Path:
+def export_web(model: Model, data: VideoDataModule | None, folder: Path) -> Path:
     """Writes the page of a model; the folder is there in whole, or not at all.
 
-    Args: data, whose test clips it is played with; about, what is played.
+    Args: data, whose test clips it is played with.
     Raises: UserError, this kind of model has no such page, something that writing it needs is missing, or the folder
         is there already.
     """
@@ -41,7 +41,8 @@ def export_web(model: Model, data: VideoDataModule | None, folder: Path, *, abou
     with written_whole(folder) as made:
         runtime.add_to(made / "ort")  # first, because it fails soonest
         page: WebPage = imported(model.web)(model, data)
-        _write(page, made, title=f"Play with {model.title}", about=about)
+        about = [data.name if data else "", "{} x {}".format(*model.size) if model.size else ""]
+        _write(page, made, title=f"Play with {model.title}", about=" · ".join(filter(None, about)))
     return folder
 
 

@@ -35,17 +35,19 @@ def write(graph: Graph, path: Path) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own deprecations, within its exporter
-        torch.onnx.export(
+        program = torch.onnx.export(
             graph.network.eval(),
             kwargs=graph.inputs,
-            f=str(path),
             input_names=list(graph.inputs),
             output_names=list(graph.outputs),
             opset_version=OPSET,
             dynamo=True,
-            external_data=False,
             verbose=False,
         )
+    assert program is not None
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # from which lines of which files it came, on the machine that wrote it
+    program.save(str(path), external_data=False)
     compare(graph, path)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from data_modules.base import VideoDataModule
 from vdsm_glass.generate.vdsm import Net, VDSMFramesModel
+from vdsm_glass.generate.vocabulary import LONG
 from vdsm_glass.layers.mixture_conv import MixtureConvTranspose2d
 from vdsm_glass.play.clips import clips_to_play
 from vdsm_glass.play.media import FPS, strip
@@ -138,6 +139,8 @@ def page(model: VDSMFramesModel, data: VideoDataModule | None) -> WebPage:
             "columns": [clip.action for clip in columns],
             "frames": board.frames,
             "longest": board.longest,
+            "long": LONG,
+            "side": net.sizes.frame_size,
             "fps": FPS,
         },
         pictures={

@@ -1,6 +1,6 @@
 // GLASS: arrows move, numbers act, and every key press draws a frame. It mirrors vdsm_glass/play/session_glass.py and
 // controls.py, which say why.
-import { button, el, inTurn, listen, open, setPressed, show, wait } from "./common.js";
+import { Turn, button, el, listen, open, setPressed, show, wait } from "./common.js";
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const SIGNS = { up: "↑", left: "←", right: "→", down: "↓" };
@@ -53,22 +53,32 @@ class Session {
     const recent = moves.slice(-this.settings.short);
     const came = sum(older.map((each) => each.foreground));
     const inwards = older.length ? this.room(recent.map((each) => each.foreground)) : came;
-    let scene = await this.shifted(this.scenes[0], inwards);
-    // A window sees the same wherever it is: what was drawn by the same moves is drawn.
-    let path = scene.at ? "" : String(inwards);
-    const known = new Map();
-    for (const each of recent) {
-      path += JSON.stringify(each);
-      const before = this.known.get(path);
-      if (before) {
-        const at = scene.at && add(scene.at, each.foreground);
-        scene = { ...before, at, moved: add(scene.moved, each.background) };
-      } else scene = await this.advanced(scene, each);
-      known.set(path, scene);
-    }
-    this.known = known;
+    const known = this.known;
+    this.known = new Map();
+    let scene = await this.walked(await this.shifted(this.scenes[0], inwards), recent, known, inwards);
     scene = await this.shifted(scene, add(came, [-inwards[0], -inwards[1]]));
     return { ...scene, moved: add(scene.moved, sum(older.map((each) => each.background))) };
+  }
+
+  // The scene after some moves; those that were drawn before are taken from `known`, and all are kept.
+  async walked(scene, moves, known, inwards, stop = () => false) {
+    // A window sees the same wherever it is in the frame.
+    let path = scene.at ? "" : String(inwards);
+    for (const move of moves) {
+      if (stop()) break;
+      path += JSON.stringify(move);
+      const before = known.get(path);
+      const at = scene.at && add(scene.at, move.foreground);
+      scene = before ? { ...before, at, moved: add(scene.moved, move.background) } : await this.advanced(scene, move);
+      this.known.set(path, scene);
+    }
+    return scene;
+  }
+
+  // Draws ahead what the next move will be drawn from, whatever it is, until it comes.
+  async prepare(stop) {
+    if (!this.short || !this.scenes[0].at || this.moves.length < this.settings.short - 1) return;
+    await this.walked(this.scenes[0], this.moves.slice(1 - this.settings.short), this.known, null, stop);
   }
 
   async shifted(scene, by) {
@@ -148,11 +158,11 @@ class Page {
   constructor(session, settings, firsts) {
     Object.assign(this, { session, settings, firsts });
     this.controls = { pixels: settings.pixels, action: 0, mask: false, background: false };
-    this.turn = inTurn();
+    this.turn = new Turn();
     this.playing = 0;
     this.build();
     listen((key, { shift, repeat }) => {
-      if (!(repeat && this.turn.busy)) this.press(key, shift);
+      if (!(repeat && this.turn.waiting)) this.press(key, shift);
     });
   }
 
@@ -288,7 +298,7 @@ class Page {
 
   // Changes the session, and shows its last frame or the one at `index`.
   draw(change, timed = false, index = -1) {
-    return this.turn.take(async () => {
+    const drawn = this.turn.take(async () => {
       try {
         const began = performance.now();
         await change();
@@ -305,6 +315,8 @@ class Page {
         this.message.textContent = error.message;
       }
     });
+    if (timed) this.turn.take(() => this.session.prepare(() => this.turn.waiting > 1));
+    return drawn;
   }
 
   async replay() {
