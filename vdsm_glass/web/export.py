@@ -42,19 +42,22 @@ def export_web(model: Model, data: VideoDataModule | None, folder: Path) -> Path
         runtime.add_to(made / "ort")  # first, because it fails soonest
         page: WebPage = imported(model.web)(model, data)
         about = [data.name if data else "", "{} x {}".format(*model.size) if model.size else ""]
-        _write(page, made, title=f"Play with {model.title}", about=" · ".join(filter(None, about)))
+        said = {
+            "title": f"Play with {model.title}",
+            "about": " · ".join(filter(None, about)),
+            "rights": data.rights if data else "",
+        }
+        _write(page, made, said)
     return folder
 
 
-def _write(page: WebPage, folder: Path, *, title: str, about: str) -> None:
+def _write(page: WebPage, folder: Path, said: dict[str, str]) -> None:
     for name in ("common.js", page.script):
         (folder / name).write_bytes((STATIC / name).read_bytes())
     (folder / "keys.js").write_bytes((PLAY / "page.js").read_bytes())
     (folder / "style.css").write_bytes((PLAY / "style.css").read_bytes())
-    words = {"title": html.escape(title), "script": page.script}
     index = (STATIC / "index.html").read_text(encoding="utf-8")
-    for name, value in words.items():
-        index = index.replace(f"{{{{ {name} }}}}", value)
+    index = index.replace("{{ title }}", html.escape(said["title"])).replace("{{ script }}", page.script)
     (folder / "index.html").write_text(index, encoding="utf-8")
     for name, graph in page.graphs.items():
         graphs.write(graph, folder / f"{name}.onnx")
@@ -62,8 +65,7 @@ def _write(page: WebPage, folder: Path, *, title: str, about: str) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
         Image.fromarray(to_uint8(picture)).save(folder / name, optimize=True)
     description = {
-        "title": title,
-        "about": about,
+        **said,
         **page.settings,
         "graphs": {name: {"inputs": _described(graph.inputs)} for name, graph in page.graphs.items()},
         "tensors": _write_tensors(page, folder / TENSORS),

@@ -96,7 +96,9 @@ def graphs(net: GLASS, frame: Tensor) -> dict[str, Graph]:
     made = {
         "start": Graph(Start(net), {"frame": frame}, (*STATE, "agent", "b_hat", "mask", *at)),
         "step": Graph(Step(net, (height, width)), given | state, (*(f"next_{name}" for name in STATE), "next_agent")),
-        "draw": Graph(Draw(), {"agent": scene.agent, "b_hat": scene.b_hat, "moved": scene.moved, **at}, ("picture", "mask")),
+        "draw": Graph(
+            Draw(), {"agent": scene.agent, "b_hat": scene.b_hat, "moved": scene.moved, **at}, ("picture", "mask")
+        ),
     }
     if scene.at is None:
         made["shift"] = Graph(Shift(), {"agent": scene.agent, "by": by}, ("shifted",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from data_modules.common.download import OFFLINE
 from data_modules.common.errors import UserError
 from vdsm_glass.published_weights import cache_folder, sha256
 
@@ -60,6 +62,8 @@ def fetched() -> Path:
         f"Where a registry can be reached, run `npm pack {PACKAGE}@{VERSION}`, and put {' and '.join(FILES)} of its "
         f"folder dist into {cached()} here"
     )
+    if os.environ.get(OFFLINE):
+        raise UserError(f"a page needs {PACKAGE} {VERSION}, which is not here, and {OFFLINE} is set. {otherwise}")
     npm = shutil.which("npm")
     if npm is None:
         raise UserError(
@@ -70,11 +74,19 @@ def fetched() -> Path:
         command = [npm, "pack", "--json", "--ignore-scripts", f"{PACKAGE}@{VERSION}"]
         try:
             done = subprocess.run(
-                command, cwd=temporary, capture_output=True, text=True, check=True, timeout=SECONDS, stdin=subprocess.DEVNULL
+                command,
+                cwd=temporary,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=SECONDS,
+                stdin=subprocess.DEVNULL,
             )
             archive = Path(temporary) / json.loads(done.stdout)[0]["filename"]
             with tarfile.open(archive) as packed:
-                packed.extractall(temporary, members=[packed.getmember(f"package/dist/{name}") for name in FILES], filter="data")
+                packed.extractall(
+                    temporary, members=[packed.getmember(f"package/dist/{name}") for name in FILES], filter="data"
+                )
         except (subprocess.SubprocessError, OSError, ValueError, LookupError, tarfile.TarError) as error:
             said = " ".join(str(getattr(error, "stderr", None) or error).split())[-300:]
             raise UserError(f"npm did not get {PACKAGE} {VERSION}: {said}. {otherwise}") from error

@@ -143,7 +143,5 @@ def page(model: VDSMFramesModel, data: VideoDataModule | None) -> WebPage:
             "side": net.sizes.frame_size,
             "fps": FPS,
         },
-        pictures={
-            f"cells/{i}-{j}.png": strip(cell) for i, row in enumerate(board.cells) for j, cell in enumerate(row)
-        },
+        pictures={f"cells/{i}-{j}.png": strip(cell) for i, row in enumerate(board.cells) for j, cell in enumerate(row)},
     )

@@ -72,6 +72,9 @@ export function button(text, onclick, { key = "", label = "", ...attributes } = 
   return made;
 }
 
+// Whose the pictures are, as the data says.
+export const rights = (settings) => el("p", { class: "dim", style: "margin-top: .8rem" }, settings.rights);
+
 export function setPressed(made, on) {
   made.setAttribute("aria-pressed", on ? "true" : "false");
 }
@@ -94,7 +97,7 @@ export function show(canvas, picture) {
     for (let c = 0; c < 3; c++) image.data[4 * p + c] = Math.round(255 * Math.min(Math.max(picture[c * size + p], 0), 1));
     image.data[4 * p + 3] = 255;
   }
-  canvas.getContext("2d").putImageData(image, 0, 0);
+  canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, 0, 0);
 }
 
 export const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));

@@ -1,6 +1,6 @@
 // GLASS: arrows move, numbers act, and every key press draws a frame. It mirrors vdsm_glass/play/session_glass.py and
 // controls.py, which say why.
-import { Turn, button, el, listen, open, setPressed, show, wait } from "./common.js";
+import { Turn, button, el, listen, open, rights, setPressed, show, wait } from "./common.js";
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const SIGNS = { up: "↑", left: "←", right: "→", down: "↓" };
@@ -159,6 +159,7 @@ class Page {
     Object.assign(this, { session, settings, firsts });
     this.controls = { pixels: settings.pixels, action: 0, mask: false, background: false };
     this.turn = new Turn();
+    this.times = [];
     this.playing = 0;
     this.build();
     listen((key, { shift, repeat }) => {
@@ -231,6 +232,7 @@ class Page {
         el("div", { class: "row", style: "margin-top: .8rem" },
           button("Start from your picture …", () => own.click()), own,
         ),
+        rights(this.settings),
       ),
     );
     this.showControls();
@@ -293,6 +295,7 @@ class Page {
 
   begin(first) {
     this.playing++;
+    this.times = [];
     return this.draw(() => this.session.begin(first));
   }
 
@@ -305,7 +308,7 @@ class Page {
         show(this.screen, await this.session.picture(index, this.controls.mask));
         const { scenes, moves } = this.session;
         const took = timed ? ` · ${Math.round(performance.now() - began)} ms` : "";
-        this.took = performance.now() - began;
+        if (timed) this.times.push(performance.now() - began);
         this.counter.textContent = `frame ${(index < 0 ? scenes.length : index + 1)} of ${scenes.length}${took}`;
         this.moves.textContent =
           (moves.length > SHOWN_MOVES ? "… " : "") + moves.slice(-SHOWN_MOVES).map(described).join(" ");
@@ -372,6 +375,6 @@ open(async ({ settings, tensors, run }) => {
     Float32Array.from(tensors.firsts.subarray(i * size, (i + 1) * size), (value) => value / 255),
   );
   const page = new Page(session, settings, firsts);
-  window.page = page;
+  window.page = page; // for whoever looks inside, as tests do
   await page.begin(firsts[0]);
 });

@@ -1,6 +1,6 @@
 // VDSM: a board of identities and actions, and what lies between two of its cells. It mirrors
 // vdsm_glass/play/session_vdsm.py and page_vdsm.py.
-import { Turn, button, el, listen, open, setPressed, show } from "./common.js";
+import { Turn, button, el, listen, open, rights, setPressed, show } from "./common.js";
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const lerp = (a, b, share) => a.map((value, i) => value + share * (b[i] - value));
@@ -73,8 +73,7 @@ class Page {
     this.main = document.querySelector("main");
     this.main.className = "vdsm moving";
     this.main.querySelector("header").append(el("span", { class: "dim" }, settings.about));
-    const { rows, columns } = settings;
-    const side = settings.side;
+    const { rows, columns, side } = settings;
     this.message = el("div", { class: "message wide", role: "alert" });
     this.screen = el("canvas", { class: "screen", width: side, height: side, role: "img" });
     this.counter = el("span");
@@ -116,7 +115,7 @@ class Page {
           : []),
       ),
       el("section", { class: "panel", "aria-label": "The board" },
-        el("h2", {}, "Rows are identities, columns are actions"), board,
+        el("h2", {}, "Rows are identities, columns are actions"), board, rights(settings),
       ),
     );
   }
@@ -165,9 +164,9 @@ class Page {
       try {
         const frames = [];
         let began = performance.now();
-        this.times = [];
+        const times = (this.times = []);
         for await (const frame of this.session.video()) {
-          this.times.push(performance.now() - began);
+          times.push(performance.now() - began);
           frames.push(frame);
           if (frames.length === 1) this.begin(frames);
           this.counter.textContent = `${frames.length} frames · ${this.called(this.session.a)}`;
@@ -175,7 +174,7 @@ class Page {
           if (asked !== this.asked) return;
           began = performance.now();
         }
-        const middle = this.times.slice().sort((a, b) => a - b)[Math.floor(this.times.length / 2)];
+        const middle = times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)];
         this.counter.textContent += ` · ${middle.toFixed(0)} ms each`;
         this.message.textContent = "";
       } catch (error) {
@@ -224,6 +223,6 @@ class Page {
 
 open(async (given) => {
   const page = new Page(new Session(given), given.settings);
-  window.page = page;
+  window.page = page; // for whoever looks inside, as tests do
   await page.draw();
 });
