@@ -9,23 +9,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.vdsm_glass.glass.small import NARROW, small_sizes
 from tests.vdsm_glass.glass.small import small_glass as any_glass
 from tests.vdsm_glass.play.browser import chromium, until
 from tests.vdsm_glass.play.small import GLASS_DATA, glass_checkpoint, vdsm_checkpoint, write_run
+from tests.vdsm_glass.web.played import READY, opened, play_glass, play_vdsm, press, screen
 from vdsm_glass.cli import main
 from vdsm_glass.commands.play import to_play
 from vdsm_glass.pictures import to_uint8
 from vdsm_glass.play.clips import clips_to_play
+from vdsm_glass.play.session_glass import room
 from vdsm_glass.web import runtime
 
 pytestmark = pytest.mark.thorough
 
 PRESSES = 40
-KEYS = {"ArrowLeft": "\ue012", "ArrowUp": "\ue013", "ArrowRight": "\ue014", "ArrowDown": "\ue015"}
-SHIFT, MEGABYTES = "\ue008", 20
+MEGABYTES = 20
 
 
 def windowed_checkpoint(folder: Path) -> Path:
@@ -91,6 +93,21 @@ def test_glass_copies_actions_and_takes_a_picture(exported: Any, driver: Any, tm
         driver.find_element("css selector", "input[type=file]").send_keys(str(tmp_path / "green.png"))
         until(lambda: "frame 1 of 1" in driver.find_element("tag name", "main").text, "the picture")
         assert (screen(driver) == (10, 200, 30)).all()
+
+
+def test_figures_get_the_room_that_they_get_in_play(exported: Any, driver: Any):
+    generator, places = torch.Generator().manual_seed(0), set()
+    with opened(driver, exported["glass"][1], says=READY["glass"]):
+        for _ in range(40):
+            mask = torch.zeros(32, 48)
+            top, left = (int(torch.randint(0, side, (), generator=generator)) for side in (28, 40))
+            mask[top : top + 20, left : left + 12] = 0.6
+            shifts = torch.randint(-16, 17, (3, 2), generator=generator)
+            asked = "page.session.mask = arguments[0]; return page.session.room(arguments[1])"
+            found = driver.execute_script(asked, mask.flatten().tolist(), shifts.tolist())
+            assert found == room(mask, shifts.float()).tolist(), (top, left, shifts)
+            places.add(tuple(found))
+    assert len(places) > 15
 
 
 def test_a_cell_of_the_board_is_chosen_by_a_click(exported: Any, driver: Any):
