@@ -19,6 +19,8 @@ ELSEWHERE = {
     "make study": "trains for hours; tests/vdsm_glass/commands/test_study.py runs the command",
     "make play": "serves a page until it is stopped; tests/vdsm_glass/play opens it",
     "vdsm-glass play": "likewise",
+    "vdsm-glass export --web": "needs a package of npm; tests/vdsm_glass/web opens such pages",
+    "python -m http.server": "serves until it is stopped",
     "wandb": "asks for an account",
 }
 """What a test cannot run, and why."""

@@ -13,7 +13,7 @@ from vdsm_glass.generate.vdsm import Net, VDSMFramesModel
 from vdsm_glass.generate.vocabulary import LONG
 from vdsm_glass.layers.mixture_conv import MixtureConvTranspose2d
 from vdsm_glass.play.clips import clips_to_play
-from vdsm_glass.play.media import FPS, strip
+from vdsm_glass.play.media import strip
 from vdsm_glass.play.session_vdsm import Board
 from vdsm_glass.vdsm.frames import FrameVDSM
 from vdsm_glass.vdsm.sequences import SequenceVDSM
@@ -141,7 +141,6 @@ def page(model: VDSMFramesModel, data: VideoDataModule | None) -> WebPage:
             "longest": board.longest,
             "long": LONG,
             "side": net.sizes.frame_size,
-            "fps": FPS,
         },
         pictures={f"cells/{i}-{j}.png": strip(cell) for i, row in enumerate(board.cells) for j, cell in enumerate(row)},
     )

@@ -82,6 +82,7 @@ def test_glass_copies_actions_and_takes_a_picture(exported: Any, driver: Any, tm
     Image.new("RGB", (96, 200), (10, 200, 30)).save(tmp_path / "green.png")
     with opened(driver, folder, says=READY["glass"]):
         driver.find_elements("css selector", "button.picture")[1].click()
+        press(driver, "2")  # which the copy takes back
         driver.find_elements("xpath", "//button[contains(., 'Copy actions')]")[1].click()
         frames = len(clip.video)
         until(lambda: f"frame {frames} of {frames}" in driver.find_element("tag name", "main").text, "the copy")
