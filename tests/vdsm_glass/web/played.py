@@ -147,6 +147,6 @@ def play_vdsm(driver: Any, checkpoint: Path, *, presses: int) -> Played:
         found = np.array(driver.execute_script("return page.frames.map((frame) => Array.from(frame))"))
         assert found.shape == wanted.shape, (number, key)
         played.off.append(255 * float(np.abs(found - wanted).max()))
-        played.seen.add(wanted.tobytes())
+        played.seen.add((255 * wanted).round().tobytes())
         played.milliseconds += driver.execute_script("return page.times")
     return played

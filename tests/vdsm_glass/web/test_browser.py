@@ -15,7 +15,15 @@ from PIL import Image
 from tests.vdsm_glass.glass.small import NARROW, small_sizes
 from tests.vdsm_glass.glass.small import small_glass as any_glass
 from tests.vdsm_glass.play.browser import chromium, until
-from tests.vdsm_glass.play.small import GLASS_DATA, glass_checkpoint, vdsm_checkpoint, write_run
+from tests.vdsm_glass.play.small import (
+    GLASS_DATA,
+    SIZES,
+    VDSM_DATA,
+    glass_checkpoint,
+    small_vdsm,
+    vdsm_checkpoint,
+    write_run,
+)
 from tests.vdsm_glass.web.played import READY, opened, play_glass, play_vdsm, press, screen
 from vdsm_glass.cli import main
 from vdsm_glass.commands.play import to_play
@@ -37,11 +45,33 @@ def windowed_checkpoint(folder: Path) -> Path:
     return write_run(folder, any_glass(theta=0.3, **changes), given, GLASS_DATA)
 
 
+@torch.no_grad()
+def lively_checkpoint(folder: Path, *, stage: int = 2) -> Path:
+    """A run of either stage of VDSM that tells its clips apart, and whose pictures show it."""
+    model, data = to_play(vdsm_checkpoint(folder / "dull"), None, [])
+    video, net = torch.stack([clip.video for clip in clips_to_play(model, data, by="action", most=6)]), small_vdsm()
+    for head, find in (
+        (net.frames.encoder.identity_loc, lambda: net.encode(video).s),
+        (net.frames.encoder.pose, lambda: net.frames.encode(video).z),
+        (net.dynamics_encoder.head, lambda: net.encode(video).d),
+    ):
+        found = find().flatten(end_dim=-2)
+        size, middle = found.shape[-1], found.mean(dim=0)
+        scale = 1 / (found - middle).std()
+        head.weight[:size] *= scale
+        head.bias[:size] = scale * (head.bias[:size] - middle)
+    for layer in net.frames.decoder.layers:
+        layer.weight.normal_(std=layer.weight.shape[-1] ** -0.5)
+    for parameter in (*net.dynamics_decoder.parameters(), *net.combiner.parameters()):
+        parameter.mul_(3)
+    return write_run(folder, net if stage == 2 else net.frames, {"sizes": asdict(SIZES)}, VDSM_DATA)
+
+
 CHECKPOINTS = {
     "glass": glass_checkpoint,
     "windows": windowed_checkpoint,
-    "vdsm": vdsm_checkpoint,
-    "vdsm_frames": lambda folder: vdsm_checkpoint(folder, stage=1),
+    "vdsm": lively_checkpoint,
+    "vdsm_frames": lambda folder: lively_checkpoint(folder, stage=1),
 }
 
 
