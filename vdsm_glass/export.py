@@ -7,6 +7,8 @@ import json
 import platform
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -104,29 +106,36 @@ def export(checkpoint: Path, folder: Path) -> Path:
     """
     checkpoint = located(checkpoint)
     model = read(checkpoint)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder}: is there already; give the name of a folder that is not, or remove it")
-    try:
+    with written_whole(folder) as made:
         if (checkpoint / ABOUT).is_file():
-            return Path(shutil.copytree(checkpoint, folder, dirs_exist_ok=True))
-        return _write(model, folder, run=run_of(checkpoint))
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error}. Name another folder.") from error
-
-
-def _write(model: Model, folder: Path, *, run: Path | None) -> Path:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        made = Path(temporary) / "made"
-        made.mkdir(mode=0o755)
+            shutil.copytree(checkpoint, made, dirs_exist_ok=True)
+            return folder
         state = {name: value.contiguous() for name, value in model.network.state_dict().items()}
         save_file(state, made / WEIGHTS)
         (made / WEIGHTS).chmod(0o644)
         description = describe(model, digest=hashlib.sha256((made / WEIGHTS).read_bytes()).hexdigest())
         (made / CONFIG).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        (made / CARD).write_text(card(model, run=run), encoding="utf-8")
-        made.replace(folder)
+        (made / CARD).write_text(card(model, run=run_of(checkpoint)), encoding="utf-8")
     return folder
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """Within it, a folder to fill, which then becomes `folder`; if the filling fails, nothing is left of it.
+
+    Raises: UserError, the folder is there and not empty, or cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: is there already; give the name of a folder that is not, or remove it")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+            made = Path(temporary) / "made"
+            made.mkdir(mode=0o755)
+            yield made
+            made.replace(folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error}. Name another folder.") from error
 
 
 def describe(model: Model, *, digest: str) -> dict[str, Any]:

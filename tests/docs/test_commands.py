@@ -23,6 +23,8 @@ ELSEWHERE = {
     "vdsm-glass play": "likewise",
     "python -m vdsm_glass.box.put": "writes into the package; tests/vdsm_glass/box runs the tool",
     "vdsm-glass export vdsm-pendulum shared --push": "asks for an account; tests/vdsm_glass/test_hub.py runs it",
+    "vdsm-glass export --web": "needs a package of npm; tests/vdsm_glass/web opens such pages",
+    "python -m http.server": "serves until it is stopped",
     "wandb": "asks for an account",
 }
 """What a test cannot run, and why."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from data_modules.common.errors import UserError, did_you_mean
 
@@ -45,6 +47,17 @@ def located(model: Path | str) -> Path:
     raise UserError(
         f"{text}: is no file, and no model of the box{did_you_mean(text, known)}; the box has {', '.join(known)}"
     )
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What is said about a model of the box, or of a copy of it; nothing about others.  Raises: UserError."""
+    file = path / ABOUT
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{file}: does not describe a model of the box ({error}); copy the model again") from error
 
 
 def called(path: Path) -> str:

@@ -93,6 +93,7 @@ def put(options: argparse.Namespace, data_options: list[str]) -> Path:
         recipe = yaml.safe_load((run / RUN_CONFIG).read_text(encoding="utf-8")).get("run", {}).get("name")
         step = torch.load(options.checkpoint, map_location="cpu", weights_only=True, mmap=True).get("global_step")
         about = {"data": data.name, "numbers": options.numbers, "recipe": recipe, "step": step, "commit": commit}
+        about["rights"] = " ".join(filter(None, (data.rights, options.credit)))
         write_json(about, made / ABOUT)
         page = LICENCE.sub(f". {options.licence}", (made / CARD).read_text(encoding="utf-8")).replace(
             "DIR", options.name

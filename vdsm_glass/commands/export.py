@@ -1,23 +1,37 @@
-"""`vdsm-glass export CKPT DIR`: a trained model as weights, sizes and a page about it, to keep or pass on."""
+"""`vdsm-glass export CKPT DIR`: a trained model as a folder to keep or pass on, or with `--web DIR` as a page."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from vdsm_glass.box.place import located
+from vdsm_glass.box.place import about, located
 
 ABOUT = """Writes weights.safetensors, config.json and README.md, a page that says what the model is, how well it does
-and what it was trained on. `vdsm_glass.load(DIR)` and `vdsm-glass generate VERB DIR` read it."""
+and what it was trained on. `vdsm_glass.load(DIR)` and `vdsm-glass generate VERB DIR` read it. With --web DIR it writes
+a page to play with instead, which any static host serves and the browser runs; it takes the same clips as
+`vdsm-glass play`."""
 
 
 def main(argv: list[str]) -> int:
     """The command; `argv` is what follows its word.  Raises: UserError."""
     parser = argparse.ArgumentParser(prog="vdsm-glass export", description=ABOUT, allow_abbrev=False)
     parser.add_argument("checkpoint", metavar="CKPT", type=located, help="a checkpoint, or a name of `models`")
-    parser.add_argument("folder", metavar="DIR", type=Path, help="folder to write, which is not there yet")
+    parser.add_argument("folder", metavar="DIR", type=Path, nargs="?", help="folder to write, which is not there yet")
+    parser.add_argument("--web", metavar="DIR", type=Path, help="folder of a page to write, which is not there yet")
     parser.add_argument("--push", metavar="OWNER/NAME", help="upload the folder to the Hugging Face Hub, too")
-    options = parser.parse_args(argv)
+    parser.add_argument("--data", metavar="NAME", help="with --web: a dataset, as for `play`; its options follow")
+    options, others = parser.parse_known_args(argv)
+    if others and options.data is None:
+        parser.error(f"unrecognized arguments: {' '.join(others)} (options of a dataset follow its --data NAME)")
+    if (options.folder is None) == (options.web is None):
+        parser.error("give either DIR or --web DIR")
+    if options.web is not None and options.push:
+        parser.error("--push uploads an exported model, not a page: give DIR in place of --web DIR")
+    if options.web is None and options.data is not None:
+        parser.error("--data goes with --web: an export without it holds no clips")
+    if options.web is not None:
+        return write_page(options, others)
 
     from vdsm_glass.export import export
 
@@ -27,4 +41,18 @@ def main(argv: list[str]) -> int:
         from vdsm_glass.hub import push
 
         print(push(options.folder, options.push))
+    return 0
+
+
+def write_page(options: argparse.Namespace, others: list[str]) -> int:
+    """Writes the page, and says how large it is and how to look at it."""
+    from vdsm_glass.commands.play import to_play
+    from vdsm_glass.web.export import export_web
+
+    model, data = to_play(options.checkpoint, options.data, others)
+    said = about(options.checkpoint)
+    of_clips = {"name": str(said.get("data", "")), "rights": str(said.get("rights", ""))}
+    folder = export_web(model, data, options.web, **of_clips)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    print(f"{folder}: {size / 1e6:.1f} MB, for any static host; here: python -m http.server --directory {folder}")
     return 0

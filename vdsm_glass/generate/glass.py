@@ -32,6 +32,7 @@ class GLASSModel(Model):
     can = ("reconstruct", "transfer", "swap", "actions", "animate", "action_matrix")
     network_arguments = ("gma", "lma", "theta", "shifts_from_inpainted")
     page = "vdsm_glass.play.page_glass.add"
+    web = "vdsm_glass.web.glass.page"
     network: GLASS
     protocols: ClassVar[dict[str, GenerationProtocol]] = {
         "reconstruction": GenerationProtocol(

@@ -42,6 +42,7 @@ class VDSMFramesModel(Model):
     can = ("reconstruct", "swap", "interpolate", "sample")
     network_arguments = ("sizes",)
     page = "vdsm_glass.play.page_vdsm.add"
+    web = "vdsm_glass.web.vdsm.page"
     network: Net
     protocols: ClassVar[dict[str, GenerationProtocol]] = {
         "reconstruction": GenerationProtocol(lambda model, video, *_: model.reconstruct(video), about="its latents"),

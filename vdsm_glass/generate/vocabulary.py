@@ -65,6 +65,8 @@ class Model:
     page: ClassVar[str] = "vdsm_glass.play.page_clips.add"
     """The import path of the function that adds its page, `(model, data, *, about, address="/")`, data a dataset,
     clips or None; see `vdsm_glass.commands.play`."""
+    web: ClassVar[str] = ""
+    """The import path of the function that makes its `vdsm_glass.web.page.WebPage`, `(model, data)`; empty: none."""
 
     def __init__(
         self,

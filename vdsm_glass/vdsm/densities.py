@@ -251,15 +251,22 @@ class DynamicsDecoder(nn.Module):
 
     def forward(self, d: Tensor, steps: int) -> Tensor:
         """Args: d (b, d); steps, how many frames.   Returns: h (b, t, 2 z), a function of d alone."""
-        state = rearrange(self.state(d), "b (two n r) -> two n b r", two=2, n=self.layers).contiguous()
-        hidden, cell = state[0], state[1]
-        h = repeat(self.first_input, "h -> b 1 h", b=d.shape[0])
+        h, hidden, cell = self.begin(d)
         unfolded = []
         for _ in range(steps):
-            _, (hidden, cell) = self.rnn(h, (hidden, cell))
-            h = self.output(torch.cat([hidden[-1], cell[-1]], dim=-1)).unsqueeze(dim=1)
+            h, hidden, cell = self.step(h, hidden, cell)
             unfolded.append(h)
         return torch.cat(unfolded, dim=1)
+
+    def begin(self, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Before the first frame: h_0 (b, 1, 2 z), hidden and cell (layers, b, rnn).  Args: d (b, d)."""
+        state = rearrange(self.state(d), "b (two n r) -> two n b r", two=2, n=self.layers).contiguous()
+        return repeat(self.first_input, "h -> b 1 h", b=d.shape[0]), state[0], state[1]
+
+    def step(self, h: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The next h, hidden and cell.  Args: as `begin` gives them."""
+        _, (hidden, cell) = self.rnn(h, (hidden, cell))
+        return self.output(torch.cat([hidden[-1], cell[-1]], dim=-1)).unsqueeze(dim=1), hidden, cell
 
 
 class Combiner(nn.Module):
