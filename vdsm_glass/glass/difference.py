@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from einops import rearrange
 from scipy import ndimage
+from torch import Tensor
+
+from vdsm_glass.layers.shift import to_grid
 
 
 @dataclass(frozen=True)
@@ -45,3 +50,52 @@ def blobs(mask: np.ndarray, *, least: int) -> list[Blob]:
             box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
             found.append(Blob(part, area, (float(columns.mean()), float(rows.mean())), box))
     return found
+
+
+@dataclass(frozen=True)
+class Differing:
+    """The agent of a video, by what differs from its ground.
+
+    Args:
+        mask: (b, t, 1, h, w) in [0, 1].
+        shift: (b, t-1, 2) in grid units, how its middle moves; 0 where it is not known.
+        known: (b, t) 1 where an agent was found, else 0.
+    """
+
+    mask: Tensor
+    shift: Tensor
+    known: Tensor
+
+
+class Ground:
+    """The median pictures of clips that a fixed camera took, and how to find an agent by them.
+
+    Args:
+        pictures: (clips, h, w, 3) uint8 by clip, or (1, h, w, 3) of all clips.
+        threshold: levels of 255 above which a pixel differs.
+        theta: share of the frame that the agent covers; of all that differs, the part nearest to this size is taken.
+    """
+
+    def __init__(self, pictures: np.ndarray, *, threshold: float, theta: float) -> None:
+        self.pictures, self.threshold, self.theta = pictures, threshold, theta
+
+    def seen_in(self, video: Tensor, clip: Tensor) -> Differing:
+        """The agent of a video (b, t, 3, h, w) in [-1, 1] whose clips have the numbers (b,)."""
+        b, t, _, height, width = video.shape
+        frames = rearrange(((video + 1) * 127.5).round().byte().cpu(), "b t c h w -> (b t) h w c").numpy()
+        number = np.zeros(b * t, int) if len(self.pictures) == 1 else clip.cpu().numpy().repeat(t)
+        mask = np.zeros((b * t, height, width), np.float32)
+        middle, known = np.zeros((b * t, 2), np.float32), np.zeros(b * t, np.float32)
+        usual = self.theta * height * width
+        for at, found in enumerate(difference(frames, self.pictures[number]) > self.threshold):
+            parts = [part for part in blobs(found, least=3) if usual / 4 <= part.area <= 4 * usual]
+            if parts:
+                agent = min(parts, key=lambda part: abs(np.log(part.area / usual)))
+                mask[at] = ndimage.uniform_filter(agent.mask.astype(np.float32), size=3)
+                middle[at], known[at] = agent.middle, 1.0
+        middle, known, mask = (
+            torch.from_numpy(each).to(video.device).unflatten(0, (b, t)) for each in (middle, known, mask)
+        )
+        both = (known[:, 1:] * known[:, :-1])[..., None]
+        way = to_grid(middle[:, 1:] - middle[:, :-1], height=height, width=width)
+        return Differing(mask=mask[:, :, None], shift=way * both, known=known)

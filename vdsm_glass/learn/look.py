@@ -33,6 +33,8 @@ ALIKE = 6
 """Blocks of 16 that move alike where the camera moves: no agent reaches over so many."""
 COMPARABLE = 0.3
 """A second agent has at least this share of the area of the first."""
+DISTURBED = 8.0
+"""How many times an agent's area differs in a frame that is left out."""
 OFTEN = 0.3
 """Share of frames in which something is seen, for it to be believed."""
 
@@ -148,7 +150,9 @@ def sample(video: Video, *, frames: int) -> Sample:
         for picture in decoded(video, start, start + length):
             size = (picture.height, picture.width)
             share = min(1.0, LONGEST / max(size))
-            found.append(np.asarray(picture.resize([max(1, round(side * share)) for side in picture.size], reducing_gap=2.0)))
+            found.append(
+                np.asarray(picture.resize([max(1, round(side * share)) for side in picture.size], reducing_gap=2.0))
+            )
             burst.append(number)
     if len({frame.shape for frame in found}) > 1:
         raise DataError(f"{video.path}: frames differ in size. Convert the video to one size.")
@@ -223,9 +227,15 @@ def track(each: Sample, mask: np.ndarray) -> Track:
     """
     found = [blobs(frame, least=LEAST_AREA) for frame in mask]
     moved = np.stack([mask[each.burst == number].any(0) & ~mask[each.burst == number].all(0) for number in each.burst])
-    lively = [[blob for blob in blobs_of if (moved[t] & blob.mask).sum() >= 0.15 * blob.area] for t, blobs_of in enumerate(found)]
+    lively = [
+        [blob for blob in blobs_of if (moved[t] & blob.mask).sum() >= 0.15 * blob.area]
+        for t, blobs_of in enumerate(found)
+    ]
     largest = [max(blob.area for blob in blobs_of) for blobs_of in lively if blobs_of]
     usual = float(np.median(largest)) if largest else 0.0
+    # Where much else differs, as when a person walks by, nothing is followed.
+    disturbed = mask.sum(axis=(1, 2)) > DISTURBED * usual
+    lively = [[] if disturbed[t] else blobs_of for t, blobs_of in enumerate(lively)]
     present, count, boxes, areas, steps, before = [], [], [], [], [], None
     for t, blobs_of in enumerate(lively):
         fitting = [blob for blob in blobs_of if usual / 4 <= blob.area <= 4 * usual]
@@ -256,7 +266,9 @@ def with_agent(about: Seen, main: Sample, tracks: Sequence[Track]) -> Seen:
     low = np.percentile(boxes[:, :2], 2, axis=0) - length / 2
     high = np.percentile(boxes[:, 2:], 98, axis=0) + length / 2
     left, top = (int(max(0, round(value * main.scale))) for value in low)
-    right, bottom = (int(min(side, round(value * main.scale))) for side, value in zip((width, height), high, strict=True))
+    right, bottom = (
+        int(min(side, round(value * main.scale))) for side, value in zip((width, height), high, strict=True)
+    )
     return replace(
         about,
         agents=agents,
