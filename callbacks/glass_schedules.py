@@ -33,7 +33,7 @@ class GLASSSchedules(Callback):
             makes them sharp.
         difference: λ of the difference to a fixed ground, in place of that of the weights, see `MedianGround`.
 
-    Raises: UserError, the values of a schedule but `bin` and `difference` are not whole numbers, or values are too small.
+    Raises: UserError, values are too small, or not whole numbers, which all are but those of `bin` and `difference`.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ AFTER = 0.5
 
 
 class LearningPage(Callback):
-    """Examines validation clips every few seconds, writes a page that refreshes by itself, and warns once of each alarm.
+    """Examines validation clips every few seconds, writes a page that refreshes by itself, warns once of each alarm.
 
     At the end test clips are examined. The page is `<home>/page.html`; it begins with what `<home>/findings.json` says.
     Numbers are also in `<run>/learned.json`.

@@ -20,8 +20,8 @@ from vdsm_glass.runs import CHECKPOINTS, LATEST
 if TYPE_CHECKING:
     from vdsm_glass.learn.plan import Plan
 
-ABOUT = """Looks at videos (a film, or a folder of films or of numbered pictures) of one agent before a fixed camera, says
-what it sees, trains GLASS on them within the time that you name, shows what is learned on a page that refreshes by
+ABOUT = """Looks at videos (a film, or a folder of films or of numbered pictures) of one agent before a fixed camera,
+says what it sees, trains GLASS on them within the time that you name, shows what is learned on a page that refreshes by
 itself, and opens `play`. Ctrl-C keeps what was learned, and the same command goes on."""
 RECIPE, FINDINGS, SEEN = "recipe.yaml", "findings.json", "seen.png"
 TRIAL_STEPS = (3, 3, 4, 4, 4)

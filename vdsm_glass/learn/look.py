@@ -94,8 +94,8 @@ class Seen:
         """Why GLASS cannot work here, or None."""
         if self.camera > OFTEN:
             return (
-                f"the camera moves, or the whole picture changes, in {self.camera:.0%} of the frames. `learn` finds the "
-                "agent by what differs from the ground, so it needs a fixed camera and steady light"
+                f"the camera moves, or the whole picture changes, in {self.camera:.0%} of the frames. `learn` finds "
+                "the agent by what differs from the ground, so it needs a fixed camera and steady light"
             )
         if self.agents == 0:
             return (
@@ -120,8 +120,8 @@ class Seen:
         ]
         if self.agents:
             sentences += [
-                f"It covers {self.area:.2%} of the frame, is {self.length:.0f} px long and moves {self.pace:.1f} px a "
-                "frame.",
+                f"It covers {self.area:.2%} of the frame and is {self.length:.0f} px long.",
+                f"It moves {self.pace:.1f} px a frame.",
                 f"It stays within {wide}x{high} px at ({left}, {top}).",
             ]
         return sentences

@@ -65,8 +65,8 @@ class Plan:
         left, top, width, height = self.region
         return [
             f"Frames of {self.size[1]}x{self.size[0]} are made of {width}x{height} px at ({left}, {top}).",
-            f"θ = {self.theta:.4f}, K = {self.actions}, every {self.stride}. frame, clips of {self.clip_length}, windows of "
-            f"{self.window} px around the agent.",
+            f"θ = {self.theta:.4f}, K = {self.actions}, clips of {self.clip_length} frames, {self.stride} apart.",
+            f"A window of {self.window} px goes along with the agent.",
         ]
 
 
@@ -196,7 +196,7 @@ def recipe(chosen: Plan, videos: Path, home: Path, *, steps: Sequence[int], page
             {"class_path": "callbacks.GLASSPictures", "init_args": {"every_n_epochs": 0}},
             {"class_path": "callbacks.LearningPage", "init_args": {"home": str(home.absolute())}},
         ]
-    parts = [EXPERIMENTS / "glass" / "parts" / "glass.yaml", EXPERIMENTS / "parts" / "data" / "folder.yaml"]
+    parts = [EXPERIMENTS / "parts" / "data" / "folder.yaml", EXPERIMENTS / "glass" / "parts" / "glass.yaml"]
     return content | {"base": [str(part) for part in parts]}
 
 
