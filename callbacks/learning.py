@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from callbacks.drawing import clips_of_each_label, scaled
 from data_modules.base import VideoDataModule
@@ -43,6 +44,7 @@ class LearningPage(Callback):
         self.home, self.seconds, self.clips = Path(home), seconds, clips
         self.warned: dict[str, str] = {}
         self._last = self._took = 0.0
+        self._videos: dict[Split, Tensor] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._last = time.monotonic()
@@ -101,14 +103,15 @@ class LearningPage(Callback):
     @torch.no_grad()
     def examined(self, trainer: Trainer, module: GLASSModule, split: Split) -> Examined:
         """What a module says of the first clips of `split`."""
-        data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
-        dataset = data.evaluation_dataset(split)
-        batch = dataset[clips_of_each_label(dataset, "identity", self.clips)].to(module.device).decoded()
+        if split not in self._videos:
+            data: VideoDataModule = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue]
+            dataset = data.evaluation_dataset(split)
+            self._videos[split] = dataset[clips_of_each_label(dataset, "identity", self.clips)].decoded().video
         modes = {part: part.training for part in module.modules()}
         module.eval()
         try:
             ground = module.ground if module.ground is not None and len(module.ground.pictures) == 1 else None
-            return examine(model_of(module), batch.video, ground)  # pyright: ignore[reportArgumentType]
+            return examine(model_of(module), self._videos[split].to(module.device), ground)  # pyright: ignore[reportArgumentType]
         finally:
             for part, mode in modes.items():
                 part.training = mode

@@ -19,6 +19,7 @@ ELSEWHERE = {
     "make study": "trains for hours; tests/vdsm_glass/commands/test_study.py runs the command",
     "make play": "serves a page until it is stopped; tests/vdsm_glass/play opens it",
     "vdsm-glass play": "likewise",
+    "vdsm-glass learn": "trains for minutes; tests/vdsm_glass/commands/test_learn.py runs the command",
     "wandb": "asks for an account",
 }
 """What a test cannot run, and why."""

@@ -31,9 +31,12 @@ def difference(frames: np.ndarray, ground: np.ndarray) -> np.ndarray:
 
     Args: frames (n, h, w, 3) and ground (h, w, 3) or (n, h, w, 3), uint8.   Returns: (n, h, w) float32 in [0, 255].
     """
-    signed = frames.astype(np.float32) - ground.astype(np.float32)
-    signed -= np.median(signed[:, ::2, ::2], axis=(1, 2), keepdims=True)
-    return ndimage.uniform_filter(np.abs(signed).max(axis=3), size=(0, 3, 3))
+    found = np.empty(frames.shape[:3], np.float32)
+    for frame, below, into in zip(frames, np.broadcast_to(ground, frames.shape), found, strict=True):
+        signed = frame.astype(np.float32) - below
+        signed -= np.median(signed[::3, ::3], axis=(0, 1))
+        ndimage.uniform_filter(np.abs(signed).max(axis=2), size=3, output=into)
+    return found
 
 
 def blobs(mask: np.ndarray, *, least: int) -> list[Blob]:

@@ -333,13 +333,14 @@ def draw_findings(samples: Sequence[Sample], seen: Seen, path: Path) -> Path:
     """Draws four frames, what differs in them in red and the region as a box, and the median picture last."""
     each = samples[0]
     ground = median_picture(each.frames)
-    mask = difference(each.frames, ground) > seen.threshold
+    frames = each.frames[:: 1 + len(each.frames) // 40]
+    mask = difference(frames, ground) > seen.threshold
     order = np.argsort(-mask.mean(axis=(1, 2)))
     chosen = np.sort(order[np.linspace(0, len(order) // 2, 4).astype(int)])
     left, top, wide, high = (round(value / each.scale) for value in seen.region)
     cells = []
     for t in chosen:
-        frame = each.frames[t].copy()
+        frame = frames[t].copy()
         edge = mask[t] & ~ndimage.binary_erosion(mask[t])
         frame[edge] = (255, 0, 0)
         box = np.zeros(mask[t].shape, bool)

@@ -28,8 +28,10 @@ MOST = 1.5
 FOR_TRAINING = 0.85
 """Of the time; the rest is for reading videos, pictures and numbers."""
 MULTIPLE = 16
-PIXELS = ((20.0, 64 * 96), (float("inf"), 96 * 128))
-"""Minutes below which a frame has at most so many pixels."""
+PIXELS, FEW_PIXELS = 96 * 128, 64 * 96
+"""Of a frame at most; few where there are less than `LONG` minutes, unless the agent would then be too small."""
+LONG, LEAST_AGENT = 20.0, 8.0
+"""Minutes; pixels of an agent's longer side, at least, if the frame's pixels allow it."""
 LEAST_SIDE = 48
 PACE = 2.0
 """Pixels of a frame that an agent should go in a step."""
@@ -75,9 +77,10 @@ def plan(seen: Seen, *, minutes: float, folders: bool = False) -> Plan:
 
     Args: folders, the videos lie in folders called train and test.
     """
-    most = next(pixels for below, pixels in PIXELS if minutes < below)
     region = widened(seen.region, seen.size)
     _, _, wide, high = region
+    needed = wide * high * (LEAST_AGENT / seen.length) ** 2
+    most = min(PIXELS, max(needed, FEW_PIXELS if minutes < LONG else PIXELS))
     scale = min(1.0, (most / (wide * high)) ** 0.5)
     height, width = (max(LEAST_SIDE, MULTIPLE * round(side * scale / MULTIPLE)) for side in (high, wide))
     scale = (height / high + width / wide) / 2

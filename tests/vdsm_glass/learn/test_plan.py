@@ -32,6 +32,15 @@ def test_frames_are_multiples_of_16_of_a_region_inside(region: tuple[int, int, i
     assert width / height == pytest.approx(chosen.size[1] / chosen.size[0], rel=0.3)
 
 
+def test_frames_are_small_where_time_is_short_but_not_smaller_than_the_agent_needs():
+    def pixels(**options: float) -> int:
+        height, width = plan(replace(SEEN, length=options["length"]), minutes=options["minutes"]).size
+        return height * width
+
+    assert pixels(length=60, minutes=30) > 1.7 * pixels(length=60, minutes=10)
+    assert pixels(length=10, minutes=10) == pixels(length=60, minutes=30)
+
+
 def test_theta_is_a_share_of_the_region():
     chosen = plan(SEEN, minutes=30)
     assert chosen.region == (100, 50, 300, 200)
