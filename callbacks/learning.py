@@ -64,13 +64,14 @@ class LearningPage(Callback):
         began = time.monotonic()
         found = self.examined(trainer, module, split)
         said = trainer.callback_metrics.get("codebook/perplexity")
-        step, ends = trainer.global_step, (module.gma_steps, module.actions_until or 0, trainer.max_epochs or 0)
-        total = ends[2] * int(trainer.num_training_batches)
+        step, total = trainer.global_step, (trainer.max_epochs or 0) * int(trainer.num_training_batches)
+        actions, drawing = module.gma_steps, max(module.gma_steps, module.drawing_from)
         now = alarms(
             found.numbers,
             theta=module.theta,
-            codes=step > ends[0] + AFTER * (ends[1] - ends[0]),
-            drawing=step > module.drawing_from + AFTER * (total - module.drawing_from),
+            masks=step > AFTER * actions,
+            codes=step > actions + AFTER * ((module.actions_until or total) - actions),
+            drawing=step > drawing + (AFTER * (total - drawing) if refresh else 0),
             perplexity=None if said is None else float(said),
         )
         for name, text in now.items():

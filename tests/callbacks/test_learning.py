@@ -58,11 +58,11 @@ def test_an_alarm_is_said_once_and_stands_on_the_page(
     numbers = {"mask_mean": 0.0, "mask_max": 0.01, "shift_spread": 0.0, "actions_differ": 0.0}
     found = Examined(numbers, {"A title": torch.zeros(3, 8, 8)})
     monkeypatch.setattr(LearningPage, "examined", lambda *_: found)
-    callback, module = LearningPage(str(tmp_path / "home")), GLASSModule(perceptual="none")
+    callback, module = LearningPage(str(tmp_path / "home")), GLASSModule(perceptual="none", gma_steps=1000)
     trainer: Any = SimpleNamespace(
         callback_metrics={"codebook/perplexity": torch.tensor(1.0)},
-        global_step=5,
-        max_epochs=10,
+        global_step=600,
+        max_epochs=100,
         num_training_batches=100,
         default_root_dir=str(tmp_path),
         is_global_zero=True,
@@ -71,13 +71,13 @@ def test_an_alarm_is_said_once_and_stands_on_the_page(
         callback.show(trainer, module, "val")
         callback.show(trainer, module, "val")
     assert len(caplog.records) == 1
-    assert "step 5: the mask is empty" in caplog.text
+    assert "step 600: the mask is empty" in caplog.text
     page = (tmp_path / "home" / "page.html").read_text("utf-8")
     assert "The mask is empty" in page
     assert "http-equiv" in page
     learned = json.loads((tmp_path / "learned.json").read_text("utf-8"))
     assert list(learned["alarms"]) == ["empty mask"]
-    trainer.global_step = 990
+    trainer.global_step = 9990
     other = LearningPage(str(tmp_path / "home"))
     other.load_state_dict(callback.state_dict())
     with caplog.at_level(logging.WARNING):

@@ -42,7 +42,8 @@ def difference(frames: np.ndarray, ground: np.ndarray) -> np.ndarray:
 def blobs(mask: np.ndarray, *, least: int) -> list[Blob]:
     """The parts of mask (h, w) bool with at least `least` pixels; parts near each other count as one."""
     near = max(1, round(0.25 * np.sqrt(mask.sum())))
-    labels, count = ndimage.label(ndimage.binary_dilation(mask, iterations=min(near, 6)))
+    grown = ndimage.binary_dilation(mask, iterations=min(near, 6))
+    labels, count = ndimage.label(grown)  # pyright: ignore[reportGeneralTypeIssues]
     found = []
     for number, place in enumerate(ndimage.find_objects(labels, max_label=count), start=1):
         part = np.zeros_like(mask)

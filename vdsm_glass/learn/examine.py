@@ -101,20 +101,26 @@ def examine(model: GLASSModel, video: Tensor, ground: Ground | None = None) -> E
 
 
 def alarms(
-    numbers: Mapping[str, float], *, theta: float, codes: bool, drawing: bool, perplexity: float | None = None
+    numbers: Mapping[str, float],
+    *,
+    theta: float,
+    masks: bool,
+    codes: bool,
+    drawing: bool,
+    perplexity: float | None = None,
 ) -> dict[str, str]:
     """What is wrong, by a name for it.
 
-    Args: numbers, of `examine`; theta, the share of the frame that masks should cover; codes, drawing, whether local
-    actions, and drawing by them, have been trained for a while; perplexity, of the codebook.
+    Args: numbers, of `examine`; theta, the share of the frame that masks should cover; masks, codes, drawing, whether
+    masks and shifts, local actions, and drawing by them have been trained for a while; perplexity, of the codebook.
     """
     found = {}
-    if numbers["mask_mean"] < theta / 10 or numbers["mask_max"] < 0.3:
+    if masks and (numbers["mask_mean"] < theta / 10 or numbers["mask_max"] < 0.3):
         found["empty mask"] = f"the mask is empty (mean {numbers['mask_mean']:.2g}, largest {numbers['mask_max']:.2f})"
-    if numbers["mask_mean"] > min(0.8, 4 * theta + 0.1):
+    if masks and numbers["mask_mean"] > min(0.8, 4 * theta + 0.1):
         found["full mask"] = f"the mask covers {numbers['mask_mean']:.0%} of the frame, the agent {theta:.1%}"
     really = numbers.get("difference_spread", 0.0)
-    if really > LEAST_MOVE and numbers["shift_spread"] < really / 5:
+    if masks and really > LEAST_MOVE and numbers["shift_spread"] < really / 5:
         found["shifts alike"] = (
             f"all shifts are alike (spread {numbers['shift_spread']:.2f} px; what differs from the ground moves with a "
             f"spread of {really:.2f} px)"

@@ -42,14 +42,18 @@ class Bright(nn.Module):
 )
 def test_each_alarm(changed: dict[str, float], expected: str | None):
     numbers = FINE | changed
-    found = alarms(numbers, theta=0.05, codes=True, drawing=True, perplexity=numbers.pop("perplexity", 4.0))
+    found = alarms(numbers, theta=0.05, masks=True, codes=True, drawing=True, perplexity=numbers.pop("perplexity", 4.0))
     assert list(found) == ([expected] if expected else [])
 
 
 def test_what_was_not_trained_yet_is_no_alarm():
     numbers = FINE | {"actions_differ": 0.0}
-    assert not alarms(numbers, theta=0.05, codes=False, drawing=False, perplexity=1.0)
-    assert not alarms(FINE | {"shift_spread": 0.0, "difference_spread": 0.1}, theta=0.05, codes=True, drawing=True)
+    assert not alarms(numbers, theta=0.05, masks=True, codes=False, drawing=False, perplexity=1.0)
+    for early in ({"mask_mean": 0.0}, {"mask_mean": 0.9}, {"shift_spread": 0.0}):
+        assert not alarms(FINE | early, theta=0.05, masks=False, codes=False, drawing=False)
+    assert not alarms(
+        FINE | {"shift_spread": 0.0, "difference_spread": 0.1}, theta=0.05, masks=True, codes=True, drawing=True
+    )
 
 
 def test_motion_inside_is_a_share_of_energy():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from data_modules.drawings.scenes import draw_push
 from data_modules.drawings.tiny_video import write_film, write_pictures
 from data_modules.sources.collection import find_videos
 from tests.vdsm_glass.learn.drawn import Drawn, draw
-from vdsm_glass.learn.look import BURST, Sample, Seen, blocks, draw_findings, look, moved_alike, sample, seen_in
+from vdsm_glass.learn.look import Seen, draw_findings, look, seen_in
+from vdsm_glass.learn.motion import blocks, moved_alike
+from vdsm_glass.learn.sample import BURST, Sample, sample
 
 
 def seen(drawn: Drawn) -> Seen:
@@ -53,6 +56,9 @@ def test_what_glass_cannot_do_is_refused():
     for pace in (0.15, 1.0):
         assert "camera" in (seen(draw(frames=130, camera=pace)).refusal or "")
     assert "nothing moves" in (seen(draw(frames=60, walks=False)).refusal or "")
+    rarely = draw(frames=130)
+    rarely.video[:-8] = rarely.video[-8]
+    assert "nothing moves" in (seen(rarely).refusal or "")
     zoomed = draw(frames=60, walks=False).video
     crops = [np.kron(frame[t : t + 60, t : t + 80], np.ones((2, 2, 1), np.uint8)) for t, frame in enumerate(zoomed)]
     assert seen(Drawn(np.stack(crops), zoomed[..., 0] > 0, np.zeros(0))).refusal
@@ -70,7 +76,8 @@ def test_a_change_of_light_is_neither_camera_nor_agent():
 def test_a_passer_by_moves_neither_the_region_nor_the_size():
     drawn = draw(frames=130)
     video = np.pad(drawn.video, ((0, 0), (0, 120), (0, 0), (0, 0)), mode="edge")
-    video[60:70, 130:, :80] = 10
+    for top, left in product((125, 165, 205), (5, 45, 85, 125)):
+        video[60:70, top : top + 20, left : left + 20] = 10
     found, before = seen(Drawn(video, drawn.mask, drawn.places)), seen(drawn)
     assert found.refusal is None
     assert 2 * found.area == pytest.approx(before.area, rel=0.1)
