@@ -82,7 +82,8 @@ def test_an_alarm_is_said_once_and_stands_on_the_page(
     other.load_state_dict(callback.state_dict())
     with caplog.at_level(logging.WARNING):
         other.on_train_end(trainer, module)
-    assert len(caplog.records) == 2
+    assert len(caplog.records) == 3
+    assert "same local action" in caplog.text
     assert "local actions do not change the drawing" in caplog.text
     assert "http-equiv" not in (tmp_path / "home" / "page.html").read_text("utf-8")
 

@@ -21,8 +21,9 @@ BASE = EXPERIMENTS / "glass" / "w_sprites" / "actions.yaml"
 PHASES = (0, 800, 2200, 3100, 4300, 5200)
 """Steps of the base recipe at which what learns changes: masks by pairs, by fours, actions, drawing, free drawing."""
 KINDS = ("masks by pairs", "masks by fours", "shifts and actions", "drawing from real frames", "drawing from its own")
-SHARES = (0.5, 0.5, 1.0, 1.0, 1.0)
-"""How many of the base's steps a phase needs here, where masks start from the difference to the ground."""
+SHARES, SHARES_OF_FEW, FEW = (0.5, 0.5, 1.0, 1.0, 1.0), (1.0, 0.5, 0.7, 0.7, 0.5), 700
+"""How many of the base's steps a phase needs here, where masks start from the difference to the ground; and where there
+is time for few steps only, because without masks nothing else is learned."""
 MOST = 1.5
 """A long time makes phases longer than the base recipe's, up to so many times."""
 FOR_TRAINING = 0.85
@@ -134,10 +135,15 @@ def clips(seen: Seen, *, pace: float, in_time: bool) -> tuple[int, int, int]:
 
 def steps_in(seconds: Sequence[float], *, minutes: float) -> list[int]:
     """Steps of each phase that end within a time.  Args: seconds, of a step of each phase."""
-    base = [share * (stop - start) for share, start, stop in zip(SHARES, PHASES, PHASES[1:], strict=False)]
-    time = sum(steps * each for steps, each in zip(base, seconds, strict=True))
-    factor = min(MOST, 60 * minutes * FOR_TRAINING / time)
-    return [max(LEAST_STEPS, round(steps * factor)) for steps in base]
+    found: list[int] = []
+    for shares in (SHARES, SHARES_OF_FEW):
+        base = [share * (stop - start) for share, start, stop in zip(shares, PHASES, PHASES[1:], strict=False)]
+        time = sum(steps * each for steps, each in zip(base, seconds, strict=True))
+        factor = min(MOST, 60 * minutes * FOR_TRAINING / time)
+        found = [max(LEAST_STEPS, round(steps * factor)) for steps in base]
+        if sum(found) >= FEW:
+            break
+    return found
 
 
 LEAST_STEPS = 4

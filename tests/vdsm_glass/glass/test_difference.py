@@ -68,6 +68,12 @@ def test_the_terms_are_means_where_something_is_known():
     terms = difference_terms(m, torch.zeros(1, 1, 2), far)
     assert terms["difference_mask"].item() == pytest.approx(math.log(2))
     assert terms["difference_shift"] == 0, "one of the two frames has no agent"
+    target = target.clone()
+    target[:, :, :, 0, 0] = 1.0
+    quarter = Differing(mask=target, shift=torch.zeros(1, 1, 2), known=torch.ones(1, 2))
+    assert difference_terms(m, torch.zeros(1, 1, 2), quarter)["difference_mask"].item() == pytest.approx(
+        (2 * 1 + 3) / 4 * math.log(2)
+    )
     both = Differing(mask=target, shift=torch.tensor([[[3.0, -1.0]]]), known=torch.ones(1, 2))
     assert difference_terms(m, torch.zeros(1, 1, 2), both)["difference_shift"] == 4
 

@@ -69,6 +69,8 @@ def test_steps_end_in_time(minutes: float):
     steps = steps_in(seconds, minutes=minutes)
     took = sum(n * s for n, s in zip(steps, seconds, strict=True)) / 60
     assert took == pytest.approx(FOR_TRAINING * minutes, rel=0.02)
+    few, many = steps_in([2.0] * 5, minutes=10), steps_in([0.2] * 5, minutes=10)
+    assert few[0] / sum(few) > 1.5 * many[0] / sum(many), "without masks nothing else is learned"
     assert max(steps_in(seconds, minutes=1e4)) < 2100, "a longer time is not always better spent"
 
 
