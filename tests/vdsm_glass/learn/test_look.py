@@ -61,7 +61,7 @@ def test_what_glass_cannot_do_is_refused():
     assert "nothing moves" in (seen(rarely).refusal or "")
     zoomed = draw(frames=60, walks=False).video
     crops = [np.kron(frame[t : t + 60, t : t + 80], np.ones((2, 2, 1), np.uint8)) for t, frame in enumerate(zoomed)]
-    assert seen(Drawn(np.stack(crops), zoomed[..., 0] > 0, np.zeros(0))).refusal
+    assert "camera" in (seen(Drawn(np.stack(crops), zoomed[..., 0] > 0, np.zeros(0))).refusal or "")
 
 
 def test_a_change_of_light_is_neither_camera_nor_agent():
