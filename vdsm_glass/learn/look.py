@@ -23,8 +23,8 @@ from vdsm_glass.learn.sample import BURST, Sample, median_picture, sample
 
 MOST_VIDEOS, MOST_FRAMES = 24, 288
 """How many videos are looked at, and frames of all together at least."""
-LEAST_THRESHOLD, NOISES = 14.0, 5.0
-"""A pixel differs above this many of 255 levels, and above this many times the noise."""
+LEAST_THRESHOLD, MOST_THRESHOLD, NOISES = 14.0, 35.0, 5.0
+"""A pixel differs above so many times the noise, in these bounds of 255 levels: what is larger is no noise."""
 OFTEN = 0.3
 """Share of frames in which something is seen, for it to be believed."""
 
@@ -172,7 +172,7 @@ def with_agent(about: Seen, main: Sample, tracks: Sequence[Track]) -> Seen:
 
 def threshold_of(differing: np.ndarray) -> float:
     """The level above which a pixel of (n, h, w) differs by more than noise; most pixels do not."""
-    return max(LEAST_THRESHOLD, NOISES * float(np.median(differing)))
+    return float(np.clip(NOISES * np.median(differing), LEAST_THRESHOLD, MOST_THRESHOLD))
 
 
 def _same(grounds: Sequence[np.ndarray]) -> bool:

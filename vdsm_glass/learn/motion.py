@@ -12,7 +12,7 @@ import numpy as np
 from vdsm_glass.glass.difference import blobs
 from vdsm_glass.learn.sample import Sample
 
-EVERYWHERE = 0.5
+EVERYWHERE = 0.33
 """Share of a frame's blocks that differ where not an agent but the picture changes."""
 ALIKE = 6
 """Blocks of 16 that move alike where the camera moves: no agent reaches over so many."""
