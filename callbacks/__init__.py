@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from callbacks.judge_evaluation import JudgeEvaluation
     from callbacks.kl_annealing import KLAnnealing
     from callbacks.latents import LatentWriter
+    from callbacks.learning import LearningPage, StepSeconds
+    from callbacks.median_ground import MedianGround
     from callbacks.nan_guard import NonFiniteError, NonFiniteGuard
     from callbacks.pictures import VDSMPictures
     from callbacks.rng_state import RNGState
@@ -39,6 +41,8 @@ _MODULES = {
     "JudgeEvaluation": "judge_evaluation",
     "KLAnnealing": "kl_annealing",
     "LatentWriter": "latents",
+    "LearningPage": "learning",
+    "MedianGround": "median_ground",
     "NonFiniteError": "nan_guard",
     "NonFiniteGuard": "nan_guard",
     "RNGState": "rng_state",
@@ -46,6 +50,7 @@ _MODULES = {
     "RunCheckpoint": "checkpoint",
     "RunFolder": "run_folder",
     "RunWandbLogger": "wandb_logger",
+    "StepSeconds": "learning",
     "VDSMPictures": "pictures",
     "WeightAverage": "weight_average",
 }

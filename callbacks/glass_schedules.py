@@ -31,8 +31,9 @@ class GLASSSchedules(Callback):
             what short ones do.
         bin: λ_BIN, in place of that of the weights. A large one from the beginning makes masks vanish; at the end it
             makes them sharp.
+        difference: λ of the difference to a fixed ground, in place of that of the weights, see `MedianGround`.
 
-    Raises: UserError, the values of a schedule but `bin` are not whole numbers, or values are too small.
+    Raises: UserError, values are too small, or not whole numbers, which all are but those of `bin` and `difference`.
     """
 
     def __init__(
@@ -42,8 +43,9 @@ class GLASSSchedules(Callback):
         recf_levels: Schedule | None = None,
         clips: Schedule | None = None,
         bin: Schedule | None = None,
+        difference: Schedule | None = None,
     ) -> None:
-        given = {"T_f": T_f, "T": T, "recf_levels": recf_levels, "clips": clips, "bin": bin}
+        given = {"T_f": T_f, "T": T, "recf_levels": recf_levels, "clips": clips, "bin": bin, "difference": difference}
         self.schedules = {name: schedule for name, schedule in given.items() if schedule is not None}
         for name, schedule in self.schedules.items():
             if name in LEAST and schedule.rounding == "none":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from data_modules.drawings.tiny import write_once
 from data_modules.shared import splits
 from data_modules.shared.recordings import RecordedVideos, SplitVideos, VideosInTime
 from data_modules.sources.collection import find_videos
-from data_modules.sources.frames import Shape
+from data_modules.sources.frames import Region, Shape
 
 SplitBy = Literal["auto", "folders", "seeded", "time"]
 
@@ -28,7 +29,8 @@ class VideoFolder(RecordedVideos):
     come validation and test, with at least one clip's length between two of them, so that no frame is nearly in two.
 
     Args:
-        videos: the folder; `ROOT/videos` by default.
+        videos: the folder, or one film; `ROOT/videos` by default.
+        region: (left, top, width, height) in pixels, the part of every frame that is taken; all of it by default.
         shape: "crop" takes the middle of a frame of another shape, "stretch" all of it distorted, "pad" all of it
             between black bars.
         every: take every n-th frame into the store; `stride` does it when clips are cut from there.
@@ -51,6 +53,7 @@ class VideoFolder(RecordedVideos):
         self,
         *,
         videos: str | None = None,
+        region: tuple[int, int, int, int] | None = None,
         shape: Shape = "crop",
         every: int = 1,
         clip_frames: int = 256,
@@ -64,7 +67,10 @@ class VideoFolder(RecordedVideos):
         super().__init__(**kwargs)
         if not min(parts) > 0:
             raise UserError(f"folder: parts is {parts}; expected three numbers above 0, as 8, 1, 1.")
+        if region is not None and (min(region) < 0 or min(region[2:]) < 1):
+            raise UserError(f"folder: region is {region}; expected left, top, width and height in pixels of the video.")
         self.videos = videos
+        self.region: Region | None = region and tuple(region)  # pyright: ignore[reportAttributeAccessIssue]
         self.shape: Shape = shape
         self.every = every
         self.clip_frames = clip_frames
@@ -96,13 +102,13 @@ class VideoFolder(RecordedVideos):
 
         Raises: MissingSourceError where there are none; DataError where they cannot be shared out.
         """
-        if not self.folder.is_dir():
+        if not self.folder.exists():
             raise MissingSourceError(
                 f"There is no folder {self.folder.absolute()}. Put videos there (mp4, webm, gif, avi, or folders of"
                 " numbered PNG or JPG pictures), or say with --videos (in a config: --data.videos) where they are."
             )
         left_out: Counter[str] = Counter()
-        videos = find_videos(self.folder, left_out)
+        videos = [replace(video, region=self.region) for video in find_videos(self.folder, left_out)]
         if not videos:
             raise MissingSourceError(
                 f"{self.folder.absolute()} holds no videos; expected mp4, webm, gif, avi, png or jpg files."
@@ -127,4 +133,5 @@ class VideoFolder(RecordedVideos):
 
     def source(self) -> dict[str, Any]:
         split = {"split": [self.split_by, self.parts, self.split_seed]}
-        return self._options("shape", "every", "clip_frames", "skip_damaged") | split
+        region = {} if self.region is None else {"region": self.region}
+        return self._options("shape", "every", "clip_frames", "skip_damaged") | split | region

@@ -46,6 +46,9 @@ COMMANDS = {
     "export": Command("vdsm_glass.commands.export:main", "a trained model as weights, sizes and a page about it"),
     "models": Command("vdsm_glass.commands.models:main", "list the trained models that ship with the package"),
     "play": Command("vdsm_glass.commands.play:main", "play with a trained model on a page of this machine"),
+    "learn": Command(
+        "vdsm_glass.commands.learn:main", "look at videos of yours, train GLASS on them in a given time, play"
+    ),
     "sweep": Command("vdsm_glass.commands.sweep:main", "train the trials of a sweep, side by side, without an account"),
     "study": Command("vdsm_glass.commands.study:main", "a recipe over several seeds: mean, spread, the worst"),
     "table": Command("vdsm_glass.commands.table:main", "the papers' tables: measured beside published"),

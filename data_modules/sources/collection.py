@@ -16,7 +16,17 @@ from PIL import Image
 
 from data_modules.common.errors import DataError
 from data_modules.sources import frames, video
-from data_modules.sources.frames import Shape, fit, frame_paths, natural_key, read_animation, read_clip, read_picture
+from data_modules.sources.frames import (
+    Region,
+    Shape,
+    cut,
+    fit,
+    frame_paths,
+    natural_key,
+    read_animation,
+    read_clip,
+    read_picture,
+)
 from data_modules.sources.video import open_film
 
 
@@ -52,6 +62,7 @@ class Video:
         mark: changes when the content does.
         pictures: how many there are in the folder; None for a film.
         first, stop: which frames are taken: from `first` to before `stop`; all by default.
+        region: (left, top, width, height) in pixels, the part of each frame that is taken; all of it by default.
     """
 
     path: Path
@@ -60,6 +71,7 @@ class Video:
     pictures: int | None
     first: int = 0
     stop: int | None = None
+    region: Region | None = None
 
     @property
     def known_frames(self) -> int | None:
@@ -91,7 +103,7 @@ class Video:
     def _from_film(self, height: int, width: int, shape: Shape, every: int, longest: int) -> Iterator[np.ndarray]:
         with open_film(self.path) as film:
             shown = film.frames(self.first, self.stop, every)
-            pictures = (np.asarray(fit(picture, height, width, shape)) for picture in shown)
+            pictures = (np.asarray(fit(cut(picture, self.region), height, width, shape)) for picture in shown)
             while part := list(islice(pictures, longest)):
                 yield np.stack(part)
 
@@ -103,11 +115,11 @@ class Video:
             )
         paths = paths[self.first : self.stop : every]
         for start in range(0, len(paths), longest):
-            yield read_clip(paths[start : start + longest], height, width, shape)
+            yield read_clip(paths[start : start + longest], height, width, shape, self.region)
 
 
 def find_videos(folder: Path, left_out: Counter[str] | None = None) -> list[Video]:
-    """All videos below `folder`, in natural order of their names.
+    """All videos below `folder`, in natural order of their names; the film itself where `folder` is one.
 
     A folder that holds pictures and no films is one video. Links are followed, wherever they lead; what is reached
     twice counts once, so that no video is in two splits. Hidden files and folders are left out.
@@ -116,6 +128,8 @@ def find_videos(folder: Path, left_out: Counter[str] | None = None) -> list[Vide
     Raises: DataError where a folder cannot be listed.
     """
     left_out = Counter() if left_out is None else left_out
+    if folder.is_file() and folder.suffix.lower() in video.SUFFIXES:
+        return [Video(path=folder, name=folder.name, mark=f"{_film_stat(folder).st_size}", pictures=None)]
     found: list[tuple[list[object], Video]] = []
     seen: set[tuple[int, int]] = set()
     waiting = [folder]

@@ -16,6 +16,8 @@ from data_modules.common.errors import DataError
 
 Shape = Literal["crop", "stretch", "pad"]
 """How a picture of another shape is made to fit: its middle is cut out, it is distorted, or it gets black bars."""
+Region = tuple[int, int, int, int]
+"""Left, top, width and height of a part of a picture, in pixels."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 ANIMATION = ".webp"
@@ -53,6 +55,14 @@ def fit(picture: Image.Image, height: int, width: int, shape: Shape = "crop") ->
         return picture.resize((width, height), resample=Image.Resampling.BILINEAR)
     crop_or_pad = ImageOps.fit if shape == "crop" else ImageOps.pad
     return crop_or_pad(picture, (width, height), method=Image.Resampling.BILINEAR)
+
+
+def cut(picture: Image.Image, region: Region | None) -> Image.Image:
+    """The region of the picture; all of it where there is none."""
+    if region is None:
+        return picture
+    left, top, width, height = region
+    return picture.crop((left, top, left + width, top + height))
 
 
 def resize(video: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -106,8 +116,10 @@ def _opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
         ) from error
 
 
-def read_clip(paths: Sequence[Path], height: int, width: int, shape: Shape = "crop") -> np.ndarray:
-    """(t, height, width, 3) uint8 from t pictures of any one size.
+def read_clip(
+    paths: Sequence[Path], height: int, width: int, shape: Shape = "crop", region: Region | None = None
+) -> np.ndarray:
+    """(t, height, width, 3) uint8 from t pictures of any one size, or from a region of each.
 
     Raises: DataError where a picture cannot be read, or where its size differs from the first one's.
     """
@@ -123,5 +135,5 @@ def read_clip(paths: Sequence[Path], height: int, width: int, shape: Shape = "cr
                 f"{path}: the frame is {picture.width}x{picture.height}, the first of its clip is"
                 f" {expected[0]}x{expected[1]}. All frames of a clip must have one size."
             )
-        frame[:] = np.asarray(fit(picture, height, width, shape))
+        frame[:] = np.asarray(fit(cut(picture, region), height, width, shape))
     return video

@@ -267,3 +267,30 @@ def test_parts_in_time_are_far_enough_apart_and_long_enough(
     assert (train.start, test.stop) == (0, frames)
     assert val.start - train.stop == test.start - val.stop == gap
     assert min(len(train), len(val), len(test)) >= gap
+
+
+@pytest.mark.parametrize("place", ["a.mp4", "a"])
+def test_a_region_of_every_frame_is_taken(tmp_path: Path, place: str) -> None:
+    video = np.zeros((40, 32, 48, 3), np.uint8)
+    video[:, 8:24, 16:40] = 200
+    (tmp_path / "videos").mkdir()
+    write = write_film if place.endswith("mp4") else write_pictures
+    write(tmp_path / "videos" / place, video)
+    options: dict[str, Any] = {"size": (16, 24), "gap": 2, "clip_frames": 8}
+    whole, cut = module(tmp_path, **options), module(tmp_path, region=(16, 8, 24, 16), **options)
+    for prepared in (whole, cut):
+        prepared.prepare_data()
+    assert whole.store_folder() != cut.store_folder()
+    assert cut.store.split("train").frames(0).min() > 180
+    assert whole.store.split("train").frames(0).min() < 20
+
+
+def test_one_film_is_enough(tmp_path: Path) -> None:
+    write_some(tmp_path, "a.mp4", "b.mp4", frames=30)
+    names = stored(module(tmp_path, videos=str(tmp_path / "a.mp4"), gap=3))
+    assert {name.partition("[")[0] for part in names.values() for name in part} == {"a.mp4"}
+
+
+def test_a_region_without_pixels_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="region is"):
+        module(tmp_path, region=(0, 0, 0, 8))

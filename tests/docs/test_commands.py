@@ -25,6 +25,7 @@ ELSEWHERE = {
     "vdsm-glass export vdsm-pendulum shared --push": "asks for an account; tests/vdsm_glass/test_hub.py runs it",
     "vdsm-glass export --web": "needs a package of npm; tests/vdsm_glass/web opens such pages",
     "python -m http.server": "serves until it is stopped",
+    "vdsm-glass learn": "trains for minutes; tests/vdsm_glass/commands/test_learn.py runs the command",
     "wandb": "asks for an account",
 }
 """What a test cannot run, and why."""

@@ -21,6 +21,7 @@ class LossWeights:
         recu, recs, msk, cyc, lma_vgg: of LMA, Eqs. (7)-(11).
         vq_extra: on the whole of Eq. (6); the authors' implementation has 0.1, the paper none.
         steady: of GMA; ours, not the paper's, see `losses.steadiness_loss`.
+        difference: of GMA, in training only; ours, not the paper's, see `difference.Ground`. Needs a ground.
         registration: of GMA, in training only; ours, not the paper's, see `GMA.registration`.
         decorrelate: of LMA; ours, not the paper's, see `losses.decorrelation_loss`.
         outline: of LMA; ours, not the paper's, see `losses.outline_loss`. Needs `LMASizes.outline`.
@@ -40,6 +41,7 @@ class LossWeights:
     lma_vgg: float = 1.0
     vq_extra: float = 1.0
     steady: float = 0.0
+    difference: float = 0.0
     registration: float = 0.0
     decorrelate: float = 0.0
     outline: float = 0.0
@@ -47,8 +49,9 @@ class LossWeights:
     @property
     def of_terms(self) -> dict[str, float]:
         """The factor of each raw term in the loss."""
+        started = dict.fromkeys(("difference_mask", "difference_shift"), self.difference)
         composed = {"vgg": self.recb * self.vgg, "commitment": self.vq_extra, "codebook": self.vq_extra * self.vq}
-        return asdict(self) | composed
+        return asdict(self) | composed | started
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Σ λ · term over the given terms."""

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor
 
+from vdsm_glass.glass.difference import Differing
 from vdsm_glass.glass.gma import Foregrounds, Layers, Motion
 from vdsm_glass.glass.outline import outlines
 from vdsm_glass.layers.shift import shift
@@ -134,6 +135,27 @@ def steadiness_loss(delta_F: Tensor) -> Tensor:
     Args: delta_F: (b, t-1, 2) in grid units, t at least 3.
     """
     return (delta_F[:, 1:] - delta_F[:, :-1]).abs().sum(dim=-1).mean()
+
+
+def difference_terms(m: Tensor, delta_F: Tensor, differing: Differing) -> dict[str, Tensor]:
+    """What masks and shifts may start from where the ground is fixed: the difference to it, and how that moves.
+
+    Not in the paper. `difference_mask` is the cross-entropy of m and what differs, a mean over pixels of the frames in
+    which something does; what differs counts one over the root of its share of the pixels, because a small agent would
+    else be missed for long. `difference_shift` is E‖Δ_F - δ‖₁, δ the way of its middle, where both frames have one.
+
+    Args: m (b, t, 1, h, w) in (0, 1); delta_F (b, t-1, 2) in grid units.
+    """
+    target, known = differing.mask, differing.known
+    m = m.float().clamp(1e-5, 1 - 1e-5)
+    weight = target.mean().clamp(min=1e-4).rsqrt()
+    entropy = -(weight * target * m.log() + (1 - target) * (1 - m).log())
+    both = known[:, 1:] * known[:, :-1]
+    way = (delta_F - differing.shift).abs().sum(dim=-1)
+    return {
+        "difference_mask": (reduce(entropy, "b t 1 h w -> b t", "mean") * known).sum() / known.sum().clamp(min=1),
+        "difference_shift": (way * both).sum() / both.sum().clamp(min=1),
+    }
 
 
 def lma_terms(

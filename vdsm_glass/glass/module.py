@@ -16,10 +16,19 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 from data_modules.batch import VideoBatch
 from data_modules.common.errors import UserError
 from vdsm_glass.glass.animation import ActionSequence, animate, infer, inferred
+from vdsm_glass.glass.difference import Ground
 from vdsm_glass.glass.gma import Foregrounds, Layers, Motion
 from vdsm_glass.glass.lma import Actions
 from vdsm_glass.glass.loss_weights import LossWeights
-from vdsm_glass.glass.losses import foreground_loss, gma_terms, lma_terms, outline_loss, steadiness_loss, uncovered_loss
+from vdsm_glass.glass.losses import (
+    difference_terms,
+    foreground_loss,
+    gma_terms,
+    lma_terms,
+    outline_loss,
+    steadiness_loss,
+    uncovered_loss,
+)
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.glass.sizes import GMASizes, LMASizes
 from vdsm_glass.layers import vgg
@@ -139,6 +148,8 @@ class GLASSModule(LightningModule):
         self.T_f = 1
         self.recf_levels = 1
         self.last_terms: dict[str, Tensor] = {}
+        self.ground: Ground | None = None
+        """What `weights.difference` compares with; set by a callback, `MedianGround`."""
         if channels_last:
             self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if compile:
@@ -153,13 +164,15 @@ class GLASSModule(LightningModule):
         recf_levels: int | None = None,
         clips: int | None = None,
         bin: float | None = None,
+        difference: float | None = None,
     ) -> None:
         """Sets what is given; called by the schedules' callback."""
         self.T = self.T if T is None else T
         self.T_f = self.T_f if T_f is None else T_f
         self.clips = self.clips if clips is None else clips
         self.recf_levels = self.recf_levels if recf_levels is None else recf_levels
-        self.weights = self.weights if bin is None else replace(self.weights, bin=bin)
+        given = {"bin": bin, "difference": difference}
+        self.weights = replace(self.weights, **{name: value for name, value in given.items() if value is not None})
 
     def training_step(self, batch: VideoBatch) -> Tensor:
         # What is left out need not be looked at.
@@ -174,6 +187,9 @@ class GLASSModule(LightningModule):
                 terms, foregrounds = {}, self.net.gma.foregrounds(video)
         else:
             terms, layers, motion = self.global_terms(video)
+            if self.weights.difference and self.ground is not None:
+                started = self.ground.seen_in(video, batch.clip[: self.clips])
+                terms |= difference_terms(layers.m, motion.delta_F, started)
             foregrounds = Foregrounds.of(layers, motion)
         if self.actions_until is not None and step >= self.actions_until:
             self.net.lma.finish_actions()

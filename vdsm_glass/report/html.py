@@ -15,7 +15,8 @@ TEMPLATE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
+{% if refresh %}<meta http-equiv="refresh" content="{{ refresh }}">
+{% endif %}<title>{{ title }}</title>
 <style>
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a202c }
   h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
@@ -71,11 +72,13 @@ def data_url(picture: Path) -> str:
     return f"data:{MEDIA_TYPES[picture.suffix]};base64,{base64.b64encode(picture.read_bytes()).decode('ascii')}"
 
 
-def write_report(path: Path, *, title: str, about: str, sections: list[Section]) -> Path:
-    """Writes the page and returns its path."""
+def write_report(path: Path, *, title: str, about: str, sections: list[Section], refresh: int | None = None) -> Path:
+    """Writes the page and returns its path.  Args: refresh, seconds after which a browser reads it again."""
     from jinja2 import Environment, StrictUndefined
 
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(TEMPLATE)
     with replacing(path) as temporary:
-        temporary.write_text(page.render(title=title, about=about, sections=sections), encoding="utf-8")
+        temporary.write_text(
+            page.render(title=title, about=about, sections=sections, refresh=refresh), encoding="utf-8"
+        )
     return path

@@ -33,6 +33,12 @@ def test_page_holds_its_pictures_and_fetches_nothing(tmp_path: Path):
     assert page.count("<table>") == page.count('<div class="wide"><table>') == 1  # else a phone cuts it off
 
 
+def test_a_page_refreshes_if_it_is_told_to(tmp_path: Path):
+    page = write_report(tmp_path / "r.html", title="T", about="A", sections=[], refresh=7).read_text("utf-8")
+    assert '<meta http-equiv="refresh" content="7">' in page
+    assert "refresh" not in write_report(tmp_path / "r.html", title="T", about="A", sections=[]).read_text("utf-8")
+
+
 def test_a_picture_that_is_not_there_is_named(tmp_path: Path):
     section = Section("s", "t", pictures=[tmp_path / "gone.png"])
     with pytest.raises(UserError, match=r"gone\.png"):

@@ -1,0 +1,87 @@
+"""Masks and shifts that start from the difference to a fixed ground."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tests.vdsm_glass.learn.drawn import draw
+from vdsm_glass.glass.difference import Differing, Ground, blobs, difference
+from vdsm_glass.glass.loss_weights import LossWeights
+from vdsm_glass.glass.losses import difference_terms
+from vdsm_glass.glass.module import GLASSModule
+from vdsm_glass.layers.shift import to_pixels
+
+
+def test_the_agent_of_a_drawn_video_is_found():
+    drawn = draw(frames=60, height=64, width=96)
+    ground = Ground(np.median(drawn.video, axis=0)[None].astype(np.uint8), threshold=20, theta=float(drawn.mask.mean()))
+    video = torch.from_numpy(drawn.video[10:20].transpose(0, 3, 1, 2).copy()).float()[None] / 127.5 - 1
+    found = ground.seen_in(video, torch.zeros(1, dtype=torch.int64))
+    assert found.known.all()
+    true = drawn.mask[10:20]
+    mask = found.mask[0, :, 0].numpy() > 0.5
+    assert (mask & true).sum() / (mask | true).sum() > 0.7
+    way = np.diff(drawn.places[0, 10:20].round(), axis=0)
+    error = to_pixels(found.shift[0], height=64, width=96).numpy() - way
+    assert np.abs(error).mean() < 0.8
+    assert np.abs(error.sum(axis=0)).max() < 2.5
+    assert np.abs(way.sum(axis=0)).max() > 10
+
+
+def test_clips_have_grounds_of_their_own():
+    pictures = np.stack([np.full((16, 16, 3), level, np.uint8) for level in (0, 200)])
+    pictures[0, 4:8, 4:8] = 255
+    pictures[1, 9:12, 9:12] = 0
+    video = torch.from_numpy(pictures.copy()).permute(0, 3, 1, 2).float()[:, None] / 127.5 - 1
+    ground = Ground(pictures, threshold=20, theta=0.06)
+    assert not ground.seen_in(video, torch.tensor([0, 1])).known.any()
+    assert ground.seen_in(video, torch.tensor([1, 0])).known.all()
+
+
+def test_light_is_taken_out_and_noise_is_averaged():
+    ground = np.full((20, 20, 3), 100, np.uint8)
+    frames = np.stack([ground + 30, ground])
+    frames[1, 5, 5] += 90
+    found = difference(frames, ground)
+    assert found[0].max() == 0
+    assert found[1].max() == pytest.approx(10)
+
+
+def test_parts_near_each_other_are_one():
+    mask = np.zeros((40, 40), bool)
+    mask[2:6, 2:6] = mask[2:6, 7:10] = mask[30:34, 30:34] = True
+    mask[20, 20] = True
+    found = sorted(blobs(mask, least=6), key=lambda blob: -blob.area)
+    assert [(blob.area, blob.box) for blob in found] == [(28, (2, 2, 10, 6)), (16, (30, 30, 34, 34))]
+    assert found[1].middle == (31.5, 31.5)
+
+
+def test_the_terms_are_means_where_something_is_known():
+    m = torch.full((1, 2, 1, 2, 2), 0.5)
+    target = torch.zeros(1, 2, 1, 2, 2)
+    known = torch.tensor([[1.0, 0.0]])
+    far = Differing(mask=target, shift=torch.full((1, 1, 2), 3.0), known=known)
+    terms = difference_terms(m, torch.zeros(1, 1, 2), far)
+    assert terms["difference_mask"].item() == pytest.approx(math.log(2))
+    assert terms["difference_shift"] == 0, "one of the two frames has no agent"
+    target = target.clone()
+    target[:, :, :, 0, 0] = 1.0
+    quarter = Differing(mask=target, shift=torch.zeros(1, 1, 2), known=torch.ones(1, 2))
+    assert difference_terms(m, torch.zeros(1, 1, 2), quarter)["difference_mask"].item() == pytest.approx(
+        (2 * 1 + 3) / 4 * math.log(2)
+    )
+    both = Differing(mask=target, shift=torch.tensor([[[3.0, -1.0]]]), known=torch.ones(1, 2))
+    assert difference_terms(m, torch.zeros(1, 1, 2), both)["difference_shift"] == 4
+
+
+def test_the_weight_is_scheduled_and_off_by_default():
+    assert LossWeights().difference == 0
+    weights = LossWeights(difference=0.5).of_terms
+    assert weights["difference_mask"] == weights["difference_shift"] == 0.5
+    module = GLASSModule(perceptual="none")
+    module.schedule(difference=0.25, bin=2.0)
+    assert (module.weights.difference, module.weights.bin) == (0.25, 2.0)

@@ -1,0 +1,109 @@
+"""What moves in the small frames of a video: the whole picture, or agents.
+
+Masks (n, h, w) bool say what differs from the ground.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vdsm_glass.glass.difference import blobs
+from vdsm_glass.learn.sample import Sample
+
+EVERYWHERE = 0.33
+"""Share of a frame's blocks that differ where not an agent but the picture changes."""
+ALIKE = 6
+"""Blocks of 16 that move alike where the camera moves: no agent reaches over so many."""
+LEAST_AREA = 6
+"""Pixels of the smallest agent."""
+COMPARABLE = 0.3
+"""A second agent has at least this share of the area of the first."""
+DISTURBED = 8.0
+"""How many times an agent's area differs in a frame that is left out."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """The agent of one sample.
+
+    Args:
+        present: (n,) whether an agent was seen in a frame.
+        count: (n,) how many move.
+        boxes: (k, 4) left, top, right, bottom, and areas (k,) in pixels, of the main one in frames where it is.
+        steps: (j,) pixels that it went between neighbouring frames.
+    """
+
+    present: np.ndarray
+    count: np.ndarray
+    boxes: np.ndarray
+    areas: np.ndarray
+    steps: np.ndarray
+
+
+def track(each: Sample, mask: np.ndarray) -> Track:
+    """Follows the main agent: of what differs and moves, that whose area is nearest to what the largest usually has.
+
+    Args: mask (n, h, w) bool, what differs from the ground.
+    """
+    found = [blobs(frame, least=LEAST_AREA) for frame in mask]
+    moved = np.stack([mask[each.burst == number].any(0) & ~mask[each.burst == number].all(0) for number in each.burst])
+    lively = [
+        [blob for blob in blobs_of if (moved[t] & blob.mask).sum() >= 0.15 * blob.area]
+        for t, blobs_of in enumerate(found)
+    ]
+    largest = [max(blob.area for blob in blobs_of) for blobs_of in lively if blobs_of]
+    usual = float(np.median(largest)) if largest else 0.0
+    # Where much else differs, as when a person walks by, nothing is followed.
+    disturbed = mask.sum(axis=(1, 2)) > DISTURBED * usual
+    lively = [[] if disturbed[t] else blobs_of for t, blobs_of in enumerate(lively)]
+    present, count, boxes, areas, steps, before = [], [], [], [], [], None
+    for t, blobs_of in enumerate(lively):
+        fitting = [blob for blob in blobs_of if usual / 4 <= blob.area <= 4 * usual]
+        fitting.sort(key=lambda blob: abs(np.log(blob.area / usual)))
+        present.append(bool(fitting))
+        count.append(sum(blob.area >= COMPARABLE * usual for blob in fitting) if fitting else 0)
+        if fitting:
+            boxes.append(fitting[0].box)
+            areas.append(fitting[0].area)
+            if before is not None and before[0] == each.burst[t]:
+                steps.append(float(np.hypot(*(np.subtract(fitting[0].middle, before[1])))))
+        before = (each.burst[t], fitting[0].middle) if fitting else None
+    return Track(
+        np.array(present), np.array(count), np.array(boxes).reshape(-1, 4), np.array(areas, float), np.array(steps)
+    )
+
+
+def moves(each: Sample, mask: np.ndarray) -> np.ndarray:
+    """(n,) whether the picture changes everywhere, or moves alike in many places, since the frame 4 before."""
+    everywhere = np.array([blocks(frame.astype(float), 8).mean(axis=(1, 2)) > 0.15 for frame in mask]).mean(axis=1)
+    grey = each.frames.mean(axis=3)
+    panned = np.zeros(len(mask), bool)
+    for t in range(4, len(mask), 2):
+        if each.burst[t] == each.burst[t - 4]:
+            panned[t] = panned[t - 1] = moved_alike(grey[t - 4], grey[t]) >= ALIKE
+    return (everywhere > EVERYWHERE) | panned
+
+
+def moved_alike(before: np.ndarray, after: np.ndarray) -> int:
+    """How many of 4x4 blocks of grey pictures (h, w) have moved by the same whole shift that is not 0."""
+    found: dict[tuple[int, int], int] = {}
+    for a, b in zip(blocks(before, 4), blocks(after, 4), strict=True):
+        if min(a.std(), b.std()) < 4:
+            continue
+        window = np.outer(np.hanning(a.shape[0]), np.hanning(a.shape[1]))
+        spectrum = np.fft.rfft2((b - b.mean()) * window) * np.conj(np.fft.rfft2((a - a.mean()) * window))
+        surface = np.fft.irfft2(spectrum / (np.abs(spectrum) + 1e-6 * np.abs(spectrum).max()), s=a.shape)
+        at = np.unravel_index(surface.argmax(), a.shape)
+        x, y = (int(p) if p <= side // 2 else int(p) - side for p, side in zip(at, a.shape, strict=True))
+        if (x, y) != (0, 0):
+            found[x, y] = found.get((x, y), 0) + 1
+    near = [sum(n for (u, v), n in found.items() if max(abs(u - x), abs(v - y)) <= 1) for x, y in found]
+    return max(near, default=0)
+
+
+def blocks(picture: np.ndarray, side: int) -> np.ndarray:
+    """side x side blocks of (h, w), what is left over at the edges cut off: (side², h / side, w / side)."""
+    h, w = (length // side for length in picture.shape)
+    return picture[: h * side, : w * side].reshape(side, h, side, w).transpose(0, 2, 1, 3).reshape(side * side, h, w)
