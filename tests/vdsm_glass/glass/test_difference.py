@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from data_modules.batch import VideoBatch
+from tests.vdsm_glass.glass.small import NARROW, small_sizes
 from tests.vdsm_glass.learn.drawn import draw
 from vdsm_glass.glass.difference import Differing, Ground, blobs, difference
 from vdsm_glass.glass.loss_weights import LossWeights
@@ -85,3 +88,16 @@ def test_the_weight_is_scheduled_and_off_by_default():
     module = GLASSModule(perceptual="none")
     module.schedule(difference=0.25, bin=2.0)
     assert (module.weights.difference, module.weights.bin) == (0.25, 2.0)
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(1.0, True), (0.0, False)])
+def test_training_has_the_terms_if_they_have_a_weight(weight: float, expected: bool, monkeypatch: pytest.MonkeyPatch):
+    module = GLASSModule(gma=NARROW, lma=small_sizes(), perceptual="none", theta=0.1, gma_steps=10)
+    module.schedule(difference=weight)
+    module.ground = Ground(np.zeros((1, 32, 48, 3), np.uint8), threshold=20, theta=0.1)
+    module._trainer = SimpleNamespace(global_step=0)  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setattr(module, "log_terms", lambda *_, **__: None)
+    video = torch.zeros(2, 3, 3, 32, 48)
+    video[..., 8:16, 8:20] = 1.0
+    module.training_step(VideoBatch.unlabelled(video))
+    assert ("difference_mask" in module.last_terms) == ("difference_shift" in module.last_terms) == expected
