@@ -74,7 +74,7 @@ def test_score(words: list[str], size: tuple[int, int], tmp_path: Path) -> None:
 
 @each_spelling
 def test_behind_data_in_generate(words: list[str], size: tuple[int, int]) -> None:
-    line = ["model", "--data", "pendulum", "--tiny", "--size", *words, "--out", "made.gif", "--colours", "3"]
+    line = ["model.ckpt", "--data", "pendulum", "--tiny", "--size", *words, "--out", "made.gif", "--colours", "3"]
     options, of_dataset = generate.parse("swap", line)
     module: Any = dataset(SimpleNamespace(size=(8, 8)), options.model, options.data, of_dataset)  # pyright: ignore[reportArgumentType]
     assert (module.height, module.width, module.colours, module.tiny) == (*size, 3, True)
@@ -86,14 +86,15 @@ def test_behind_data_in_play(words: list[str], size: tuple[int, int], monkeypatc
     class Opened(Exception):  # noqa: N818
         """The page would be made now."""
 
-    def add_page(checkpoint: Path, data: str, options: list[str]) -> None:
+    def add_page(checkpoint: Path, data: str, options: list[str], *, address: str) -> None:
         module = arguments.parse("play", [data, *options])[0]
         assert (module.height, module.width) == size
+        assert address == "/"
         raise Opened
 
     monkeypatch.setattr(play, "add_page", add_page)
     with pytest.raises(Opened):
-        play.main(["model", "--data", "pendulum", "--tiny", "--size", *words])
+        play.main(["model.ckpt", "--data", "pendulum", "--tiny", "--size", *words])
 
 
 @pytest.mark.parametrize("option", ["--data.size", "--data.init_args.size"])
