@@ -49,7 +49,8 @@ bench: $(INSTALLED) ## time it against the loops and the floor; writes benchmark
 
 docs: $(INSTALLED) ## the documentation as a site, in site/; BOXED=name: the model in the box that its page plays with
 	@if $(BIN)/vdsm-glass models 2>/dev/null | grep -q -w -e $(BOXED) && $(BIN)/vdsm-glass export --help | grep -q -e --web; \
-	then $(BIN)/vdsm-glass export $(BOXED) --web docs/play; else echo "no model in the box: the site has no page to play"; fi
+	then rm -rf docs/play; $(BIN)/vdsm-glass export $(BOXED) --web docs/play || echo "so the site has no page to play with"; \
+	else echo "no model $(BOXED) in the box: the site has no page to play with"; fi
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 $(TRAINED): train-vdsm-%: $(INSTALLED) ## NAME: pendulum, mmnist, sprites or mug; pretraining, then sequences
