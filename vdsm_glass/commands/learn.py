@@ -20,6 +20,8 @@ from vdsm_glass.runs import CHECKPOINTS, LATEST
 if TYPE_CHECKING:
     from vdsm_glass.learn.plan import Plan
 
+ENOUGH = 0.9
+"""Share of the planned steps with which a training counts as done."""
 ABOUT = """Looks at videos (a film, or a folder of films or of numbered pictures) of one agent before a fixed camera,
 says what it sees, trains GLASS on them within the time that you name, shows what is learned on a page that refreshes by
 itself, and opens `play`. Ctrl-C keeps what was learned, and the same command goes on."""
@@ -66,12 +68,26 @@ def main(argv: list[str]) -> int:
     if code:
         print("stopped: the same command goes on")
         return code
+    print(end=out_of_time(home))
     if options.no_play:
         return 0
 
     from vdsm_glass.commands.play import main as play
 
     return play([str(checkpoint.resolve()), *(["--no-browser"] if options.no_browser else [])])
+
+
+def out_of_time(home: Path) -> str:
+    """What is said where time was over long before the last planned step; nothing otherwise."""
+    file = home / LATEST / "learned.json"
+    learned = json.loads(file.read_text("utf-8")) if file.is_file() else {"step": 0, "of": 0}
+    if learned["step"] >= ENOUGH * learned["of"]:
+        return ""
+    return (
+        f"time was over at step {learned['step']} of {learned['of']}: the machine was busier than when the plan was "
+        "made. Drawing and local actions come last. Go on without a limit, until Ctrl-C, by\n"
+        f"  vdsm-glass fit --config {home / RECIPE} --ckpt_path last --trainer.max_time null\n"
+    )
 
 
 def key_of(options: argparse.Namespace) -> str:

@@ -96,3 +96,15 @@ class Measured:
         if self.times == 1:
             self.seconds = self.measure(*arguments)
         return self.seconds
+
+
+@pytest.mark.parametrize(("step", "said"), [(95, False), (89, True)])
+def test_a_training_that_ran_out_of_time_is_told_how_to_go_on(step: int, said: bool, tmp_path: Path):
+    assert learn.out_of_time(tmp_path) == ""
+    (tmp_path / "latest").mkdir()
+    (tmp_path / "latest" / "learned.json").write_text(json.dumps({"step": step, "of": 100}))
+    told = learn.out_of_time(tmp_path)
+    assert bool(told) == said
+    if said:
+        assert "step 89 of 100" in told
+        assert f"fit --config {tmp_path / 'recipe.yaml'} --ckpt_path last --trainer.max_time null" in told
