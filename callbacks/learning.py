@@ -17,8 +17,9 @@ from data_modules.base import VideoDataModule
 from data_modules.common.files import write_json
 from data_modules.store.format import Split
 from vdsm_glass.glass.module import GLASSModule
+from vdsm_glass.learn import FINDINGS, LEARNED, PAGE
 from vdsm_glass.learn.examine import MEANINGS, Examined, alarms, examine
-from vdsm_glass.learn.page import PAGE, write_page
+from vdsm_glass.learn.page import write_page
 from vdsm_glass.pictures import write_png
 from vdsm_glass.registry import model_of
 
@@ -80,15 +81,13 @@ class LearningPage(Callback):
         self.warned |= now
         folder = Path(trainer.default_root_dir)
         numbers = found.numbers | ({} if said is None else {"perplexity": float(said)})
-        write_json(
-            {"step": step, "of": total, "split": split, "numbers": numbers, "alarms": now}, folder / "learned.json"
-        )
+        write_json({"step": step, "of": total, "split": split, "numbers": numbers, "alarms": now}, folder / LEARNED)
         pictures = [
             (title, write_png(scaled(picture), self.home / "pictures" / f"{number}.png"))
             for number, (title, picture) in enumerate(found.pictures.items())
         ]
         rows = [(meaning, f"{numbers[name]:.4g}") for name, meaning in MEANINGS.items() if name in numbers]
-        findings = self.home / "findings.json"
+        findings = self.home / FINDINGS
         write_page(
             self.home / PAGE,
             findings=json.loads(findings.read_text("utf-8")) if findings.is_file() else {},

@@ -15,6 +15,7 @@ import yaml
 
 from data_modules.common.errors import MissingSourceError, UserError
 from data_modules.common.files import replacing, write_json
+from vdsm_glass.learn import FINDINGS, LEARNED, PAGE
 from vdsm_glass.runs import CHECKPOINTS, LATEST
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ ENOUGH = 0.9
 ABOUT = """Looks at videos (a film, or a folder of films or of numbered pictures) of one agent before a fixed camera,
 says what it sees, trains GLASS on them within the time that you name, shows what is learned on a page that refreshes by
 itself, and opens `play`. Ctrl-C keeps what was learned, and the same command goes on."""
-RECIPE, FINDINGS, SEEN = "recipe.yaml", "findings.json", "seen.png"
+RECIPE, SEEN = "recipe.yaml", "seen.png"
 TRIAL_STEPS = (3, 3, 4, 4, 4)
 """Of each phase, to measure how long a step takes."""
 
@@ -58,7 +59,7 @@ def main(argv: list[str]) -> int:
             return 0
         write_recipe(options, home, name, chosen, began)
     run = ["--run.dir", str(options.dir), "--run.name", name, "--data.root", str(options.root)]
-    print(f"what is learned so far: {(home / 'page.html').absolute().as_uri()}", flush=True)
+    print(f"what is learned so far: {(home / PAGE).absolute().as_uri()}", flush=True)
 
     from vdsm_glass.commands.train import main as train
 
@@ -79,7 +80,7 @@ def main(argv: list[str]) -> int:
 
 def out_of_time(home: Path) -> str:
     """What is said where time was over long before the last planned step; nothing otherwise."""
-    file = home / LATEST / "learned.json"
+    file = home / LATEST / LEARNED
     learned = json.loads(file.read_text("utf-8")) if file.is_file() else {"step": 0, "of": 0}
     if learned["step"] >= ENOUGH * learned["of"]:
         return ""
@@ -114,7 +115,7 @@ def seen_and_chosen(options: argparse.Namespace, home: Path) -> Plan:
     from data_modules.shared.splits import by_folder
     from data_modules.sources.collection import find_videos
     from vdsm_glass.learn.look import draw_findings, look
-    from vdsm_glass.learn.page import PAGE, write_page
+    from vdsm_glass.learn.page import write_page
     from vdsm_glass.learn.plan import plan
 
     path: Path = options.videos

@@ -28,12 +28,14 @@ def main(argv: list[str]) -> int:
 
 def row(folder: Path) -> tuple[str, str, str, str, str]:
     """Kind, data, size of a frame, megabytes, and the numbers that stand for it."""
-    from vdsm_glass.box.place import ABOUT
+    from vdsm_glass.box.place import about
 
-    files = ("config.json", ABOUT, "results.json")
-    config, about, results = (json.loads((folder / file).read_text(encoding="utf-8")) for file in files)
+    said = about(folder)
+    config, results = (
+        json.loads((folder / file).read_text(encoding="utf-8")) for file in ("config.json", "results.json")
+    )
     values = {result["name"]: result["value"] for result in results["results"]}
     size = "{} x {}".format(*config["frame_size"]) if config["frame_size"] else "any"
     megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-    measured = ", ".join(f"{number} {values[number]:.4g}" for number in about["numbers"])
-    return config["kind"], about["data"], size, f"{megabytes:.1f}", measured
+    measured = ", ".join(f"{number} {values[number]:.4g}" for number in said["numbers"])
+    return config["kind"], said["data"], size, f"{megabytes:.1f}", measured

@@ -8,7 +8,6 @@ from typing import Any
 
 from vdsm_glass.report.html import Section, write_report
 
-PAGE = "page.html"
 SECONDS = 10
 """Between two refreshes."""
 
