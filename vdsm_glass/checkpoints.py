@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -46,9 +45,9 @@ def read_whole(path: Path | str, *, mapped: bool = True) -> Any:
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+    except Exception as error:  # a foreign file may raise anything
         raise CheckpointError(
-            f"{path}: cannot be read safely ({str(error).splitlines()[0]}); only checkpoints that hold plain data and "
+            f"{path}: cannot be read safely ({type(error).__name__}: {str(error).partition(chr(10))[0]}); only checkpoints that hold plain data and "
             "tensors are loaded; take one written by this program"
         ) from error
 
