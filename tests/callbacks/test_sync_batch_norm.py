@@ -49,8 +49,7 @@ def train(rank: int, folder: Path) -> None:
     found = state(made, losses(made, slice(2 * rank, 2 * rank + 2)))
     for name, value in found.items():
         if not name.startswith("running"):
-            distributed.all_reduce(value)
-            value /= 2
+            distributed.all_reduce(value.div_(2))
     if rank == 0:
         torch.save(found, folder / "found.pt")
     distributed.destroy_process_group()
