@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from callbacks.pictures import VDSMPictures
     from callbacks.rng_state import RNGState
     from callbacks.run_folder import RunFolder
+    from callbacks.sync_batch_norm import SyncBatchNorm
     from callbacks.wandb_logger import RunWandbLogger
     from callbacks.weight_average import WeightAverage
 
@@ -51,6 +52,7 @@ _MODULES = {
     "RunFolder": "run_folder",
     "RunWandbLogger": "wandb_logger",
     "StepSeconds": "learning",
+    "SyncBatchNorm": "sync_batch_norm",
     "VDSMPictures": "pictures",
     "WeightAverage": "weight_average",
 }

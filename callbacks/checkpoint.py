@@ -79,6 +79,8 @@ class RunCheckpoint(Checkpoint):
         if trainer.is_last_batch or validation_follows:
             self._postponed = True
         else:
+            # Lightning logs the step after this. A run that is killed in between would never have its row.
+            trainer._logger_connector.update_train_step_metrics()
             self.save_last(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -65,9 +65,12 @@ class RunWriter(ExperimentWriter):
             Path(self.metrics_file_path).unlink(missing_ok=True)
 
     def log_metrics(self, metrics_dict: Mapping[str, Any], step: int | None = None) -> None:
-        """Records a row, unless the interrupted run wrote it after its checkpoint was taken."""
-        if step == self._last_step and self._filled(metrics_dict) in self._written:
+        """Records a row, unless it is there from the interrupted run, or because a checkpoint was to be written."""
+        if step is not None and step != self._last_step:
+            self._last_step, self._written = step, set()
+        if self._filled(metrics_dict) in self._written:
             return
+        self._written.add(self._filled(metrics_dict))
         super().log_metrics(dict(metrics_dict), step)
 
     def _check_log_dir_exists(self) -> None:

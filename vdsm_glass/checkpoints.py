@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -46,10 +45,11 @@ def read_whole(path: Path | str, *, mapped: bool = True) -> Any:
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+    except Exception as error:  # a foreign file may raise anything
+        said = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise CheckpointError(
-            f"{path}: cannot be read safely ({str(error).splitlines()[0]}); only checkpoints that hold plain data and "
-            "tensors are loaded; take one written by this program"
+            f"{path}: cannot be read safely ({said}); only checkpoints that hold plain data and tensors are loaded; "
+            "take one written by this program"
         ) from error
 
 

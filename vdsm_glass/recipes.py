@@ -78,7 +78,7 @@ def read(file: Path) -> dict[str, Any]:
         raise RecipeError(f"{file}: no such recipe{_nearest_file(file)}")
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise RecipeError(f"{file}: is not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:
         return {}

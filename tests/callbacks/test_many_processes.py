@@ -70,7 +70,7 @@ def launched(*command: str, environments: Sequence[dict[str, str]] = ({},)) -> l
             for environment in environments
         ]
         said = [process.communicate(timeout=PATIENCE)[1] for process in processes]
-        return [(process.returncode, text[-2000:]) for process, text in zip(processes, said, strict=True)]
+        return [(process.returncode, text[-9000:]) for process, text in zip(processes, said, strict=True)]
 
 
 def codes(*command: str, environments: Sequence[dict[str, str]] = ({},)) -> list[int]:
@@ -107,6 +107,29 @@ def test_torchrun(tmp_path: Path):
     folders = sorted(folder.name for folder in (tmp_path / "runs" / "toy").iterdir())
     assert folders == ["latest", "version_0", "version_1"]
     assert losses(tmp_path / "runs" / "toy" / "version_0") == losses(tmp_path / "runs" / "toy" / "version_1")
+
+
+def machines(
+    home: Path, name: str, *more: str, environments: Sequence[dict[str, str]] = ({}, {})
+) -> list[tuple[int, str]]:
+    """Exit code and error output of two agents of torchrun that meet on this machine, each with one process."""
+    agent = [
+        *("torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d"),
+        *("--rdzv-endpoint", f"127.0.0.1:{free_port()}", "-m", "vdsm_glass"),
+    ]
+    command = fit(home, name, "--trainer.devices", "1", "--trainer.num_nodes", "2", *more)
+    return launched(*agent, *command, environments=environments)
+
+
+@pytest.mark.thorough
+def test_two_machines_are_as_two_processes_and_stop_together(tmp_path: Path):
+    every = ["--checkpoint.every_n_train_steps", "2", "--ckpt_path", "last"]
+    assert run_alone(*fit(tmp_path, "whole", "--trainer.strategy", "ddp_fork")) == 0
+    cut = machines(tmp_path, "cut", *every, environments=[{SIGNAL: "SIGKILL@3"}] * 2)
+    assert all(code not in (0, None) for code, _ in cut), cut
+    assert "".join(text for _, text in cut).count("vdsm-glass: error: ") == 1
+    assert all(code == 0 for code, _ in machines(tmp_path, "cut", *every))
+    assert losses(only_version(tmp_path, "cut")) == losses(only_version(tmp_path, "whole"))
 
 
 @pytest.mark.thorough

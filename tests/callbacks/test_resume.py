@@ -1,13 +1,18 @@
 """A run that was killed goes on as if nothing had happened."""
 
 import csv
+import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from callbacks.checkpoint_io import AtomicCheckpointIO
+from tests.processes import exit_codes
 from tests.runs import SIGNAL, run_alone, write_recipe
+from vdsm_glass.cli import main
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 Rows = list[dict[str, str]]
@@ -88,3 +93,27 @@ def test_the_same_command_with_last_gives_the_losses_of_an_uninterrupted_run(
     assert run_alone(*arguments) == 0
     assert rows(run) == uninterrupted[workload]
     assert not (home / "runs" / label / "version_1").exists()
+
+
+def kill_behind_checkpoint(arguments: list[str], step: int) -> None:
+    """Runs a command, and kills it right after a checkpoint of that step was written."""
+    save = AtomicCheckpointIO.save_checkpoint
+
+    def save_and_die(self: AtomicCheckpointIO, checkpoint: dict[str, Any], *more: Any, **options: Any) -> None:
+        save(self, checkpoint, *more, **options)
+        if checkpoint["global_step"] == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    AtomicCheckpointIO.save_checkpoint = save_and_die
+    main(arguments)
+
+
+@pytest.mark.parametrize("step", [4, 10])
+def test_a_run_killed_right_after_it_was_saved_has_the_row_of_that_step(
+    home: Path, uninterrupted: dict[str, Rows], step: int
+):
+    name = f"behind_{step}"
+    arguments = command(home, "toy", name, "--checkpoint.every_n_train_steps", "2", "--ckpt_path", "last")
+    assert exit_codes(kill_behind_checkpoint, (arguments, step)) == [-signal.SIGKILL]
+    assert run_alone(*arguments) == 0
+    assert rows(home / "runs" / name / "latest") == uninterrupted["toy"]

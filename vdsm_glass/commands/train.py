@@ -6,6 +6,7 @@ It puts models, data and `callbacks` together; `sweeps/check.py` and `report/dem
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import warnings
 from argparse import ArgumentError
@@ -18,6 +19,8 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import distributed
+from torch.multiprocessing.spawn import ProcessExitedException
 
 from callbacks import (
     AtomicCheckpointIO,
@@ -29,6 +32,7 @@ from callbacks import (
     RunCSVLogger,
     RunFolder,
     RunWandbLogger,
+    SyncBatchNorm,
 )
 from data_modules.common.errors import UserError
 from vdsm_glass import recipes, runs
@@ -39,6 +43,9 @@ from vdsm_glass.commands.config_errors import ConfigChecker
 
 UNNAMED = "unnamed"
 # 128 + the signal's number, as in shells.
+LOST = "gloo|NCCL|Connection (closed|reset)"
+"""What PyTorch's errors say where one of several processes is gone."""
+STOPPED = "so all processes of this training were stopped; go on from its last checkpoint with --ckpt_path last"
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
@@ -52,6 +59,13 @@ def main(argv: list[str]) -> int:
         cli = RecipeCLI(command, options)
     except SIGTERMException:
         return TERMINATED
+    except ProcessExitedException as error:
+        ended_by = f"by {error.signal_name}" if error.signal_name else f"with exit code {error.exit_code}"
+        raise UserError(f"process {error.error_index} was ended {ended_by}, {STOPPED}") from error
+    except RuntimeError as error:
+        if not distributed.is_initialized() or not re.search(LOST, str(error)):
+            raise
+        raise UserError(f"the connection to another process is lost, which has probably ended, {STOPPED}") from error
     except SystemExit as stop:
         # Lightning exits with code 1 after Ctrl-C.
         return INTERRUPTED if isinstance(stop.__context__, KeyboardInterrupt) else int(stop.code or 0)
@@ -134,13 +148,14 @@ class RecipeCLI(LightningCLI):
             self._parser(self.command).callback_keys.remove("checkpoint")
         checkpoint = self.paths.checkpoint
         steps = steps_in(checkpoint, self.model, to_resume=self.command == "fit") if checkpoint else 0
-        plugins = chosen.plugins or []
+        plugins: list[Any] = chosen.plugins or []
+        plugins = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
+        if chosen.sync_batchnorm:
+            plugins.append(SyncBatchNorm())
         several = str(chosen.devices) != "1" or chosen.num_nodes != 1  # from the command line it is a string
         if several and chosen.strategy == "auto" and getattr(self.model, "needs_unused_parameters", False):
             kwargs["strategy"] = "ddp_find_unused_parameters_true"
-        trainer = super().instantiate_trainer(
-            plugins=[*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()], **kwargs
-        )
+        trainer = super().instantiate_trainer(plugins=plugins, **kwargs)
         config = self.saved_config()
         self.folder = self.paths.make_folder() if trainer.is_global_zero else None
         trainer.callbacks.insert(0, RunFolder(self.folder, config))  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,7 +1,8 @@
 """The losses of GLASS, Eqs. (1)-(11), as raw terms.
 
 The paper sums over time and takes norms over pixels. Here means are taken over pixels, channels, time and batch, so
-that the weights of Table 6 mean the same for every frame size and length. All is computed in float32.
+that the weights of Table 6 mean the same for every frame size and length. All is computed in float32. Terms that are no
+means over clips are those of all processes' clips together.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 from vdsm_glass.glass.difference import Differing
 from vdsm_glass.glass.gma import Foregrounds, Layers, Motion
 from vdsm_glass.glass.outline import edges, outlines
+from vdsm_glass.layers.processes import averaged
 from vdsm_glass.layers.shift import shift
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ Perceptual = Callable[[Tensor, Tensor], Tensor]
 
 MOTION_FLOOR = 1e-3
 STILL = 1e-5
+LEAST = 1e-3
+"""Below every mean over processes of a number of frames that is not 0."""
 UNCOVERED = 0.95
 """What the masks of both frames leave of a pixel's background, at least, for the pixel to be compared."""
 FRAMES = "b t c h w -> (b t) c h w"
@@ -148,13 +152,14 @@ def difference_terms(m: Tensor, delta_F: Tensor, differing: Differing) -> dict[s
     """
     target, known = differing.mask, differing.known
     m = m.float().clamp(1e-5, 1 - 1e-5)
-    weight = target.mean().clamp(min=1e-4).rsqrt()
+    weight = averaged(target.mean()).clamp(min=1e-4).rsqrt()
     entropy = -(weight * target * m.log() + (1 - target) * (1 - m).log())
     both = known[:, 1:] * known[:, :-1]
     way = (delta_F - differing.shift).abs().sum(dim=-1)
     return {
-        "difference_mask": (reduce(entropy, "b t 1 h w -> b t", "mean") * known).sum() / known.sum().clamp(min=1),
-        "difference_shift": (way * both).sum() / both.sum().clamp(min=1),
+        "difference_mask": (reduce(entropy, "b t 1 h w -> b t", "mean") * known).sum()
+        / averaged(known.sum()).clamp(min=LEAST),
+        "difference_shift": (way * both).sum() / averaged(both.sum()).clamp(min=LEAST),
     }
 
 
@@ -205,10 +210,10 @@ def decorrelation_loss(u: Tensor) -> Tensor:
     Args: u: (b, t-1, code_size), U(d_t).
     """
     seen = rearrange(u.float(), "b t k -> (b t) k")
-    centred = seen - seen.mean(dim=0)
+    centred = seen - averaged(seen.mean(dim=0))
     # STILL keeps rounding errors of constant dimensions from counting as correlation.
-    unit = centred / centred.square().mean(dim=0).add(STILL).sqrt()
-    correlation = reduce(unit[:, :, None] * unit[:, None, :], "n i j -> i j", "mean")
+    unit = centred / averaged(centred.square().mean(dim=0)).add(STILL).sqrt()
+    correlation = averaged(reduce(unit[:, :, None] * unit[:, None, :], "n i j -> i j", "mean"))
     size = len(correlation)
     return (correlation.square().sum() - correlation.diagonal().square().sum()) / (size * (size - 1))
 

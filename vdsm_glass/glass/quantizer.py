@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 
 from vdsm_glass.glass.sizes import LMASizes
+from vdsm_glass.layers.processes import agreed, gathered, several_processes
 
 KEPT = 16
 """Steps whose U(d_t) the centres are made of."""
@@ -232,25 +233,3 @@ def centres(points: Tensor, k: int, *, rounds: int = 20) -> Tensor:
         counts = share.sum(dim=0)[:, None]
         codes = torch.where(counts > 0, share.T @ points / counts.clamp(min=1), codes)
     return codes
-
-
-def several_processes() -> bool:
-    """Whether other processes train the same model."""
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-
-
-def gathered(u: Tensor) -> Tensor:
-    """The rows (n, d) of all processes, in the order of their ranks."""
-    if not several_processes():
-        return u
-    parts = [torch.empty_like(u) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(parts, u.contiguous())
-    return torch.cat(parts)
-
-
-def agreed(value: Tensor) -> Tensor:
-    """The first process's `value`, on all processes."""
-    if several_processes():
-        value = value.contiguous()
-        distributed.broadcast(value, src=0)
-    return value

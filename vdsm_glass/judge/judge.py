@@ -15,6 +15,7 @@ from data_modules.base import VideoDataModule
 from data_modules.common.errors import UserError
 from data_modules.common.files import replacing
 from data_modules.store.format import source_hash
+from vdsm_glass.architecture import MALFORMED
 from vdsm_glass.checkpoints import CheckpointError, misfits, read_whole, shortened
 from vdsm_glass.judge.labels import Classes, targets
 from vdsm_glass.judge.network import JudgeNetwork, JudgeSizes
@@ -101,19 +102,19 @@ def load_judge(path: Path | str) -> Judge:
             f"{path}: says format {found[0]!r}, version {found[1]!r}; expected {FORMAT!r}, version {VERSION}; train a "
             f"judge: vdsm-glass judge NAME --out {path}"
         )
-    sizes = JudgeSizes(**content["sizes"])
-    classes = {head: tuple(labels) for head, labels in content["classes"].items()}
-    network = JudgeNetwork(sizes, {head: len(labels) for head, labels in classes.items()})
-    if problems := misfits(network.state_dict(), content["state_dict"]):
+    try:
+        classes = {head: tuple(labels) for head, labels in content["classes"].items()}
+        with torch.device("meta"):  # sizes of a foreign file may ask for any memory
+            network = JudgeNetwork(JudgeSizes(**content["sizes"]), {head: len(each) for head, each in classes.items()})
+        problems = misfits(network.state_dict(), content["state_dict"])
+        about = {name: content[name] for name in ("source", "frames", "accuracy")}
+        if not problems:
+            network.load_state_dict(content["state_dict"], assign=True)
+    except MALFORMED as error:
+        raise CheckpointError(f"{path}: is no judge ({type(error).__name__}: {error}); train it again") from error
+    if problems:
         raise CheckpointError(f"{path}: its weights are not those of its sizes: {shortened(problems)}; train it again")
-    network.load_state_dict(content["state_dict"])
-    return Judge(
-        network=network.eval(),
-        classes=classes,
-        source=content["source"],
-        frames=content["frames"],
-        accuracy=content["accuracy"],
-    )
+    return Judge(network=network.eval(), classes=classes, **about)
 
 
 def _short(value: object) -> str:

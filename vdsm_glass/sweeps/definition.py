@@ -144,6 +144,13 @@ def read(file: Path) -> Sweep:
     Raises: SweepError or RecipeError, naming the file, the key, what was expected and the nearest valid key.
     """
     content = recipes.read(file)
+    try:
+        return _read(file, content)
+    except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
+        raise SweepError(f"{file}: holds a value of a kind that has no place where it is: {error}") from error
+
+
+def _read(file: Path, content: dict[str, Any]) -> Sweep:
     for key in content:
         if key not in KEYS:
             raise SweepError(f"{file}: there is no key `{key}`{did_you_mean(key, KEYS)}; a sweep has {', '.join(KEYS)}")

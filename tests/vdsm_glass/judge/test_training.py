@@ -126,6 +126,15 @@ def test_files_that_are_no_whole_judge_are_refused(judge: Judge, tmp_path: Path)
     torch.save(content, tmp_path / "resized.pt")
     with pytest.raises(CheckpointError, match=r"resized\.pt: its weights are not those of its sizes"):
         load_judge(tmp_path / "resized.pt")
+    huge = content | {"sizes": {"channels": (4, 4), "rnn_dim": 10**9}}
+    for spoilt in ({**content, "sizes": 3}, {**content, "classes": []}, {**content, "state_dict": {"a": 1}}, huge):
+        torch.save(spoilt, tmp_path / "spoilt.pt")
+        with pytest.raises(CheckpointError, match=r"spoilt\.pt: .*train it again"):
+            load_judge(tmp_path / "spoilt.pt")
+    for missing in ("source", "frames", "accuracy", "classes", "state_dict"):
+        torch.save({key: value for key, value in content.items() if key != missing}, tmp_path / "spoilt.pt")
+        with pytest.raises(CheckpointError, match=rf"spoilt\.pt: is no judge .*{missing}"):
+            load_judge(tmp_path / "spoilt.pt")
 
 
 def test_the_command_trains_on_what_characters_wear(tmp_path: Path, capsys, caplog):
