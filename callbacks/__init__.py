@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from callbacks.action_evaluation import ActionEvaluation
     from callbacks.action_pictures import ActionPictures
-    from callbacks.action_schedules import ActionSchedules
+    from callbacks.action_schedules import ActionSchedules, CADDYSchedules
     from callbacks.checkpoint import RunCheckpoint
     from callbacks.checkpoint_io import AtomicCheckpointIO
     from callbacks.codebook import CodebookHealth
@@ -37,6 +37,7 @@ _MODULES = {
     "ActionPictures": "action_pictures",
     "ActionSchedules": "action_schedules",
     "AtomicCheckpointIO": "checkpoint_io",
+    "CADDYSchedules": "action_schedules",
     "CodebookHealth": "codebook",
     "Disentanglement": "disentanglement",
     "Evaluation": "evaluation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from callbacks.schedules import StepSchedules
+from data_modules.common.errors import UserError
 from vdsm_glass.schedules import Schedule
 
 
@@ -18,3 +19,26 @@ class ActionSchedules(StepSchedules):
 
     def __init__(self, T_f: Schedule | None = None, T: Schedule | None = None, clips: Schedule | None = None) -> None:
         super().__init__({"T_f": T_f, "T": T, "clips": clips})
+
+
+class CADDYSchedules(ActionSchedules):
+    """As `ActionSchedules`, and the temperature τ of CADDY's Gumbel-softmax.
+
+    Args:
+        temperature: τ.
+        T_f, T, clips: see `ActionSchedules`.
+
+    Raises: UserError, τ is 0 somewhere.
+    """
+
+    def __init__(
+        self,
+        temperature: Schedule,
+        T_f: Schedule | None = None,
+        T: Schedule | None = None,
+        clips: Schedule | None = None,
+    ) -> None:
+        super().__init__(T_f=T_f, T=T, clips=clips)
+        if min(value for _, value in temperature.knots) <= 0:
+            raise UserError(f"the schedule of temperature has the knots {temperature.knots}, expected values above 0")
+        self.schedules["temperature"] = temperature

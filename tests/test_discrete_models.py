@@ -16,7 +16,7 @@ from vdsm_glass.play.session_glass import Move
 from vdsm_glass.registry import kinds
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
-KINDS = ["latent_actions"]
+KINDS = ["caddy", "latent_actions"]
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -59,8 +59,8 @@ def test_it_is_tested_under_the_protocols_of_glass(kind: str, options: list[str]
 
 def test_it_generates_exports_and_loads(kind: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     model: Any = load(checkpoint, device="cpu")
-    assert model.size == (48, 64)
-    video = torch.rand(2, 4, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    assert model.size == (64, 80)
+    video = torch.rand(2, 4, 3, 64, 80, generator=torch.Generator().manual_seed(0))
     assert main(["generate", "actions", str(checkpoint), "--out", str(tmp_path / "made.gif")]) == 0
     assert "local actions, counted from 0:" in capsys.readouterr().out
     dynamics = ["--steps", "5", "--dynamics", "prior"]
@@ -77,7 +77,7 @@ def test_it_is_played(kind: str, checkpoint: Path):
 
     add_page(checkpoint, None, [], address=f"/{kind}")
     model: Any = load(checkpoint, device="cpu")
-    first = torch.rand(3, 48, 64, generator=torch.Generator().manual_seed(0))
+    first = torch.rand(3, 64, 80, generator=torch.Generator().manual_seed(0))
     session = ActionSession(model.network, first)
     for action in (1, 0, 1):
         session.play(Move(action=action))
@@ -85,7 +85,7 @@ def test_it_is_played(kind: str, checkpoint: Path):
     for action in (1, 0, 1):
         played = model.network.advance(played, torch.tensor([action]))
     torch.testing.assert_close(session.picture(), played.picture[0])
-    assert session.video().shape == (4, 3, 48, 64)
+    assert session.video().shape == (4, 3, 64, 80)
     assert session.undo()
     assert len(session) == 3
     with pytest.raises(ValueError, match=f"expected 0 to {model.k - 1}"):
