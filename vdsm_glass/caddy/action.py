@@ -1,4 +1,4 @@
-"""The action network A: from the features of two frames to one of K actions.  [CADDY section 3.2]"""
+"""The action network A: from the features of two frames to one of K actions.  [CADDY]"""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ActionNetwork(nn.Module):
 
     e_t ~ N(μ_t, σ_t²) from f_t, and d_t ~ N(μ_{t+1} - μ_t, σ_{t+1}² + σ_t²), drawn in training and the mean in
     evaluation, where a_t is the likeliest action. c_k is a moving average of the directions of action k: v_t tells how
-    this movement differs from others of its action.  [CADDY section 3.2]
+    this movement differs from others of its action.  [CADDY]
     """
 
     centroids: Tensor

@@ -1,4 +1,4 @@
-"""The losses of CADDY, as raw terms.  [CADDY section 3.4]"""
+"""The losses of CADDY, as raw terms.  [CADDY]"""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def mutual_information(p: Tensor, q: Tensor) -> Tensor:
     """I(a; â) = Σ_ij P_ij log(P_ij / (P_i P_j)), P the mean of p q^T over all pairs, made symmetric; in nats.
 
     log K if the K actions are used alike and are found again in what was drawn by them; 0 if one is used, or if they
-    cannot be found again.  [CADDY section 3.4; Ji et al. 2019, Eq. (3)]
+    cannot be found again.  [CADDY; Ji et al. 2019]
 
     Args: p, q (b, t, K), the probabilities of actions between real frames and between drawn ones.
     """

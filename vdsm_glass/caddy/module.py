@@ -16,7 +16,7 @@ from vdsm_glass.sizes import as_sizes
 
 
 class CADDYModule(DiscreteModule):
-    """Draws videos through a bottleneck of one discrete action a frame.  [CADDY section 3]
+    """Draws videos through a bottleneck of one discrete action a frame.  [CADDY]
 
     Args:
         sizes: widths.

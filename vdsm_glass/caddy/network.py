@@ -1,4 +1,4 @@
-"""CADDY: the encoder E, the action network A, the dynamics R and the decoder D.  [CADDY Fig. 2]"""
+"""CADDY: the encoder E, the action network A, the dynamics R and the decoder D.  [CADDY]"""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Played:
 
 
 class CADDY(DiscreteNetwork):
-    """E, A, R and D.  [CADDY section 3]   A scene remembers the state of R."""
+    """E, A, R and D.  [CADDY]   A scene remembers the state of R."""
 
     frame_multiple = 16
 

@@ -17,7 +17,7 @@ from vdsm_glass.schedules import rate
 from vdsm_glass.training import checked_video, log_terms
 
 SCORED_STEP = 4
-"""The step whose frame Δ_t PSNR compares.  [Genie section 3.1]"""
+"""The step whose frame Δ_t PSNR compares.  [Genie section 3]"""
 
 
 class DiscreteModule(LightningModule, ABC):
@@ -94,7 +94,7 @@ class DiscreteModule(LightningModule, ABC):
         """Logs every raw term with T_f = 1, and of the video rebuilt from its first frame `psnr` in dB.
 
         In a test also `delta_psnr`, Δ_t PSNR: by how many dB frame t is nearer to the real one with the inferred
-        actions than with ones drawn uniformly, at t = 4 or the last step; 0 if actions do nothing.  [Genie section 3.1]
+        actions than with ones drawn uniformly, at t = 4 or the last step; 0 if actions do nothing.  [Genie section 3]
 
         Returns: the inferred actions (b, t-1), for the callbacks that evaluate them.
         """
