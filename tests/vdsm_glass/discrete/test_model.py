@@ -66,7 +66,8 @@ def test_actions_change_what_is_drawn(model: DiscreteModel, video: Tensor):
 
 
 def test_a_rollout_begins_its_actions_again_or_draws_them(model: DiscreteModel, video: Tensor):
-    found = model.actions(video[0]).local_action.tolist()
+    found = [0, 1, 2, 1]
+    model.inferred = lambda clips: DiscreteActions(torch.tensor([found]))  # pyright: ignore[reportAttributeAccessIssue]
     made = model.rollout(video[0], steps=8)
     close(made, stepped(model, video[0, 0], (found + found)[:7]))
     drawn = [model.rollout(video[:1, :1], steps=9, dynamics="prior", seed=seed) for seed in (0, 0, 1)]
