@@ -7,6 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from callbacks.action_evaluation import ActionEvaluation
+    from callbacks.action_pictures import ActionPictures
+    from callbacks.action_schedules import ActionSchedules, CADDYSchedules
     from callbacks.checkpoint import RunCheckpoint
     from callbacks.checkpoint_io import AtomicCheckpointIO
     from callbacks.codebook import CodebookHealth
@@ -31,7 +34,11 @@ if TYPE_CHECKING:
     from callbacks.weight_average import WeightAverage
 
 _MODULES = {
+    "ActionEvaluation": "action_evaluation",
+    "ActionPictures": "action_pictures",
+    "ActionSchedules": "action_schedules",
     "AtomicCheckpointIO": "checkpoint_io",
+    "CADDYSchedules": "action_schedules",
     "CodebookHealth": "codebook",
     "Disentanglement": "disentanglement",
     "Evaluation": "evaluation",

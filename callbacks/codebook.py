@@ -1,4 +1,4 @@
-"""Logs how the codebook of local actions is used."""
+"""Logs how the codebook of actions is used."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from torch import Tensor
 
 from callbacks.graceful_stop import step_ended
 from data_modules.common.errors import UserError
-from vdsm_glass.glass.module import GLASSModule
-from vdsm_glass.glass.quantizer import Quantizer, perplexity, usage
+from vdsm_glass.layers.quantizer import Quantizer, perplexity, usage
 
 KEY = "codebook_counts"
 
 
 class CodebookHealth(Callback):
-    """Logs how the K local actions were used over the last training steps, by all processes together.
+    """Logs how the K actions were used over the last training steps, by all processes together.
+
+    The module names what counts them as `quantizer`.
 
     `codebook/perplexity` is K if all are used equally and 1 if only one is used, `codebook/dead` the number of unused
     ones, `codebook/usage_<k>` the share of each. Every step logs the values of the last complete window.
@@ -34,11 +35,9 @@ class CodebookHealth(Callback):
         self.window = window
         self.values: dict[str, float] = {}
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: GLASSModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if step_ended(trainer, batch_idx) and trainer.global_step % self.window == 0:
-            counts = taken_from_all(trainer, pl_module.net.lma.VQ)
+            counts = taken_from_all(trainer, pl_module.quantizer)
             # While global analysis is trained alone, no action is inferred.
             if counts.any():
                 shares = {f"codebook/usage_{k}": share for k, share in enumerate(usage(counts).tolist())}
@@ -46,14 +45,14 @@ class CodebookHealth(Callback):
                 self.values = {"codebook/perplexity": perplexity(counts).item(), "codebook/dead": dead, **shares}
         pl_module.log_dict(self.values)
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: GLASSModule, checkpoint: dict[str, Any]) -> None:
-        counts = taken_from_all(trainer, pl_module.net.lma.VQ)
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        counts = taken_from_all(trainer, pl_module.quantizer)
         checkpoint[KEY] = counts.tolist()
         if trainer.is_global_zero:
-            pl_module.net.lma.VQ.add_counts(counts)
+            pl_module.quantizer.add_counts(counts)
 
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: GLASSModule, checkpoint: dict[str, Any]) -> None:
-        quantizer = pl_module.net.lma.VQ
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        quantizer = pl_module.quantizer
         if trainer.is_global_zero and KEY in checkpoint:
             quantizer.add_counts(quantizer.codes.new_tensor(checkpoint[KEY]))
 

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor
 
-from callbacks.drawing import Drawing, clips_of_each_label, scaled
+from callbacks.action_pictures import ActionPictures
+from callbacks.drawing import scaled
 from data_modules.batch import VideoBatch
 from data_modules.loading.clips import ClipDataset
 from vdsm_glass.generate.glass import GLASSModel
 from vdsm_glass.glass.net import GLASS
-from vdsm_glass.pictures import grid, strip, with_margins, write_gif, write_png
+from vdsm_glass.pictures import grid, write_png
 
 
-class GLASSPictures(Drawing):
+class GLASSPictures(ActionPictures):
     """The layers of frames, reconstructions, transfers and action matrices, to disk and to W&B.
 
     When, and where to: see `Drawing`.
@@ -42,11 +43,11 @@ class GLASSPictures(Drawing):
     def __init__(
         self, every_n_epochs: int = 5, clips: int = 4, shift: float = 7.0, local_action: int = 0, fps: float = 8.0
     ) -> None:
-        super().__init__(every_n_epochs=every_n_epochs, fps=fps)
-        self.clips, self.shift, self.local_action = clips, shift, local_action
+        super().__init__(every_n_epochs=every_n_epochs, clips=clips, fps=fps)
+        self.shift, self.local_action = shift, local_action
 
     def draw(self, model: GLASSModel, dataset: ClipDataset, folder: Path) -> list[Path]:
-        batch = dataset[clips_of_each_label(dataset, "identity", self.clips)].to(model.device).decoded()
+        batch = self.chosen(dataset).to(model.device).decoded()
         return [
             write_png(scaled(layers_panel(model.network, batch)), folder / "layers.png"),
             *self.draw_reconstruction(model, batch.video, folder),
@@ -54,37 +55,14 @@ class GLASSPictures(Drawing):
             *self.draw_matrices(model, batch.video[:, :1], folder),
         ]
 
-    def draw_reconstruction(self, model: GLASSModel, video: Tensor, folder: Path) -> list[Path]:
-        pairs = scaled(torch.stack([video, model.reconstruct(video)]))
-        rows = rearrange(pairs, "pair b t c h w -> (b pair) t c h w")
-        return [
-            write_png(strip(rows, frames=8), folder / "reconstruction.png"),
-            write_gif(grid(pairs), folder / "reconstruction.gif", fps=self.fps),
-        ]
-
-    def draw_transfer(self, model: GLASSModel, video: Tensor, folder: Path) -> list[Path]:
-        first = repeat(video[:, 0], "b c h w -> b t c h w", t=video.shape[1])
-        moving = grid(scaled(with_margins(model.swap(video), rows=first, columns=video)))
-        return [
-            write_png(moving[-1], folder / "transfer.png"),
-            write_gif(moving, folder / "transfer.gif", fps=self.fps),
-        ]
-
     def draw_matrices(self, model: GLASSModel, first: Tensor, folder: Path) -> list[Path]:
         shifts: dict[str, Any] = {"pixels": self.shift, "local_action": self.local_action}
-        matrices = {
-            "local_actions": model.action_matrix(first),
-            "global_actions": model.action_matrix(first, of="global", **shifts),
-        }
-        written = []
-        for name, cells in matrices.items():
-            last = torch.cat([first, cells[:, :, -1]], dim=1)
-            written += [
-                write_png(grid(scaled(last)), folder / f"{name}.png"),
-                write_gif(grid(scaled(cells)), folder / f"{name}.gif", fps=self.fps),
-            ]
         overlay = model.overlay(first, **shifts)
-        return [*written, write_png(grid(scaled(overlay)), folder / "shifted_foregrounds.png")]
+        return [
+            *self.draw_matrix("local_actions", model.action_matrix(first), first, folder),
+            *self.draw_matrix("global_actions", model.action_matrix(first, of="global", **shifts), first, folder),
+            write_png(grid(scaled(overlay)), folder / "shifted_foregrounds.png"),
+        ]
 
 
 def layers_panel(net: GLASS, batch: VideoBatch) -> Tensor:

@@ -84,3 +84,18 @@ class Schedule:
 def share_of_epochs(*, epoch: int, max_epochs: int) -> float:
     """Progress of a stage: 0 in its first epoch, 1 in its last, which thus has the schedule's end value."""
     return min(epoch / max(max_epochs - 1, 1), 1.0)
+
+
+LEAST_RATE = 0.02
+
+
+def rate(step: int, *, drop: tuple[int, float], decay: tuple[int, int] | None = None) -> float:
+    """What the learning rate is multiplied by at `step`.
+
+    Args: drop, [step, factor]; decay, [first, last] steps of a line from 1 to `LEAST_RATE`, or None.
+    """
+    factor = drop[1] if step >= drop[0] else 1.0
+    if decay is None:
+        return factor
+    first, last = decay
+    return factor * max(LEAST_RATE, 1 - (1 - LEAST_RATE) * max(0, step - first) / max(1, last - first))

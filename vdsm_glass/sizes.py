@@ -48,3 +48,19 @@ def as_sizes(value: T | Mapping[str, Any], kind: type[T]) -> T:
     if isinstance(value, kind):
         return value
     return kind(**{name: tuple(part) if isinstance(part, list) else part for name, part in value.items()})  # pyright: ignore[reportCallIssue, reportAttributeAccessIssue]
+
+
+def check_counts(sizes: Any) -> None:
+    """Raises: ValueError, a tuple has another number of widths than its network has levels."""
+    for each in fields(sizes):
+        value = getattr(sizes, each.name)
+        if isinstance(each.default, tuple) and len(value) != len(each.default):
+            raise ValueError(
+                f"{each.name} is {value!r}: {len(value)} widths, expected {len(each.default)}, as in {each.default}"
+            )
+
+
+def check_option(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raises: ValueError, `value` is none of `known`."""
+    if value not in known:
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(known)}")

@@ -10,7 +10,7 @@ from torch import Tensor
 from callbacks.codebook import CodebookHealth
 from data_modules.common.errors import UserError
 from tests.vdsm_glass.glass.small import small_sizes
-from vdsm_glass.glass.quantizer import VectorQuantizer
+from vdsm_glass.layers.quantizer import VectorQuantizer
 
 
 class Run:
@@ -27,8 +27,7 @@ class Run:
             accumulate_grad_batches=1,
             strategy=SimpleNamespace(reduce=reduce),
         )
-        lma = SimpleNamespace(VQ=self.quantizer)
-        self.module: Any = SimpleNamespace(net=SimpleNamespace(lma=lma), log_dict=self.logged.update)
+        self.module: Any = SimpleNamespace(quantizer=self.quantizer, log_dict=self.logged.update)
 
     def step(self, counts: list[float] | None) -> None:
         """A training step that chose actions so many times each; None where LMA was not run."""

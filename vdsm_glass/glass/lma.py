@@ -14,10 +14,10 @@ from vdsm_glass.glass.action import ActionNetwork, AgentLook
 from vdsm_glass.glass.decoder import make_decoder
 from vdsm_glass.glass.encoder import Compressor, Encoder
 from vdsm_glass.glass.outline import OutlineDecoder
-from vdsm_glass.glass.quantizer import make_quantizer
 from vdsm_glass.glass.rnn import RNN, RNNState
 from vdsm_glass.glass.sizes import LMASizes
 from vdsm_glass.layers.blocks import frozen_statistics
+from vdsm_glass.layers.quantizer import make_quantizer
 
 DOWN = 8
 
@@ -84,7 +84,7 @@ class LMA(nn.Module):
         self.E = Encoder(sizes)
         self.C = Compressor(sizes)
         self.A = ActionNetwork(sizes) if sizes.look == "features" else AgentLook(sizes)
-        self.VQ = make_quantizer(sizes)
+        self.VQ = make_quantizer(sizes.quantizer, sizes)
         self.RNN = RNN(sizes)
         self.D = make_decoder(sizes)
         self.O = OutlineDecoder(sizes) if sizes.outline else None

@@ -18,14 +18,20 @@ from torch import Tensor
 from vdsm_glass.glass.difference import Differing
 from vdsm_glass.glass.gma import Foregrounds, Layers, Motion
 from vdsm_glass.glass.outline import edges, outlines
+from vdsm_glass.layers.drawn import (
+    FRAMES,
+    Perceptual,
+    channel_sum,
+    motion_weight,
+    perceptual_loss,
+    resized,
+    weighted_loss,
+)
 from vdsm_glass.layers.processes import averaged
 from vdsm_glass.layers.shift import shift
 
 if TYPE_CHECKING:
     from vdsm_glass.glass.lma import Rollout
-
-Perceptual = Callable[[Tensor, Tensor], Tensor]
-"""(drawn, target), each (n, 3, h, w) in [-1, 1] -> a scalar."""
 
 MOTION_FLOOR = 1e-3
 STILL = 1e-5
@@ -33,7 +39,6 @@ LEAST = 1e-3
 """Below every mean over processes of a number of frames that is not 0."""
 UNCOVERED = 0.95
 """What the masks of both frames leave of a pixel's background, at least, for the pixel to be compared."""
-FRAMES = "b t c h w -> (b t) c h w"
 
 
 def gma_terms(
@@ -195,9 +200,7 @@ def lma_terms(
         within = rollout.edges
         terms["edges"] = lambda: edges_loss(within, target, m[:, 1:])
     if perceptual is not None:
-        terms["lma_vgg"] = lambda: torch.stack(
-            [perceptual(rearrange(drawn, FRAMES), rearrange(wanted, FRAMES)) for drawn, wanted in scales]
-        ).mean()
+        terms["lma_vgg"] = lambda: perceptual_loss(scales, perceptual)
     return {name: term() for name, term in terms.items() if weights[name]}
 
 
@@ -234,35 +237,3 @@ def edges_loss(drawn: Tensor, f_next: Tensor, m_next: Tensor) -> Tensor:
     Args: drawn (b, t, side, side); f_next (b, t, 3, h, w); m_next (b, t, 1, h, w) in [0, 1].
     """
     return F.mse_loss(drawn.float(), edges(f_next, m_next, side=drawn.shape[-1]))
-
-
-def motion_weight(f: Tensor, f_hat: Tensor) -> Tensor:
-    """ω_UNS = ‖f_t - f_{t+1}‖₁ + ‖f̂_t - f̂_{t+1}‖₁ per pixel, without gradient; f̂_1 is f_1.  [Eq. (7)]
-
-    Args: f (b, t, 3, h, w), without gradient; f_hat (b, t-1, 3, h, w), frames 2..T.   Returns: (b, t-1, 1, h, w).
-    """
-    drawn = torch.cat([f[:, :1], f_hat.detach().float()], dim=1)
-    return channel_sum(f[:, :-1] - f[:, 1:]) + channel_sum(drawn[:, :-1] - drawn[:, 1:])
-
-
-def weighted_loss(scales: list[tuple[Tensor, Tensor]], weight: Tensor) -> Tensor:
-    """‖sg[ω] ⊙ (f_{t+1} - f̂_{t+1})‖₁, the mean over the scales.  [Eqs. (7) and (9)]
-
-    Args: scales: (drawn, target) pairs, each (b, t, 3, h_s, w_s). weight: (b, t, 1, h, w), of the finest scale.
-    """
-    losses = [(resized(weight, like=drawn) * (wanted - drawn.float()).abs()).mean() for drawn, wanted in scales]
-    return torch.stack(losses).mean()
-
-
-def resized(pictures: Tensor, *, like: Tensor) -> Tensor:
-    """Pictures (b, t, c, h, w), bilinearly resized to the height and width of `like`."""
-    if pictures.shape[-2:] == like.shape[-2:]:
-        return pictures
-    b = pictures.shape[0]
-    smaller = F.interpolate(rearrange(pictures, FRAMES), size=like.shape[-2:], mode="bilinear", align_corners=False)
-    return rearrange(smaller, "(b t) c h w -> b t c h w", b=b)
-
-
-def channel_sum(difference: Tensor) -> Tensor:
-    """‖·‖₁ per pixel: (b, t, c, h, w) -> (b, t, 1, h, w)."""
-    return reduce(difference.abs(), "b t c h w -> b t 1 h w", "sum")

@@ -33,12 +33,13 @@ from vdsm_glass.glass.losses import (
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.glass.sizes import GMASizes, LMASizes
 from vdsm_glass.layers import vgg
+from vdsm_glass.layers.quantizer import Quantizer
+from vdsm_glass.schedules import rate
 from vdsm_glass.sizes import as_sizes
+from vdsm_glass.training import checked_video, log_terms
 
 OF_ACTIONS = ("commitment", "codebook", "decorrelate", "outline", "edges")
 """The terms that have no gradient once actions are finished."""
-SMALLEST_PERCEPTUAL = 64
-"""Pixels of a frame's shorter side at least, where L_VGG compares frames of a quarter of that."""
 
 
 class GLASSModule(LightningModule):
@@ -76,6 +77,7 @@ class GLASSModule(LightningModule):
     """
 
     kind = "glass"
+    log_terms = log_terms
     needs_unused_parameters = True
     """At first LMA has no gradient; DDP has to be told that this may happen."""
 
@@ -156,6 +158,11 @@ class GLASSModule(LightningModule):
         if compile:
             for part in (self.net.gma.M, self.net.gma.N, self.net.lma.E, self.net.lma.D):
                 part.compile()
+
+    @property
+    def quantizer(self) -> Quantizer:
+        """Whose choices are counted."""
+        return self.net.lma.VQ
 
     def schedule(
         self,
@@ -289,37 +296,18 @@ class GLASSModule(LightningModule):
             weights = weights | dict.fromkeys(OF_ACTIONS, 0.0)
         return lma_terms(seen, rollout, weights=weights, perceptual=self.perceptual), rollout.actions
 
-    def log_terms(self, stage: str, terms: dict[str, Tensor], *, loss: Tensor, clips: int, **extra: Tensor) -> None:
-        """Logs raw terms, each a mean over what it is taken of, and the loss."""
-        in_training = stage == "train"
-        values = {f"{stage}/{name}": value for name, value in (terms | {"loss": loss} | extra).items()}
-        options: dict[str, Any] = {"batch_size": clips, "sync_dist": not in_training}
-        self.log_dict(values, on_step=in_training, on_epoch=not in_training, **options)
-        self.log("loss" if in_training else f"{stage}_loss", loss, prog_bar=True, logger=False, **options)
-
     def checked(self, batch: VideoBatch) -> Tensor:
         """The batch's video, (b, t, 3, h, w) in [-1, 1].  Raises: UserError, frames that GLASS cannot take."""
-        _, t, _, h, w = batch.video.shape
-        multiple = LMASizes.FRAME_MULTIPLE
-        if h % multiple or w % multiple:
-            nearest = [max(1, round(side / multiple)) * multiple for side in (h, w)]
-            raise UserError(
-                f"the data gives frames of {h}x{w}, but GLASS takes multiples of {multiple} only; set "
-                f"data.init_args.size to {nearest}, for one"
-            )
-        if self.perceptual is not None and min(h, w) < SMALLEST_PERCEPTUAL:
-            raise UserError(
-                f"the data gives frames of {h}x{w}, but VGG-19 cannot halve a quarter of it four times; set "
-                f"data.init_args.size to {SMALLEST_PERCEPTUAL} or more, or --model.perceptual none"
-            )
-        if t < 2:
-            raise UserError(f"the data gives clips of {t} frame, but motion takes two; set data.init_args.clip_length")
+        video = checked_video(
+            batch, title="GLASS", multiple=LMASizes.FRAME_MULTIPLE, perceptual=self.perceptual is not None
+        )
+        h, w = video.shape[-2:]
         if min(h, w) < 2 ** (self.recf_levels - 1):
             raise UserError(
                 f"the data gives frames of {h}x{w}, which cannot be halved {self.recf_levels - 1} times; set the "
                 "schedule of recf_levels lower, or data.init_args.size higher"
             )
-        return batch.video * 2 - 1
+        return video
 
     def configure_optimizers(self) -> dict[str, Any]:
         gma, lma = list(self.net.gma.parameters()), list(self.net.lma.parameters())
@@ -342,18 +330,3 @@ class GLASSModule(LightningModule):
         began_anew = step >= (self.gma_until or 0)
         decay = self.shifts_learning_rate_decay if began_anew else self.learning_rate_decays[0]
         return rate(step, drop=self.learning_rate_drops[0], decay=decay)
-
-
-LEAST_RATE = 0.02
-
-
-def rate(step: int, *, drop: tuple[int, float], decay: tuple[int, int] | None = None) -> float:
-    """What the learning rate is multiplied by at `step`.
-
-    Args: drop, [step, factor]; decay, [first, last] steps of a line from 1 to `LEAST_RATE`, or None.
-    """
-    factor = drop[1] if step >= drop[0] else 1.0
-    if decay is None:
-        return factor
-    first, last = decay
-    return factor * max(LEAST_RATE, 1 - (1 - LEAST_RATE) * max(0, step - first) / max(1, last - first))

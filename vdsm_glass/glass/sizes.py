@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from vdsm_glass.sizes import check_widths, layers, width
+from vdsm_glass.sizes import check_counts, check_option, check_widths, layers, width
 
 Directions = Literal["bilinear", "plain"]
 QuantizerName = Literal["vq", "gumbel"]
@@ -136,19 +136,3 @@ class LMASizes:
     def features(self) -> int:
         """Channels of φ, and the width of ψ."""
         return self.encoder_channels[-1]
-
-
-def check_counts(sizes: GMASizes | LMASizes) -> None:
-    """Raises: ValueError, a tuple has another number of widths than its network has levels."""
-    for field in fields(sizes):
-        value = getattr(sizes, field.name)
-        if isinstance(field.default, tuple) and len(value) != len(field.default):
-            raise ValueError(
-                f"{field.name} is {value!r}: {len(value)} widths, expected {len(field.default)}, as in {field.default}"
-            )
-
-
-def check_option(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raises: ValueError, `value` is none of `known`."""
-    if value not in known:
-        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(known)}")

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import chain
-from typing import Any
+from collections.abc import Mapping
 
-from einops import rearrange, repeat
-from torch import Tensor, nn
-from torchmetrics import MeanMetric, Metric, MetricCollection, SumMetric
+from einops import rearrange
+from torch import Tensor
+from torchmetrics import MeanMetric
 
 from data_modules.batch import VideoBatch
 from vdsm_glass.glass.animation import Animation, Inference
 from vdsm_glass.glass.net import GLASS
+from vdsm_glass.metrics.actions import ActionScores, collection, computed
 from vdsm_glass.metrics.masks import MaskIoU
-from vdsm_glass.metrics.motion import AngleAccuracy, DeltaAccuracy, DeltaMSE, ShiftError, in_walk_units
-from vdsm_glass.metrics.nmi import ActionNMI
+from vdsm_glass.metrics.motion import AngleAccuracy, ShiftError, in_walk_units
 
 LAYERS = ("foreground", "background")
 ERROR, PAPER_UNITS, ANGLE = "shift_error", "shift_error_paper_units", "angle_accuracy"
 
 
-class GLASSScores(nn.Module):
+class GLASSScores(ActionScores):
     """GLASS's scores on clips with labels; a score whose labels are missing is left out.
 
     `compute` gives by name, as scalars:
@@ -35,12 +33,10 @@ class GLASSScores(nn.Module):
     `foreground_shift_error_paper_units`, `..._min`, `..._max`: Table 2's arithmetic, which mixes units, see
     `in_walk_units`; `..._paper_units_perfect`, ...: what a perfect predictor gets there.
     `background_...`: the same for the background.
-    `nmi_g`, `nmi_rand`, `nmi_s`, `con`, `nmi_rest`, `nmi_identity` and their levels of chance: see `ActionNMI`.
+    All of `ActionScores`.
     `foreground_mse_at_changes`: ‖f̂ - f‖² of animated foregrounds and true ones, both in [-1, 1] and 0 outside, per
     pixel of the frame, on frames whose label differs from the one before; `..._other_codes`: alike, each clip animated
     by the local actions of another one; `other_codes_cost`: how much larger that is, as a share.
-    `delta_mse`, `delta_acc`: the true shift of the foreground given the inferred action, see `DeltaMSE`,
-    `DeltaAccuracy`.
 
     Args:
         actions: K, the number of local actions.
@@ -49,16 +45,13 @@ class GLASSScores(nn.Module):
     """
 
     def __init__(self, *, actions: int, walks: Mapping[str, tuple[float, float]] | None = None) -> None:
-        super().__init__()
+        super().__init__(actions=actions)
         self.walks = dict(walks or {})
-        self.clips = SumMetric()
         self.masks = collection({"miou": MaskIoU(), "miou_re": MaskIoU(), "miou_re_teacher_forced": MaskIoU()})
         kinds = (ERROR, PAPER_UNITS, f"{PAPER_UNITS}_perfect")
         self.shifts = collection({f"{layer}_{kind}": ShiftError() for layer in LAYERS for kind in kinds})
         self.angles = collection({f"{layer}_{ANGLE}": AngleAccuracy() for layer in LAYERS})
-        self.nmi = ActionNMI(actions=actions)
         self.changes = collection({"own": MeanMetric(), "other": MeanMetric()})
-        self.controllability = collection({"delta_mse": DeltaMSE(actions=actions), "delta_acc": DeltaAccuracy()})
 
     def update(
         self,
@@ -75,7 +68,7 @@ class GLASSScores(nn.Module):
         forced (b, t, 3, h, w) in [0, 1], frames 2..T each drawn from the real frame before, and other, animated by
         other clips' local actions, if these are scored.
         """
-        self.clips.update(len(batch))
+        self.update_actions(batch, inference.actions.local_action)
         if batch.mask is not None:
             self.masks["miou"].update(inference.layers.m, batch.mask)
             for name, video in {"miou_re": animation.video, "miou_re_teacher_forced": forced}.items():
@@ -87,20 +80,11 @@ class GLASSScores(nn.Module):
             target = getattr(batch, f"{layer}_shift")
             if target is not None:
                 self.update_shift(layer, getattr(inference.actions, f"{layer}_shift"), target)
-        if batch.foreground_shift is not None:
-            self.controllability.update(batch.foreground_shift, inference.actions.local_action)
-        if batch.local_action is not None:
-            # The action between frames t and t + 1 is the label of frame t + 1.
-            true = batch.local_action[:, 1:]
-            identity = repeat(batch.identity, "b -> b t", t=true.shape[1])
-            shift = batch.foreground_shift
-            rest = None if shift is None else (shift == 0).all(dim=-1)
-            if batch.mask is not None and other is not None:
-                changed = batch.local_action[:, 1:] != batch.local_action[:, :-1]
-                target = ((2 * batch.video - 1) * batch.mask)[:, 1:][changed]
-                for name, drawn in {"own": animation, "other": other}.items():
-                    self.changes[name].update((drawn.foreground[:, 1:][changed] - target).square())
-            self.nmi.update(predicted=inference.actions.local_action, true=true, identity=identity, rest=rest)
+        if batch.local_action is not None and batch.mask is not None and other is not None:
+            changed = batch.local_action[:, 1:] != batch.local_action[:, :-1]
+            target = ((2 * batch.video - 1) * batch.mask)[:, 1:][changed]
+            for name, drawn in {"own": animation, "other": other}.items():
+                self.changes[name].update((drawn.foreground[:, 1:][changed] - target).square())
 
     def update_shift(self, layer: str, predicted: Tensor, target: Tensor) -> None:
         """Args: layer, one of `LAYERS`; predicted, target: (b, t-1, 2) in pixels."""
@@ -113,31 +97,14 @@ class GLASSScores(nn.Module):
 
     def compute(self) -> dict[str, Tensor]:
         """The scores of all processes together; every process calls it."""
-        named = {"clips": self.clips.compute()}
+        named = super().compute()
         for name, iou in computed(self.masks):
             named |= {name: iou["soft"], f"{name}_thresholded": iou["thresholded"]}
         for name, error in computed(self.shifts):
             named |= {name: error["mean"], f"{name}_min": error["min"], f"{name}_max": error["max"]}
-        scalars = chain(computed(self.angles), computed(self.controllability))
-        named |= {name: value for name, value in scalars if not value.isnan()}
+        named |= {name: value for name, value in computed(self.angles) if not value.isnan()}
         if self.changes["own"].update_called:
             own, other = (self.changes[name].compute() for name in ("own", "other"))
             named |= {"foreground_mse_at_changes": own, "foreground_mse_at_changes_other_codes": other}
             named |= {"other_codes_cost": other / own - 1}
-        return named | (self.nmi.compute() if self.nmi.update_called else {})
-
-    def reset(self) -> None:
-        """Forgets all batches."""
-        for metric in self.modules():
-            if isinstance(metric, Metric):
-                metric.reset()
-
-
-def collection(metrics: dict[str, Metric]) -> MetricCollection:
-    """Metrics by name, each updated on its own."""
-    return MetricCollection(dict(metrics), compute_groups=False)
-
-
-def computed(metrics: MetricCollection) -> Iterator[tuple[str, Any]]:
-    """The results, by name, of the metrics that were updated."""
-    return ((name, metric.compute()) for name, metric in metrics.items(copy_state=False) if metric.update_called)
+        return named

@@ -13,7 +13,7 @@ from nicegui.element import Element
 from torch import Tensor
 
 from data_modules.common.errors import DataError
-from vdsm_glass.generate.glass import GLASSModel
+from vdsm_glass.generate.animated import AnimatedModel
 from vdsm_glass.play import media
 from vdsm_glass.play.clips import Data, NamedClip, clips_to_play
 from vdsm_glass.play.controls import GlassControls, Verb, described
@@ -48,19 +48,31 @@ class GlassTab:
     Args: clips of the test split, perhaps none; size (height, width) of a frame; about, what is played.
     """
 
-    def __init__(self, model: GLASSModel, clips: Sequence[NamedClip], *, size: tuple[int, int], about: str) -> None:
-        self.net, self.clips, self.size, self.about = model.network, clips, size, about
-        self.controls = GlassControls(actions=model.k)
+    def __init__(self, model: AnimatedModel, clips: Sequence[NamedClip], *, size: tuple[int, int], about: str) -> None:
+        self.model, self.clips, self.size, self.about = model, clips, size, about
+        self.controls = self.controls_of(model.k)
         self.session: GlassSession | None = None
         self.turn = asyncio.Lock()
         self.player: asyncio.Task[None] | None = None
         self.build()
 
+    def controls_of(self, actions: int) -> GlassControls:
+        """The controls of a model of so many actions."""
+        return GlassControls(actions=actions)
+
+    def session_of(self, first: Tensor) -> GlassSession:
+        """A clip that begins with `first` (3, h, w)."""
+        return GlassSession(self.model.network, first, memory=self.controls.memory)
+
+    def moves_in(self, video: Tensor) -> list[Move]:
+        """The moves in a video (t, 3, h, w)."""
+        return moves_in(self.model.network, video)
+
     def build(self) -> None:
         """Builds the page."""
         dress()
         with tag("main", "glass"):
-            heading("Play with GLASS", self.about)
+            heading(f"Play with {self.model.title}", self.about)
             self.message = Message()
             with tag("section", "panel stage", aria_label="The clip"):
                 self.screen = tag("img", "screen", alt="the present frame", src="", width=self.size[1])
@@ -90,24 +102,36 @@ class GlassTab:
                         self.pixels.classes("number")
                         self.key("+", "+", label="larger steps")
                     self.background = self.key("b", "Background", shown="b")
-        with tag("div"):
-            tag("h2", text=f"Local action (1 to {self.controls.actions})")
-            with tag("div", "row"):
-                self.actions = [
-                    button(str(k + 1), lambda k=k: self.do(self.controls.play(k)), label=f"local action {k + 1}")
-                    for k in range(self.controls.actions)
-                ]
+        self.build_actions("Local action")
         with tag("div"):
             tag("h2", text="The clip")
             with tag("div", "row"):
-                self.key("u", "Undo", shown="u")
-                self.key("r", "Reset", shown="r")
-                self.key("p", "Replay", shown="p")
+                self.build_verbs()
                 self.mask = self.key("m", "Mask", shown="m")
                 self.short = self.key("s", "Short memory", shown="s")
-                recorders(self.message, lambda: self.session.video() if self.session else Tensor())
+                self.build_recorders()
         tag("p", "dim keys", KEYS)
         tag("p", "dim", MEMORY)
+
+    def build_actions(self, name: str) -> None:
+        """Builds a button for each action."""
+        with tag("div"):
+            tag("h2", text=f"{name} (1 to {self.controls.actions})")
+            with tag("div", "row"):
+                self.actions = [
+                    button(str(k + 1), lambda k=k: self.do(self.controls.play(k)), label=f"{name.lower()} {k + 1}")
+                    for k in range(self.controls.actions)
+                ]
+
+    def build_verbs(self) -> None:
+        """Builds what can be done with any clip."""
+        self.key("u", "Undo", shown="u")
+        self.key("r", "Reset", shown="r")
+        self.key("p", "Replay", shown="p")
+
+    def build_recorders(self) -> None:
+        """Builds the buttons that save the clip."""
+        recorders(self.message, lambda: self.session.video() if self.session else Tensor())
 
     def build_clips(self) -> None:
         """Builds the test clips and uploads, which a person starts from or copies."""
@@ -196,7 +220,7 @@ class GlassTab:
         """Starts a new clip."""
         self.stop()
         async with self.turn:
-            self.session = await compute(GlassSession, self.net, first, memory=self.controls.memory)
+            self.session = await compute(self.session_of, first)
             self.message.say()
             await self.show()
 
@@ -205,7 +229,7 @@ class GlassTab:
         self.stop()
         if self.session is None:
             await self.begin(video[0])
-        moves = await compute(moves_in, self.net, video)
+        moves = await compute(self.moves_in, video)
         self.player = asyncio.create_task(self.perform(moves))
 
     async def perform(self, moves: list[Move]) -> None:
@@ -242,8 +266,8 @@ class GlassTab:
         return await asyncio.to_thread(media.read_upload, content, name, **size, most_frames=most_frames)
 
 
-def add(model: GLASSModel, data: Data | None, *, about: str, address: str = "/") -> None:
-    """Adds the page at `address`. Without data, or without its files, people bring their own pictures."""
+def add_tab(kind: type[GlassTab], model: AnimatedModel, data: Data | None, *, about: str, address: str = "/") -> None:
+    """Adds a page of such tabs at `address`. Without data, or without its files, people bring their own pictures."""
     clips: list[NamedClip] = []
     if data is not None:
         try:
@@ -252,9 +276,13 @@ def add(model: GLASSModel, data: Data | None, *, about: str, address: str = "/")
             print(f"vdsm-glass: playing without test clips: {error}", file=sys.stderr)
     height, width = clips[0].video.shape[-2:] if clips else model.size or UNKNOWN_SIZE
 
-    @ui.page(address, title="Play with GLASS")
+    @ui.page(address, title=f"Play with {model.title}")
     async def page() -> None:
-        tab = GlassTab(model, clips, size=(height, width), about=about)
+        tab = kind(model, clips, size=(height, width), about=about)
         if clips:
             await tab.begin(clips[0].video[0])
         ui.context.client.on_disconnect(tab.stop)
+
+
+add = partial(add_tab, GlassTab)
+"""The page at an address; see `vdsm_glass.generate.vocabulary.Model.page`."""

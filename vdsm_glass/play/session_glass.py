@@ -53,19 +53,21 @@ class GlassSession:
     def __init__(self, net: GLASS, first: Tensor, *, memory: int | None = None) -> None:
         self.net, self.memory = net, memory
         self.device = net.lma.codes.device
+        self.actions = len(net.lma.codes)
         self.moves: list[Move] = []
         self.begin(first)
 
     def begin(self, first: Tensor) -> None:
         """Starts a new clip from first (3, h, w) in [0, 1].  Raises: ValueError, a size that GLASS does not take."""
-        scene = start(self.net, first[None].to(self.device))
+        scene = self._started(first[None].to(self.device))
         self.first, self.scenes, self.moves = first.cpu(), [scene], []
 
     def play(self, move: Move) -> None:
         """Draws one more frame.  Raises: ClipFullError; ValueError, there is no such local action."""
-        actions = len(self.net.lma.codes)
-        if not 0 <= move.action < actions:
-            raise ValueError(f"action is {move.action}, expected 0 to {actions - 1}: the network has {actions}")
+        if not 0 <= move.action < self.actions:
+            raise ValueError(
+                f"action is {move.action}, expected 0 to {self.actions - 1}: the network has {self.actions}"
+            )
         if len(self.scenes) >= MOST_FRAMES:
             raise ClipFullError(f"the clip has {MOST_FRAMES} frames, which is all it can have: record it, then reset")
         self.scenes.append(self._advanced(self.scenes[-1], move) if self.memory is None else self._recalled(move))
@@ -78,6 +80,9 @@ class GlassSession:
         self.reset()
         for move in moves:
             self.play(move)
+
+    def _started(self, first: Tensor) -> Scene:
+        return start(self.net, first)
 
     def _advanced(self, scene: Scene, move: Move) -> Scene:
         return advance(

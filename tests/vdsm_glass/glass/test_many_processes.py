@@ -7,7 +7,7 @@ from torch import distributed
 
 from tests.processes import exit_codes
 from tests.vdsm_glass.glass.small import small_sizes
-from vdsm_glass.glass.quantizer import VectorQuantizer
+from vdsm_glass.layers.quantizer import VectorQuantizer
 
 
 def train(rank: int, folder: Path) -> None:

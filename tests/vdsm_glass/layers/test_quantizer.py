@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from sklearn.metrics import pairwise_distances
 
 from tests.vdsm_glass.glass.small import small_sizes
-from vdsm_glass.glass.quantizer import (
+from vdsm_glass.layers.quantizer import (
     GumbelQuantizer,
     VectorQuantizer,
     make_quantizer,
@@ -113,7 +113,7 @@ def test_half_precision_changes_nothing():
 @pytest.mark.parametrize("name", ["vq", "gumbel"])
 def test_counts_add_up_until_they_are_taken(name):
     torch.manual_seed(0)
-    quantizer = make_quantizer(small_sizes(quantizer=name))
+    quantizer = make_quantizer(name, small_sizes())
     indices = torch.cat([quantizer(torch.randn(20, 4)).index for _ in range(3)])
     assert quantizer.take_counts().tolist() == [int((indices == k).sum()) for k in range(3)]
     assert quantizer.take_counts().tolist() == [0, 0, 0]

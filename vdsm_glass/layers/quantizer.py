@@ -1,19 +1,34 @@
-"""Local actions as one of K prototypes: vector quantization, and the Gumbel ablation.  [GLASS Eq. (6), Table 3]"""
+"""Actions as one of K prototypes: vector quantization, and the Gumbel ablation of GLASS.  [GLASS Eq. (6), Table 3]"""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 
-from vdsm_glass.glass.sizes import LMASizes
 from vdsm_glass.layers.processes import agreed, gathered, several_processes
 
 KEPT = 16
 """Steps whose U(d_t) the centres are made of."""
+
+
+class QuantizerSizes(Protocol):
+    """What the sizes of a model with a quantizer say; see `LMASizes`."""
+
+    @property
+    def actions(self) -> int: ...
+
+    @property
+    def code_size(self) -> int: ...
+
+    @property
+    def revive_after(self) -> int: ...
+
+    @property
+    def codebook_start(self) -> int: ...
 
 
 class Quantized(NamedTuple):
@@ -36,7 +51,7 @@ class Quantizer(nn.Module):
     process's.
     """
 
-    def __init__(self, sizes: LMASizes) -> None:
+    def __init__(self, sizes: QuantizerSizes) -> None:
         super().__init__()
         self.codes = nn.Parameter(torch.randn(sizes.actions, sizes.code_size))
         self._counts: Tensor | None = None
@@ -69,7 +84,7 @@ class VectorQuantizer(Quantizer):
     seen: Tensor
     idle: Tensor
 
-    def __init__(self, sizes: LMASizes) -> None:
+    def __init__(self, sizes: QuantizerSizes) -> None:
         super().__init__(sizes)
         self.revive_after = sizes.revive_after
         self.codebook_start = sizes.codebook_start
@@ -157,7 +172,7 @@ class GumbelQuantizer(Quantizer):
     Args: temperature: of the softmax whose gradient is used.
     """
 
-    def __init__(self, sizes: LMASizes, temperature: float = 1.0) -> None:
+    def __init__(self, sizes: QuantizerSizes, temperature: float = 1.0) -> None:
         super().__init__(sizes)
         self.temperature = temperature
         self.logits = nn.Linear(in_features=sizes.code_size, out_features=sizes.actions)
@@ -176,9 +191,9 @@ class GumbelQuantizer(Quantizer):
             return Quantized(index=index, code=share @ self.codes, commitment=u.new_zeros(()), codebook=u.new_zeros(()))
 
 
-def make_quantizer(sizes: LMASizes) -> Quantizer:
-    """The quantizer that `sizes.quantizer` names."""
-    return VectorQuantizer(sizes) if sizes.quantizer == "vq" else GumbelQuantizer(sizes)
+def make_quantizer(kind: Literal["vq", "gumbel"], sizes: QuantizerSizes) -> Quantizer:
+    """The quantizer of that name."""
+    return VectorQuantizer(sizes) if kind == "vq" else GumbelQuantizer(sizes)
 
 
 def nearest(u: Tensor, codes: Tensor) -> Tensor:
