@@ -10,11 +10,19 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import (
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    InvalidStateError,
+    ProcessPoolExecutor,
+)
+from contextlib import contextmanager, suppress
 from itertools import islice
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from data_modules.common.errors import DataError, UserError
 
@@ -46,7 +54,8 @@ def mapped(
     are asked for. What is left when the iterator is closed is not begun.
 
     Args: function, items, results: can be pickled, the function by its import path; workers, cluster: as `executor`.
-    Raises: what `function` raises; DataError where an item kills every process that takes it; UserError as `executor`.
+    Raises: what `function` raises; DataError, on a cluster KilledError, where an item kills every process that takes
+        it; UserError as `executor`.
     """
     done = attempts = 0
     while done < len(items):
@@ -60,6 +69,8 @@ def mapped(
                     yield futures.popleft().result()
                     done, attempts = done + 1, 0
                     futures.extend(pool.submit(_in, folder, function, item) for item in islice(waiting, 1))
+        except KilledError:
+            raise
         except BrokenExecutor as error:
             attempts += 1
             if attempts == ATTEMPTS:
@@ -71,7 +82,7 @@ def mapped(
 
 
 class KilledError(UserError, BrokenExecutor):
-    """A call on a cluster killed every worker that took it."""
+    """A call killed several workers of a cluster, one after the other."""
 
 
 @contextmanager
@@ -85,7 +96,7 @@ def executor(
         cluster: address of a Dask scheduler; None for processes of this machine.
         resources: what each call takes of its Dask worker's resources, such as {"GPU": 1}.
     Raises: UserError, `distributed` is not installed, or there is no scheduler, or it went away; BrokenExecutor, a
-        process was killed; on a cluster, where Dask repeats the call, KilledError after several.
+        process was killed; KilledError on a cluster, where Dask repeats the call on other workers before that.
     """
     if cluster is not None:
         with _dask(cluster, workers, dict(resources or {})) as found:
@@ -121,6 +132,15 @@ def _dask(address: str, workers: int | None, resources: dict[str, float]) -> Ite
             offered = f" that offer {resources}" if resources else ""
             log.warning("The cluster at %s has no workers%s yet; waiting for some.", address, offered)
         pool = client.get_executor(pure=False, resources=resources)
+        waiting: WeakSet[Future[Any]] = WeakSet()
+        submit, over = pool.submit, Event()
+
+        def noted(*call: Any) -> Future[Any]:
+            waiting.add(future := submit(*call))
+            return future
+
+        pool.submit = noted  # pyright: ignore[reportAttributeAccessIssue]
+        Thread(target=_watch, args=(client, waiting, over), daemon=True).start()
         try:
             yield pool, workers or room or 1
         except KilledWorker as error:
@@ -130,7 +150,18 @@ def _dask(address: str, workers: int | None, resources: dict[str, float]) -> Ite
                 f"--cluster {address}: the scheduler is gone. Repeat the command when it is back."
             ) from error
         finally:
-            pool.shutdown(wait=False)
+            over.set()
+            if client.status == "running":
+                pool.shutdown(wait=False)
+
+
+def _watch(client: Any, waiting: WeakSet[Future[Any]], over: Event) -> None:
+    """Ends all calls when the scheduler is gone; some would never end, because Dask does not tell all their futures."""
+    while not over.wait(0.5):
+        if client.status == "closed":
+            for future in [each for each in waiting if not each.done()]:
+                with suppress(InvalidStateError):
+                    future.set_exception(CancelledError())
 
 
 def _room(worker: Mapping[str, Any], resources: Mapping[str, float]) -> int:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import dask
 import pytest
 from distributed import LocalCluster
 
@@ -49,9 +52,13 @@ def gone(_: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_what_kills_every_worker_of_a_cluster_is_an_error(dask_cluster: str) -> None:
-    with pytest.raises(DataError, match=r"killed 3 times.*--workers 1"):
-        list(mapped(gone, [0], cluster=dask_cluster))
+def test_what_kills_every_worker_of_a_cluster_is_an_error() -> None:
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster,
+        pytest.raises(UserError, match=rf"^--cluster {cluster.scheduler_address}: .* died while running it"),
+    ):
+        list(mapped(gone, [0], cluster=cluster.scheduler_address))
 
 
 def refused(_: int) -> None:
@@ -73,18 +80,21 @@ def concurrent(folder: str) -> int:
     """How many calls run at the same time, this one included."""
     mark = Path(folder, f"{os.getpid()}-{threading.get_ident()}")
     mark.touch()
-    time.sleep(0.3)
+    time.sleep(1)
     found = len(list(Path(folder).iterdir()))
     mark.unlink()
     return found
 
 
-def test_calls_take_the_workers_resources(dask_cluster: str, tmp_path: Path) -> None:
-    """Each of two workers has two threads and one GPU."""
-    for resources, room in (({"GPU": 1}, 2), ({}, 4)):
-        with executor(cluster=dask_cluster, resources=resources) as (pool, slots):
-            assert slots == room
-            assert max(pool.map(concurrent, [str(tmp_path)] * 8)) == room
+def test_calls_take_the_workers_resources(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"threads_per_worker": 2, "resources": {"GPU": 1}, "processes": False}
+    with LocalCluster(2, dashboard_address="127.0.0.1:0", silence_logs=50, **options) as cluster:
+        cluster.wait_for_workers(2)
+        for resources, room in (({"GPU": 1}, 2), ({}, 4)):
+            with executor(cluster=cluster.scheduler_address, resources=resources) as (pool, slots):
+                assert slots == room
+                calls = [pool.submit(concurrent, str(tmp_path)) for _ in range(8)]
+                assert max(call.result() for call in calls) == room
 
 
 def test_a_cluster_without_room_is_waited_for_and_that_is_said(
@@ -112,9 +122,27 @@ def test_without_distributed_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
         list(mapped(slow_square, [1], cluster="tcp://127.0.0.1:1"))
 
 
-def test_a_scheduler_that_goes_away_is_an_error() -> None:
-    with LocalCluster(1, processes=False, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster:
-        results = mapped(slow_square, range(1000), cluster=cluster.scheduler_address)
-        next(results)
-    with pytest.raises(UserError, match="the scheduler is gone"):
-        list(results)
+def test_a_scheduler_that_goes_away_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "CONNECT_SECONDS", 2)
+    begin = "import sys; from distributed.cli import {0}; {0}.main(sys.argv[1:])"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    scheduler = [sys.executable, "-c", begin.format("dask_scheduler"), "--port", str(port), "--no-dashboard"]
+    worker = [sys.executable, "-c", begin.format("dask_worker"), address, "--no-nanny", "--no-dashboard"]
+    with subprocess.Popen(scheduler) as first, subprocess.Popen(worker) as second:
+        try:
+            while True:
+                try:
+                    results = mapped(slow_square, range(1000), cluster=address)
+                    next(results)
+                    break
+                except UserError:  # not yet
+                    time.sleep(0.2)
+            first.kill()
+            with pytest.raises(UserError, match="the scheduler is gone"):
+                list(results)
+        finally:
+            first.kill()
+            second.kill()

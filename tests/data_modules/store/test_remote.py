@@ -110,9 +110,7 @@ def test_the_file_that_was_opened_longest_ago_goes_first(tmp_path: Path, built: 
     room = (sizes["train"] + sizes["val"] + 4000) / 1e9  # 4000: the small files
     store = here(tmp_path, str(built), cache_gb=room).store
     order = [store.split(split).columns["video"] for split in ("train", "val")]
-    for column in (*order, order[0]):
-        column.open()
-    held = order[1].open()
+    _, held, _ = (column.open() for column in (*order, order[0]))
     before = held.copy()
     store.split("test").columns["video"].open()
     assert order[0].path.is_file()
@@ -158,7 +156,7 @@ def test_a_file_that_changed_is_named(tmp_path: Path, built: Path) -> None:
 def test_a_server_that_is_gone_is_named(tmp_path: Path, built: Path) -> None:
     with serving(built) as address:
         store = here(tmp_path, address).store
-    with pytest.raises(DataError, match=rf"^{address}/train/video\.bin cannot be read: .*repeat the command"):
+    with pytest.raises(DataError, match=rf"^{address}/train/\w+\.bin cannot be read: .*repeat the command"):
         store.split("train").frames(0)
     with pytest.raises(DataError, match=rf"^{address}/manifest\.json cannot be read"):
         _ = here(tmp_path, address).store

@@ -212,6 +212,7 @@ def test_trials_run_on_a_cluster(more: list[str], home: Path, capsys: pytest.Cap
     with LocalCluster(
         2, threads_per_worker=2, resources={"GPU": 2}, processes=False, dashboard_address="127.0.0.1:0"
     ) as cluster:
+        cluster.wait_for_workers(2)
         assert command.main([write(home, 1, 2, 13, 4), "--cluster", cluster.scheduler_address, *more]) == 1
     assert statuses(home) == {1: "done", 2: "done", 13: "failed", 4: "done"}
     said = [line for line in capsys.readouterr().out.splitlines() if line.endswith(": begins") or line.startswith("[")]
