@@ -89,7 +89,7 @@ def main(clips: int) -> None:
                 *seconds, digest = build(videos, next(roots), workers=workers)
                 found.append((seconds[0], seconds[1]))
                 digests.add(digest)
-        cluster = LocalCluster(4, threads_per_worker=1, dashboard_address="127.0.0.1:0")
+        cluster = LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address="127.0.0.1:0")
         assert isinstance(cluster, LocalCluster)
         address = cluster.scheduler_address
         whole, _, digest = build(videos, next(roots), cluster=address)

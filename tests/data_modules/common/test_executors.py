@@ -55,7 +55,7 @@ def gone(_: int) -> None:
 def test_what_kills_every_worker_of_a_cluster_is_an_error() -> None:
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        LocalCluster(1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster,
         pytest.raises(UserError, match=rf"^--cluster {cluster.scheduler_address}: .* died while running it"),
     ):
         list(mapped(gone, [0], cluster=cluster.scheduler_address))
@@ -88,7 +88,7 @@ def concurrent(folder: str) -> int:
 
 def test_calls_take_the_workers_resources(tmp_path: Path) -> None:
     options: dict[str, Any] = {"threads_per_worker": 2, "resources": {"GPU": 1}, "processes": False}
-    with LocalCluster(2, dashboard_address="127.0.0.1:0", silence_logs=50, **options) as cluster:
+    with LocalCluster(n_workers=2, dashboard_address="127.0.0.1:0", silence_logs=50, **options) as cluster:
         cluster.wait_for_workers(2)
         for resources, room in (({"GPU": 1}, 2), ({}, 4)):
             with executor(cluster=cluster.scheduler_address, resources=resources) as (pool, slots):

@@ -210,7 +210,7 @@ def test_the_trial_of_a_killed_process_is_trained_again_once_nothing_trains_it(
 def test_trials_run_on_a_cluster(more: list[str], home: Path, capsys: pytest.CaptureFixture):
     """One at a time where they take both GPUs, and four otherwise."""
     with LocalCluster(
-        2, threads_per_worker=2, resources={"GPU": 2}, processes=False, dashboard_address="127.0.0.1:0"
+        n_workers=2, threads_per_worker=2, resources={"GPU": 2}, processes=False, dashboard_address="127.0.0.1:0"
     ) as cluster:
         cluster.wait_for_workers(2)
         assert command.main([write(home, 1, 2, 13, 4), "--cluster", cluster.scheduler_address, *more]) == 1
@@ -225,7 +225,7 @@ def test_a_trial_of_a_worker_that_was_killed_is_trained_once_and_to_its_end(home
     """Its process outlives the worker; the one that repeats the call waits for it."""
     script = "import os, sys; from distributed.cli import dask_worker; dask_worker.main(sys.argv[1:])"
     write(home, 7)
-    with LocalCluster(0, processes=False, dashboard_address="127.0.0.1:0", protocol="tcp") as cluster:
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0", protocol="tcp") as cluster:
         address = cluster.scheduler_address
 
         def worker() -> subprocess.Popen[bytes]:
