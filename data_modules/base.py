@@ -16,7 +16,7 @@ from data_modules.batch import VideoBatch
 from data_modules.common.errors import DataError, UserError
 from data_modules.loading.clips import ClipDataset
 from data_modules.loading.sampler import ClipLoader, ClipSampler, EvaluationSampler
-from data_modules.store.build import locate, open_or_build
+from data_modules.store.build import locate, open_elsewhere, open_or_build
 from data_modules.store.clip_source import ClipSource
 from data_modules.store.format import Split
 from data_modules.store.reader import Store
@@ -44,6 +44,9 @@ class VideoDataModule(LightningDataModule, ClipSource):
             `draw_tiny`.
         flip: mirror whole training clips left to right, each with probability 1/2.
         pair_actions: a training clip is two clips of one identity, one after the other: 2 `clip_length` frames.
+        store_url: folder of a finished store, elsewhere or here, that is read instead of building one: s3://..., gs://...,
+            https://..., a path. Its files come into `root`/cache when they are first used.
+        cache_gb: most gigabytes that this cache holds; the largest file of a store has to fit.
     """
 
     name: ClassVar[str]
@@ -67,6 +70,8 @@ class VideoDataModule(LightningDataModule, ClipSource):
         tiny: bool = False,
         flip: bool = False,
         pair_actions: bool = False,
+        store_url: str | None = None,
+        cache_gb: float = 50,
     ) -> None:
         super().__init__()
         self.root = Path(root)
@@ -83,6 +88,8 @@ class VideoDataModule(LightningDataModule, ClipSource):
         self.tiny = tiny
         self.flip = flip
         self.pair_actions = pair_actions
+        self.store_url = store_url
+        self.cache_gb = cache_gb
         self.skipped: Counter[str] = Counter()
         self._store: Store | None = None
         self._check_options()
@@ -108,6 +115,8 @@ class VideoDataModule(LightningDataModule, ClipSource):
     @property
     def store(self) -> Store:
         """The clips, after `prepare_data` or `vdsm-glass prepare`.  Raises: DataError where neither was called."""
+        if self._store is None:
+            self._store = open_elsewhere(self)
         if self._store is None:
             place = locate(self)
             try:

@@ -13,10 +13,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from data_modules.common.errors import DataError, DownloadError, MissingSourceError
+from data_modules.common.executors import default_workers
 from data_modules.store.clip_source import ClipSource, StandIn
 from data_modules.store.format import SPLITS, DamagedStoreError, Split, source_hash
-from data_modules.store.parallel_reading import UnitEnd, default_workers, naming_killed_workers, read_units
+from data_modules.store.parallel_reading import UnitEnd, read_units
 from data_modules.store.reader import Store, made_earlier
+from data_modules.store.remote import Remote
 from data_modules.store.writer import StoreWriter, remove_store
 
 log = logging.getLogger(__name__)
@@ -63,20 +65,35 @@ def locate(dataset: ClipSource, *, download: bool = False) -> Place:
         return _place(dataset, stand_in.fingerprint, stand_in)
 
 
+def open_elsewhere(dataset: ClipSource) -> Store | None:
+    """The store that `dataset.store_url` names, if it names one.  Raises: DataError as `Remote.open`."""
+    if dataset.store_url is None:
+        return None
+    return Remote(dataset.store_url, dataset.root / "cache", dataset.cache_gb).open(dataset.request())
+
+
 def open_or_build(
-    dataset: ClipSource, *, workers: int | None = None, download: bool = False, on_progress: Progress | None = None
+    dataset: ClipSource,
+    *,
+    workers: int | None = None,
+    cluster: str | None = None,
+    download: bool = False,
+    on_progress: Progress | None = None,
 ) -> Store:
-    """The store of `dataset`, built where it is missing or damaged.
+    """The store of `dataset`, built where it is missing or damaged, and not one elsewhere.
 
     Processes on one machine take turns, so that one builds and the others find the result; the lock ends with the
     process that holds it. On machines that share a disk without sharing locks, the first to finish wins.
 
     Args:
         workers: processes that read; by default as many as cores, but none for a tiny source.
+        cluster: address of the Dask scheduler whose workers read, by default all; they must see the store's folder.
         download: download missing files, unless the dataset says otherwise.
         on_progress: is told of all clips in the store, also of those that an interrupted build left.
     Raises: DataError where the source is missing or malformed, or something else occupies the store's place.
     """
+    if (store := open_elsewhere(dataset)) is not None:
+        return store
     place = locate(dataset, download=download)
     if place.stand_in is not None:
         log.warning("%s", place.stand_in.warning)
@@ -94,28 +111,32 @@ def open_or_build(
                 dataset.fingerprint()  # raises: without the files the store cannot be repaired
             log.warning("%s Building the store again.", error)
             remove_store(place.folder)
-        if workers is None:
+        if workers is None and cluster is None:
             workers = 0 if dataset.tiny else default_workers()
-        _build(dataset, place, workers, on_progress or (lambda *_: None))
+        _build(dataset, place, workers, cluster, on_progress or (lambda *_: None))
     return Store.open(place.folder, place.source)
 
 
-def _build(dataset: ClipSource, place: Place, workers: int, on_progress: Progress) -> None:
+def _build(dataset: ClipSource, place: Place, workers: int | None, cluster: str | None, on_progress: Progress) -> None:
     dataset.obtain()
     left_out: dict[Split, Counter[str]] = {}
     size = dataset.height, dataset.width
-    with StoreWriter(place.folder, place.source, size) as writer, naming_killed_workers():
+    with StoreWriter(place.folder, place.source, size) as writer:
         for split in SPLITS:
             dataset.skipped = left_out[split] = Counter()
             units = dataset.units(split)
             written = writer.splits[split]
             on_progress(split, written.clips)
-            for item in read_units(dataset, split, units, done=written.units, workers=workers):
-                if isinstance(item, UnitEnd):
-                    writer.end_unit(split, item.skipped)
-                else:
-                    writer.add(split, item)
-                    on_progress(split, 1)
+            options = {"workers": workers, "cluster": cluster, "done": written.units}
+            with contextlib.closing(
+                read_units(dataset, split, units, folder=writer.temporary / "parts", **options)
+            ) as items:
+                for item in items:
+                    if isinstance(item, UnitEnd):
+                        writer.end_unit(split, item.skipped)
+                    else:
+                        writer.add(split, item)
+                        on_progress(split, 1)
             left_out[split].update(written.skipped)
             if left_out[split]:
                 reasons = "; ".join(f"{count} {reason}" for reason, count in left_out[split].most_common())

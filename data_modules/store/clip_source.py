@@ -103,6 +103,12 @@ class ClipSource(ABC):
     download: bool | None = None
     """Whether `fetch` may be called; None: by `vdsm-glass prepare` only. An option of the datasets that have it."""
 
+    store_url: str | None = None
+    """A finished store elsewhere, as fsspec names its folder, which is read instead of any in `stores`."""
+
+    cache_gb: float = 50
+    """Most gigabytes of that store, and of others, that are kept in the folder `cache` of `root`."""
+
     @abstractmethod
     def source(self) -> dict[str, Any]:
         """All options that the stored clips depend on, as JSON. Another source makes another store."""

@@ -83,13 +83,17 @@ class Column:
                 raise ValueError(f"{field} of {column.rows} rows of {column.shape} cannot have {column.bytes} bytes")
         return column
 
+    def here(self) -> Path:
+        """The file, on this machine.  Raises: DataError where it has to be fetched and cannot be."""
+        return self.path
+
     def open(self) -> np.ndarray:
-        """(rows, *shape), read-only and memory-mapped: nothing is read before it is used."""
+        """(rows, *shape), read-only and memory-mapped: nothing is read before it is used.  Raises: as `here`."""
         shape, dtype = (self.rows, *self.shape), DTYPES[self.path.stem]
         if not self.bytes:  # an empty file cannot be mapped
             return np.empty(shape, dtype)
         # Seen as a plain array: a slice of np.memmap takes several times as long as one of that.
-        return np.memmap(self.path, dtype=dtype, mode="r", shape=shape).view(np.ndarray)
+        return np.memmap(self.here(), dtype=dtype, mode="r", shape=shape).view(np.ndarray)
 
     def check_size(self) -> None:
         """Raises: DamagedStoreError where the file is missing or has another size than was written."""
@@ -100,7 +104,7 @@ class Column:
 
     def check_content(self) -> None:
         """Raises: DamagedStoreError where the bytes are not those that were written."""
-        with self.path.open("rb") as file:
+        with self.here().open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != self.sha256:
                 raise DamagedStoreError(f"{self.path} has changed since it was written: its checksum differs.")
 

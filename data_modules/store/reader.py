@@ -66,7 +66,7 @@ class StoreSplit:
     @cached_property
     def names(self) -> list[str]:
         """What a person would call each clip."""
-        return [json.loads(line) for line in self.columns[NAMES].path.read_text("utf-8").splitlines()]
+        return [json.loads(line) for line in self.columns[NAMES].here().read_text("utf-8").splitlines()]
 
     @property
     def bytes(self) -> int:

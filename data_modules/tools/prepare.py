@@ -17,11 +17,14 @@ from data_modules.store.reader import Store
 ALWAYS_THERE = ("video", "length", "identity", "action", "name")
 
 
-def prepare(module: VideoDataModule, console: Console, *, workers: int | None = None) -> Store:
+def prepare(
+    module: VideoDataModule, console: Console, *, workers: int | None = None, cluster: str | None = None
+) -> Store:
     """The store of `module`, built if need be with a progress bar on `console`, which then shows what it holds.
 
     Missing files are downloaded where that is possible, unless the module's `download` is False.
 
+    Args: workers, cluster: as `open_or_build`.
     Raises: DataError as `open_or_build`.
     """
     columns = (TextColumn("{task.description:<5}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -36,7 +39,7 @@ def prepare(module: VideoDataModule, console: Console, *, workers: int | None = 
                 tasks[split] = progress.add_task(split, total=module.count(split))
             progress.advance(tasks[split], clips)
 
-        store = open_or_build(module, workers=workers, download=True, on_progress=on_progress)
+        store = open_or_build(module, workers=workers, cluster=cluster, download=True, on_progress=on_progress)
     console.print(contents(store))
     return store
 

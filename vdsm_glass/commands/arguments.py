@@ -17,6 +17,7 @@ from vdsm_glass.registry import imported
 if TYPE_CHECKING:
     from data_modules.base import VideoDataModule
 
+CLUSTER_HELP = "Dask scheduler whose workers do it, such as tcp://host:8786; they must see the same folders"
 SIZE_OPTIONS = ("--size", "--data.size", "--data.init_args.size")
 
 

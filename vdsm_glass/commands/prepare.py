@@ -6,7 +6,7 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import NonNegativeInt
 from rich.console import Console
 
-from vdsm_glass.commands.arguments import parse
+from vdsm_glass.commands.arguments import CLUSTER_HELP, parse
 
 
 def main(argv: list[str]) -> int:
@@ -15,7 +15,7 @@ def main(argv: list[str]) -> int:
 
     from data_modules.tools.prepare import prepare
 
-    prepare(module, Console(), workers=options.workers)
+    prepare(module, Console(), workers=options.workers, cluster=options.cluster)
     return 0
 
 
@@ -23,5 +23,6 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=NonNegativeInt,
-        help="processes that read clips, each with up to three in memory; as many as cores, at most 8, by default",
+        help="processes that read clips; as many as cores, at most 8, by default, and on a cluster all",
     )
+    parser.add_argument("--cluster", metavar="ADDRESS", help=CLUSTER_HELP)

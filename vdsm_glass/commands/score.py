@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from data_modules.common.errors import UserError
 from data_modules.store.format import SPLITS
-from vdsm_glass.commands.arguments import frame_size, join_sizes, whole_number
+from vdsm_glass.commands.arguments import CLUSTER_HELP, frame_size, join_sizes, whole_number
 from vdsm_glass.metrics.registry import DEFAULT_METRICS, METRICS, check_names
 from vdsm_glass.metrics.results import MARKDOWN, RESULTS, ResultSet
 
@@ -46,6 +46,8 @@ def main(argv: list[str]) -> int:
                 weights=weights,
                 stand_ins=options.stand_ins,
                 batch=options.batch,
+                workers=options.workers,
+                cluster=options.cluster,
                 on_clips=lambda count: progress.advance(task, count),
             )
         )
@@ -90,6 +92,8 @@ def _parse(argv: list[str]) -> Namespace:
         help="the middle of each frame is made to fit; without it, all frames must have one size",
     )
     parser.add_argument("--batch", metavar="N", type=whole_number(), default=8, help="clips in memory at a time; 8")
+    parser.add_argument("--workers", metavar="N", type=whole_number(), help="processes that score; by default this one")
+    parser.add_argument("--cluster", metavar="ADDRESS", help=CLUSTER_HELP)
     parser.add_argument("--split", choices=SPLITS, default="test", help="of a clip store; test by default")
     parser.add_argument("--out", metavar="DIR", type=Path, help=f"where {RESULTS} and {MARKDOWN} go")
     return parser.parse_args(join_sizes(argv))

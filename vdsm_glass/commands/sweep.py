@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_modules.common.errors import UserError
-from vdsm_glass.commands.arguments import whole_number
+from vdsm_glass.commands.arguments import CLUSTER_HELP, whole_number
 from vdsm_glass.sweeps.processes import behind_dashes, interpreter_line
 
 if TYPE_CHECKING:
@@ -27,6 +27,12 @@ def main(argv: list[str]) -> int:
     """
     own, options = behind_dashes(argv)
     chosen = parser().parse_args(own)
+    if chosen.gpus and chosen.cluster:
+        raise UserError("--gpus names the GPUs of this machine; with --cluster, say --resources GPU=1")
+    if chosen.resources and not chosen.cluster:
+        raise UserError(
+            "--resources are those of a cluster's workers; say with --cluster which, or take --gpus or --jobs"
+        )
     from vdsm_glass.sweeps.definition import read
 
     sweep = read(chosen.file)
@@ -53,7 +59,16 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs")
     side = parser.add_mutually_exclusive_group()
     side.add_argument("--gpus", type=gpus, default=[], metavar="0,1", help="one trial at a time on each of these")
-    side.add_argument("--jobs", type=whole_number(), default=1, metavar="N", help="how many trials to train at a time")
+    side.add_argument("--jobs", type=whole_number(), metavar="N", help="how many trials to train at a time; 1")
+    parser.add_argument("--cluster", metavar="ADDRESS", help=CLUSTER_HELP)
+    parser.add_argument(
+        "--resources",
+        type=resource,
+        nargs="+",
+        default=[],
+        metavar="GPU=1",
+        help="what a trial takes of the resources of a cluster's worker",
+    )
     parser.add_argument("--count", type=whole_number(), help="the largest number of trials; random and bayes need it")
     parser.add_argument("--seed", type=int, default=0, help="the seed of random and bayes")
     parser.add_argument("--dry_run", action="store_true", help="print the command lines and train nothing")
@@ -69,6 +84,14 @@ def gpus(text: str) -> list[str]:
     return names
 
 
+def resource(text: str) -> tuple[str, float]:
+    """`GPU=1` as a name and a number."""
+    name, _, number = text.partition("=")
+    if not name or not number.isdecimal() or not int(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a resource of Dask's workers; write GPU=1")
+    return name, int(number)
+
+
 def line(sweep: Sweep, trial: Trial, options: list[str], *, runs: Path) -> list[str]:
     """A trial's command line behind `python -m vdsm_glass`; it resumes the trial's run if there is one."""
     where = ["--run.dir", str(runs), "--run.name", f"{sweep.name}/{trial.name}", "--ckpt_path", "last"]
@@ -82,7 +105,7 @@ def run(sweep: Sweep, trials: list[Trial], chosen: argparse.Namespace, options: 
 
     from vdsm_glass.sweeps.check import check
     from vdsm_glass.sweeps.progress import SweepProgress
-    from vdsm_glass.sweeps.runner import Runner, slots_of
+    from vdsm_glass.sweeps.runner import Runner, pool_of
     from vdsm_glass.sweeps.study import SweepStudy
     from vdsm_glass.sweeps.summary import draw, short_names, table
 
@@ -92,10 +115,10 @@ def run(sweep: Sweep, trials: list[Trial], chosen: argparse.Namespace, options: 
     ended = {record.name for record in study.records() if record.status in ("done", "pruned")}
     if left:
         check(sweep, [trial for trial in trials if trial.name not in ended], options)
-    slots = slots_of(gpus=chosen.gpus, jobs=chosen.jobs)
-    with SweepProgress(study.folder, trials=left) as progress:
+    where = {"gpus": chosen.gpus, "jobs": chosen.jobs, "cluster": chosen.cluster, "resources": dict(chosen.resources)}
+    with pool_of(**where) as (pool, slots), SweepProgress(study.folder, trials=left) as progress:
         words = partial(line, sweep, options=options, runs=chosen.runs)
-        code = Runner(study, words, slots=slots, total=left, say=progress.say, show=progress.show).run()
+        code = Runner(study, words, pool=pool, slots=slots, total=left, say=progress.say, show=progress.show).run()
     records = study.records()
     header, rows = table(records, sweep.metric)
     shown = Table(*header)

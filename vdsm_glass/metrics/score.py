@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from data_modules.tools.video_sets import Form, VideoSet, pair
+from data_modules.common.executors import mapped
+from data_modules.tools.video_sets import Form, VideoSet, open_set, pair
 from vdsm_glass.metrics.registry import DEFAULT_METRICS, METRICS
 from vdsm_glass.metrics.results import NotComputed, Protocol, Result
-from vdsm_glass.metrics.suite import Suite
+from vdsm_glass.metrics.suite import Suite, SuiteState
+
+Part = tuple[Sequence[int], Sequence[int]]
+"""Numbers of generated and of real clips that are read together; one side may be empty."""
+TOGETHER = 4
+"""How many parts are one call of another process."""
 
 
 def score(
@@ -23,28 +31,44 @@ def score(
     weights: Mapping[str, Path] | None = None,
     stand_ins: bool = False,
     batch: int = 8,
+    workers: int | None = None,
+    cluster: str | None = None,
     on_clips: Callable[[int], object] = lambda _: None,
 ) -> tuple[list[Result], list[NotComputed]]:
     """The results, and what could not be computed, as `Suite.compute` gives them.
 
     Clips pair by name (`pair`); if they do not, only distributions are compared. At most `batch` clips of each side are
-    in memory. A GPU is used if there is one.
+    in memory of a process. A GPU is used if there is one. Other processes change results by rounding alone.
 
-    Args: metrics, weights, stand_ins as for `Suite`; on_clips gets the number of clips after each batch.
-    Raises: UserError, an unknown metric, or a clip that is damaged or of another form.
+    Args:
+        metrics, weights, stand_ins: as for `Suite`.
+        workers, cluster: as `mapped`, which then reads and measures; without both, this process does.
+        on_clips: gets the number of clips after each batch, or that of several.
+    Raises: UserError, an unknown metric, or a clip that is damaged or of another form; and as `mapped`.
     """
     numbers, unpaired = pair(real, generated)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    suite = Suite(metrics, paired=not unpaired, frames=form.frames, weights=weights, stand_ins=stand_ins, device=device)
+    # Where other processes measure, this one must not touch the GPU before it forks.
+    here = workers is None and cluster is None
+    options = {"metrics": metrics, "paired": not unpaired, "frames": form.frames}
+    options |= {"weights": weights, "stand_ins": stand_ins}
+    suite = Suite(**options, device=device() if here else "cpu")
     if unpaired:
         kinds = (METRICS[name] for name in metrics)
         suite.not_computed += [
             NotComputed(kind.reported(stand_ins), unpaired) for kind in kinds if kind.kind != "distribution"
         ]
-    for video, reference in batches(real, generated, form, numbers=numbers, size=batch) if suite.running else ():
-        sides = [None if side is None else side.to(device) for side in (video, reference)]
-        suite.update(*sides)
-        on_clips(sum(len(side) for side in sides if side is not None))
+    parts = parts_of(real, generated, numbers=numbers, size=batch) if suite.running else []
+    if here:
+        for part in parts:
+            update(suite, part, real, generated, form)
+            on_clips(sum(map(len, part)))
+    else:
+        groups = [parts[start : start + TOGETHER] for start in range(0, len(parts), TOGETHER)]
+        sides = ((real.folder.absolute(), real.split), (generated.folder.absolute(), generated.split))
+        measured = mapped(partial(measure, sides, form, options), groups, workers=workers, cluster=cluster)
+        for group, state in zip(groups, measured, strict=True):
+            suite.merge(state)
+            on_clips(sum(len(side) for part in group for side in part))
     name = generated.folder.resolve().name
     protocol = Protocol(
         split=real.split or generated.split,
@@ -58,24 +82,48 @@ def score(
     return suite.compute(protocol)
 
 
-def batches(
-    real: VideoSet, generated: VideoSet, form: Form, *, numbers: Sequence[int], size: int
-) -> Iterator[tuple[Tensor | None, Tensor | None]]:
-    """Generated and real clips, (b, t, 3, h, w) in [0, 1] each, `size` at a time.
+def device() -> torch.device:
+    """Where metrics are computed."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def parts_of(real: VideoSet, generated: VideoSet, *, numbers: Sequence[int], size: int) -> list[Part]:
+    """All clips, at most `size` of each side together.
 
     Args: numbers, of the generated clip for every real one; if they are empty, the real side comes first and then the
-    generated one.
-    Raises: UserError, as `VideoSet.read`.
+        generated one.
     """
+
+    def cut(clips: Sequence[int]) -> list[Sequence[int]]:
+        return [clips[start : start + size] for start in range(0, len(clips), size)]
+
     if numbers:
-        sides = (read(generated, numbers, form, size), read(real, range(len(real)), form, size))
-        yield from zip(*sides, strict=True)
-    else:
-        yield from ((None, video) for video in read(real, range(len(real)), form, size))
-        yield from ((video, None) for video in read(generated, range(len(generated)), form, size))
+        return list(zip(cut(numbers), cut(range(len(real))), strict=True))
+    return [*(((), part) for part in cut(range(len(real)))), *((part, ()) for part in cut(range(len(generated))))]
 
 
-def read(side: VideoSet, numbers: Sequence[int], form: Form, size: int) -> Iterator[Tensor]:
-    """Clips (b, t, 3, h, w) by their numbers, `size` at a time.  Raises: UserError, as `VideoSet.read`."""
-    for start in range(0, len(numbers), size):
-        yield torch.stack([side.read(number, form) for number in numbers[start : start + size]])
+def update(suite: Suite, part: Part, real: VideoSet, generated: VideoSet, form: Form) -> None:
+    """Reads the clips of a part and gives them to the metrics.  Raises: UserError, as `VideoSet.read`."""
+    sides: list[Tensor | None] = [
+        torch.stack([side.read(number, form) for number in numbers]).to(suite.device) if numbers else None
+        for side, numbers in zip((generated, real), part, strict=True)
+    ]
+    suite.update(*sides)
+
+
+def measure(
+    folders: tuple[tuple[Path, str], tuple[Path, str]], form: Form, options: Mapping[str, Any], parts: Sequence[Part]
+) -> SuiteState:
+    """What metrics that see only `parts` hold; runs in another process.
+
+    Args: folders, with their splits, of the real and of the generated clips; options, of `Suite`.
+    Raises: as `update`.
+    """
+    real, generated = (_opened(*folder) for folder in folders)
+    suite = Suite(**options, device=device())
+    for part in parts:
+        update(suite, part, real, generated, form)
+    return suite.state()
+
+
+_opened = lru_cache(maxsize=4)(open_set)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, distributed
@@ -24,6 +25,14 @@ class Running:
     kind: MetricKind
     metric: Metric
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class SuiteState:
+    """What a suite has measured so far: by metric its state and its seconds; and the gaps."""
+
+    metrics: Mapping[str, tuple[dict[str, Any], float]]
+    not_computed: Sequence[NotComputed]
 
 
 class Suite:
@@ -51,6 +60,7 @@ class Suite:
         prefix: str = "",
         device: torch.device | str = "cpu",
     ) -> None:
+        self.device = torch.device(device)
         self.running: dict[str, Running] = {}
         self.not_computed: list[NotComputed] = []
         metrics = list(metrics)
@@ -80,6 +90,22 @@ class Suite:
             except UserError as error:
                 self.give_up(name, error)
             running.seconds += time.perf_counter() - began
+
+    def state(self) -> SuiteState:
+        """What has been measured, on the CPU."""
+        found = {name: (running.metric.cpu().metric_state, running.seconds) for name, running in self.running.items()}
+        return SuiteState(found, self.not_computed)
+
+    def merge(self, other: SuiteState) -> None:
+        """Adds what a suite of the same metrics has measured of other clips; it gives up what that one gave up."""
+        for gap in other.not_computed:
+            if gap.name in self.running:
+                self.give_up(gap.name, UserError(gap.reason))
+        for name, running in self.running.items():
+            state, seconds = other.metrics[name]
+            running.metric.merge_state(state)
+            running.metric._update_count += 1  # `merge_state` leaves it, and `compute` warns where it is 0
+            running.seconds += seconds
 
     def compute(self, protocol: Protocol) -> tuple[list[Result], list[NotComputed]]:
         """The results of all processes together, and what could not be computed; every process calls it."""

@@ -1,4 +1,4 @@
-"""Trains trials side by side, each in a process of its own, until all have ended or the user stops them."""
+"""Trains trials side by side, here or on a cluster, until all have ended or the user stops them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import csv
 import math
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_modules.common.executors import executor
 from vdsm_glass.runs import LATEST
 from vdsm_glass.sweeps.definition import Trial
-from vdsm_glass.sweeps.processes import POLL_SECONDS, interpreter_line, stop_signals
+from vdsm_glass.sweeps.processes import LOG, POLL_SECONDS, SIGNALS, ask_to_stop, asked_to_stop, stop_signals, train
 from vdsm_glass.sweeps.progress import METRICS
 from vdsm_glass.sweeps.study import Status, SweepStudy, Taken
 
-LOG = "log.txt"
 LOOK_SECONDS = 1.0
 # Codes of `fit` after a signal, or of the signal itself. The system also sends SIGKILL when memory runs out.
 STOPPED_CODES = (130, 143, -signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)
@@ -30,13 +31,13 @@ THREADS = "OMP_NUM_THREADS"
 class Running:
     """A trial that is being trained.
 
-    Args: slot, the index of its slot; began, by the monotonic clock; reported, how many values of the metric the study
-        has; last, the last of them; pruned, whether it was told to end early;
+    Args: code, with which its process ends; slot, the index of its slot; began, by the monotonic clock; reported, how
+        many values of the metric the study has; last, the last of them; pruned, whether it was told to end early;
         next_look, when its metric is read again.
     """
 
     taken: Taken
-    process: subprocess.Popen[bytes]
+    code: Future[int]
     slot: int
     began: float
     reported: int = 0
@@ -56,6 +57,7 @@ class Runner:
     Args:
         study: which gives trials and keeps their results.
         words: a trial's command line behind `python -m vdsm_glass`.
+        pool: runs `train`.
         slots: a dictionary of environment variables for each trial that runs at the same time.
         total: the number of trials that there are to train.
         say: takes lines of progress.
@@ -67,12 +69,13 @@ class Runner:
         study: SweepStudy,
         words: Callable[[Trial], Sequence[str]],
         *,
-        slots: Sequence[dict[str, str]],
+        pool: Executor,
+        slots: Sequence[Mapping[str, str]],
         total: int,
         say: Callable[[str], None] = print,
         show: Callable[[Sequence[str], int], None] = lambda *_: None,
     ) -> None:
-        self.study, self.words, self.slots, self.total = study, words, slots, total
+        self.study, self.words, self.pool, self.slots, self.total = study, words, pool, slots, total
         self.say, self.show = say, show
         self.ended, self._passed_on, self._next_look = 0, 0, 0.0
         self.more, self._waits = True, False
@@ -84,16 +87,20 @@ class Runner:
         Returns: 0 if each trial ended, 1 if one failed, 130 or 143 if the user stopped them.
         """
         with stop_signals() as asked:
-            while self.running or not asked:
-                self.pass_on(asked)
-                for each in list(self.running):
-                    self.look_at(each)
-                if not asked:
-                    self.fill()
-                if not self.running and not self.more:
-                    break
-                self.show([each.name for each in self.running], self.ended)
-                time.sleep(POLL_SECONDS)
+            try:
+                while self.running or not asked:
+                    self.pass_on(asked)
+                    for each in list(self.running):
+                        self.look_at(each)
+                    if not asked:
+                        self.fill()
+                    if not self.running and not self.more:
+                        break
+                    self.show([each.name for each in self.running], self.ended)
+                    time.sleep(POLL_SECONDS)
+            finally:
+                for each in self.running:  # only after an error
+                    ask_to_stop(self.folder(each.name), signal.SIGTERM)
         if asked:
             return 128 + asked[0]
         return int(any(record.status not in ("done", "pruned") for record in self.study.records()))
@@ -105,7 +112,7 @@ class Runner:
             if self._passed_on == 1:
                 self.say(f"stopping {len(self.running)} trials, which save their state; once more ends them at once")
             for each in self.running:
-                each.process.send_signal(signal.SIGTERM if self._passed_on == 1 else signal.SIGKILL)
+                ask_to_stop(self.folder(each.name), SIGNALS[min(self._passed_on, 2) - 1])
 
     def fill(self) -> None:
         """Begins trials in the free slots, as long as there are some."""
@@ -121,24 +128,18 @@ class Runner:
                 self.say(f"waiting for what other processes train: {', '.join(elsewhere)}")
 
     def begin(self, taken: Taken, slot: int) -> None:
-        """Starts a trial in a new session, so that Ctrl-C in the terminal reaches it only through `pass_on`."""
-        with (self.folder(taken.trial.name) / LOG).open("ab") as output:
-            process = subprocess.Popen(
-                interpreter_line(self.words(taken.trial)),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=os.environ | self.slots[slot],
-                start_new_session=True,
-                pass_fds=[taken.held],
-            )
-        self.running.append(Running(taken, process, slot, time.monotonic()))
+        """Starts a trial."""
+        folder = self.folder(taken.trial.name).absolute()
+        for number in asked_to_stop(folder):  # in an earlier call
+            (folder / f".{number.name}").unlink()
+        code = self.pool.submit(train, self.words(taken.trial), folder, Path.cwd(), self.slots[slot])
+        self.running.append(Running(taken, code, slot, time.monotonic()))
         where = f" on GPU {self.slots[slot][GPUS]}" if GPUS in self.slots[slot] else ""
         self.say(f"{taken.trial.name}: {'goes on' if taken.again else 'begins'}{where}")
 
     def look_at(self, each: Running) -> None:
         """Reports what a trial has measured; ends it if it is poor; records it if it has ended."""
-        code = each.process.poll()
+        code = each.code.result() if each.code.done() else None
         if code is None and time.monotonic() < each.next_look:
             return
         each.next_look = time.monotonic() + LOOK_SECONDS
@@ -147,7 +148,7 @@ class Runner:
             each.taken.asked.report(value, each.reported)
             if not each.pruned and each.taken.asked.should_prune():
                 each.pruned = True
-                each.process.send_signal(signal.SIGTERM)  # Nothing is sent to a process that has ended.
+                ask_to_stop(self.folder(each.name), signal.SIGTERM)
         if code is None:
             return
         self.running.remove(each)
@@ -189,6 +190,29 @@ def logged(file: Path, metric: str) -> list[float]:
     # What follows the last newline is incomplete.
     lines = file.read_text(encoding="utf-8").split("\n")[:-1]
     return [float(row[metric]) for row in csv.DictReader(lines) if row.get(metric)]
+
+
+@contextmanager
+def pool_of(
+    *,
+    gpus: Sequence[str] = (),
+    jobs: int | None = None,
+    cluster: str | None = None,
+    resources: Mapping[str, float] | None = None,
+) -> Iterator[tuple[Executor, Sequence[Mapping[str, str]]]]:
+    """What runs `train`, and its slots: `jobs` threads of this process, one for each GPU, or the workers of a cluster.
+
+    Args: jobs, trials at a time; by default one here, and on a cluster as many as it has room for; cluster, resources,
+        as `executor`.
+    Raises: as `executor`.
+    """
+    if cluster is not None:
+        with executor(jobs, cluster, resources) as (pool, room):
+            yield pool, [{}] * room
+        return
+    slots = slots_of(gpus=gpus, jobs=jobs or 1)
+    with ThreadPoolExecutor(len(slots)) as pool:
+        yield pool, slots
 
 
 def slots_of(*, gpus: Sequence[str] = (), jobs: int = 1) -> list[dict[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vdsm_glass.sweeps.definition import Sweep, Trial
 from vdsm_glass.sweeps.parameters import SweepError, Values
+from vdsm_glass.sweeps.processes import TRAINS, locked
 
 JOURNAL = "study.journal"
 LOCK = ".lock"
@@ -192,18 +192,15 @@ class SweepStudy:
         return Taken(trial, asked, held, before is not None, before.user_attrs.get(SECONDS, 0.0) if before else 0.0)
 
     def _hold(self, name: str) -> int | None:
-        """A file descriptor of the trial's lock, which its process inherits; None if another process holds it.
-
-        A trial that outlives a killed sweep still holds its lock, so no second process trains into the same run.
-        """
-        file = self.folder / name / LOCK
-        file.parent.mkdir(exist_ok=True)
-        held = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        """A file descriptor of the trial's lock; None if another process holds it, or trains the trial."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        if (held := locked(folder / LOCK)) is None:
+            return None
+        if (trains := locked(folder / TRAINS)) is None:
             os.close(held)
             return None
+        os.close(trains)
         return held
 
     def end(self, taken: Taken, status: Status, *, seconds: float, last: float) -> None:

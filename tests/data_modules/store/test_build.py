@@ -20,11 +20,12 @@ import pytest
 import data_modules
 from data_modules.base import Split, VideoDataModule
 from data_modules.common.errors import DataError, DownloadError, MissingSourceError
+from data_modules.common.executors import AHEAD
 from data_modules.store import writer as store_writer
 from data_modules.store.build import locate, open_or_build
 from data_modules.store.clip_source import Clip, Labels, StandIn
 from data_modules.store.format import MANIFEST, SPLITS
-from data_modules.store.parallel_reading import LOOK_AHEAD, UnitEnd, read_units
+from data_modules.store.parallel_reading import UnitEnd, read_units
 from tests.data_modules.toy import Toy, ToyUnits
 from tests.processes import exit_codes
 
@@ -99,6 +100,15 @@ class Interrupted(ToyUnits):
 
 class Killed(Interrupted):
     def end(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class KilledOnce(Interrupted):
+    def end(self) -> None:
+        try:
+            (self.root / "killed").touch(exist_ok=False)
+        except FileExistsError:
+            return
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -242,35 +252,66 @@ def test_an_error_in_another_process_is_the_users_error(tmp_path: Path) -> None:
     assert not leftovers(module)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # PyTorch repeats it while it cleans up
-def test_a_reading_process_that_is_killed_is_named(tmp_path: Path) -> None:
+def test_what_a_killed_process_was_reading_is_read_again(
+    tmp_path: Path, expected: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    module = KilledOnce(root=str(tmp_path))
+    open_or_build(module, workers=2)
+    assert contents(module) == expected
+    assert caplog.text.count("is done again") == 1
+
+
+def test_a_clip_that_kills_every_process_is_an_error(tmp_path: Path) -> None:
     module = Killed(root=str(tmp_path))
-    with pytest.raises(DataError, match=r"was killed.*--workers 1"):
+    with pytest.raises(DataError, match=r"was killed 3 times.*--workers 1"):
         open_or_build(module, workers=2)
     assert not leftovers(module)
+
+
+@pytest.mark.parametrize("kind", [ToyUnits, KilledOnce, Damaged])
+def test_a_cluster_builds_the_same_store(
+    kind: type[Toy], tmp_path: Path, expected: dict[str, Any], dask_cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workers began in another folder; one of them is killed."""
+    monkeypatch.chdir(tmp_path)
+    module = kind(root=".", log=Path("log"))
+    if kind is Damaged:
+        with pytest.raises(DataError, match=r"^clip 5 is truncated$"):
+            open_or_build(module, cluster=dask_cluster)
+        assert not leftovers(module)
+        return
+    open_or_build(module, cluster=dask_cluster)
+    assert contents(module) == expected
+    assert set(read(module)) == {f"{split} {number}" for split in SPLITS for number in range(10)}
 
 
 def test_processes_do_not_read_far_ahead(tmp_path: Path) -> None:
     module = ToyUnits(root=str(tmp_path), clips=100, log=tmp_path / "log")
     units = module.units("train")
-    items = read_units(module, "train", units, workers=2)
+    items = read_units(module, "train", units, folder=tmp_path / "parts", workers=2)
     next(items)
     before = -1
     while before != (before := len(read(module))):
         time.sleep(0.3)
-    assert before <= 1 + 2 * (LOOK_AHEAD + 1)
+    assert before <= 2 * (1 + 2 * (AHEAD + 1))  # a unit has two clips
     rest = list(items)
     assert sum(isinstance(item, UnitEnd) for item in rest) == 50
     assert [item.name for item in rest if isinstance(item, Clip)] == [f"train/clip ä {n}" for n in range(1, 100)]
 
 
+class Large(ToyUnits):
+    """Clips of 3 MB in two units a split."""
+
+    def units(self, split: Split) -> list[tuple[Split, int]]:
+        return [(split, first) for first in (0, self.clips // 2)]
+
+    def read_unit(self, unit: tuple[Split, int]) -> Iterator[Clip]:
+        for number in range(max(1, self.clips // 2)):
+            yield Clip(video=np.full((64, 128, 128, 3), number % 256, np.uint8))
+
+
 def peak_of(root: Path, clips: int) -> int:
-    """Most bytes that building a store of `clips` clips of 3 MB took, in this process and those that it started."""
-
-    class Large(ToyUnits):
-        def clip(self, split: Split, number: int) -> Clip:
-            return Clip(video=np.full((64, 128, 128, 3), number % 256, np.uint8))
-
+    """Most bytes that building a store of `clips` clips took, in this process and those that it started."""
     open_or_build(Large(root=str(root), clips=clips, size=(128, 128)), workers=2)
     used = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     (root / f"peak-{clips}").write_text(str(max(used) * 1024))

@@ -117,6 +117,28 @@ def test_a_batch_is_scored_before_the_next_is_read(tmp_path: Path, monkeypatch: 
     assert "".join(order) == "rrrru" + "rrrru" + "rru"
 
 
+@pytest.mark.parametrize("where", ["--workers", "--cluster"])
+def test_who_scores_changes_results_by_rounding_alone(where: str, tmp_path: Path, request: pytest.FixtureRequest):
+    videos = {f"v{seed}": noise(seed) for seed in range(7)}
+    real = write(tmp_path / "real", videos)
+    paired = write(tmp_path / "mine", {name: video // 2 for name, video in videos.items()})
+    unpaired = write(tmp_path / "other", {f"x{name}": video // 2 for name, video in videos.items()})
+    asked = ["--metrics", "psnr", "fvd", "ssim", "--stand-ins", "--batch", "1"]
+    who = [where, "2" if where == "--workers" else request.getfixturevalue("dask_cluster")]
+    for generated in (paired, unpaired):
+        here, there = scored(real, generated, *asked), scored(real, generated, *asked, *who)
+        assert there.values == pytest.approx(here.values, rel=1e-6)
+        assert set(there.not_computed) == set(here.not_computed)
+    assert len(here.values) == 1
+
+
+def test_what_another_process_cannot_compute_says_why(tmp_path: Path):
+    real = write(tmp_path / "real", {name: grey(0, height=8) for name in "ab"})
+    book = scored(real, real, "--metrics", "mse", "ssim", "--workers", "1")
+    assert set(book.values) == {"mse"}
+    assert "11 x 11 pixels" in book.not_computed["ssim"].reason
+
+
 def test_sides_of_unequal_number_say_so(tmp_path: Path):
     real = write(tmp_path / "real", {"a": noise(0), "b": noise(1), "c": noise(2)})
     generated = write(tmp_path / "mine", {"a": noise(3), "b": noise(4)})

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from distributed import LocalCluster
 
 from data_modules.common.errors import UserError
 from vdsm_glass.commands import sweep as command
-from vdsm_glass.sweeps import runner
+from vdsm_glass.sweeps import processes, runner
 from vdsm_glass.sweeps.definition import read
 from vdsm_glass.sweeps.progress import SweepProgress
 from vdsm_glass.sweeps.runner import GPUS, THREADS, logged, slots_of
@@ -61,8 +62,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder where the script stands in for `fit`, and its parser for ours."""
     script = tmp_path / "fit.py"
     script.write_text(FIT, encoding="utf-8")
-    monkeypatch.setattr(runner, "interpreter_line", lambda words: [sys.executable, "-S", str(script), *words])
-    monkeypatch.setattr(runner, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(processes, "interpreter_line", lambda words: [sys.executable, "-S", str(script), *words])
+    for module in (processes, runner):
+        monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(runner, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr("vdsm_glass.sweeps.check.check", lambda *_: None)
     monkeypatch.chdir(tmp_path)
@@ -150,9 +152,9 @@ SHARED = """
 import sys, types
 sys.modules["vdsm_glass.sweeps.check"] = types.SimpleNamespace(check=lambda *_: None)
 from vdsm_glass.commands import sweep as command
-from vdsm_glass.sweeps import runner
-runner.interpreter_line = lambda words: [sys.executable, "-S", "fit.py", *words]
-runner.POLL_SECONDS = runner.LOOK_SECONDS = 0.05
+from vdsm_glass.sweeps import processes, runner
+processes.interpreter_line = lambda words: [sys.executable, "-S", "fit.py", *words]
+processes.POLL_SECONDS = runner.POLL_SECONDS = runner.LOOK_SECONDS = 0.05
 sys.exit(command.main(sys.argv[1:]))
 """
 
@@ -202,6 +204,54 @@ def test_the_trial_of_a_killed_process_is_trained_again_once_nothing_trains_it(
     assert any(text.endswith(": goes on") for text in said)
     assert statuses(home) == {7: "done", 1: "done"}
     assert {x: len(entries) for x, entries in calls(home).items()} == {7: 2, 1: 1}
+
+
+@pytest.mark.parametrize("more", [[], ["--jobs", "1"], ["--resources", "GPU=2"]])
+def test_trials_run_on_a_cluster(more: list[str], home: Path, capsys: pytest.CaptureFixture):
+    """One at a time where they take both GPUs, and four otherwise."""
+    with LocalCluster(
+        n_workers=2, threads_per_worker=2, resources={"GPU": 2}, processes=False, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        cluster.wait_for_workers(2)
+        assert command.main([write(home, 1, 2, 13, 4), "--cluster", cluster.scheduler_address, *more]) == 1
+    assert statuses(home) == {1: "done", 2: "done", 13: "failed", 4: "done"}
+    said = [line for line in capsys.readouterr().out.splitlines() if line.endswith(": begins") or line.startswith("[")]
+    at_once = {"": 4, "--jobs": 1, "--resources": 2}["".join(more[:1])]
+    assert all(line.endswith(": begins") for line in said[:at_once])
+    assert said[at_once].startswith("[1/4]")
+
+
+def test_a_trial_of_a_worker_that_was_killed_is_trained_once_and_to_its_end(home: Path):
+    """Its process outlives the worker; the one that repeats the call waits for it."""
+    script = "import os, sys; from distributed.cli import dask_worker; dask_worker.main(sys.argv[1:])"
+    write(home, 7)
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0", protocol="tcp") as cluster:
+        address = cluster.scheduler_address
+
+        def worker() -> subprocess.Popen[bytes]:
+            begin = SHARED.partition("sys.exit")[0] + script
+            return subprocess.Popen([sys.executable, "-c", begin, address, "--no-nanny", "--no-dashboard"], cwd=home)
+
+        with worker() as first, another(home, "a.yaml", "--cluster", address, "--jobs", "1") as sweep:
+            wait_for(home, "*/waits")
+            first.kill()
+            with worker() as second:
+                time.sleep(1)
+                assert len(calls(home)[7]) == 1
+                os.kill(calls(home)[7][0]["pid"], signal.SIGTERM)
+                assert sweep.wait() == 0
+                second.terminate()
+    assert statuses(home) == {7: "done"}
+    assert len(calls(home)[7]) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [(["--cluster", "tcp://a:1", "--gpus", "0"], "--resources GPU=1"), (["--resources", "GPU=1"], "with --cluster")],
+)
+def test_options_of_a_cluster_are_for_a_cluster(more: list[str], said: str, home: Path):
+    with pytest.raises(UserError, match=said):
+        command.main([write(home, 1), *more])
 
 
 def test_a_trial_that_nobody_holds_was_killed_and_goes_on(home: Path, capsys: pytest.CaptureFixture):
