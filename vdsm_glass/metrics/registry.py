@@ -115,10 +115,17 @@ METRICS = {
             random_name="random_features",
             depends_on_length=True,
         ),
+        MetricKind(
+            name="fmd",
+            kind="distribution",
+            published=lambda _: _of("motion_distance").FMD(),
+            fewest_frames=3,
+            depends_on_length=True,
+        ),
         MetricKind(name="add_mdr", kind="detection", published=_add_mdr, weights="fasterrcnn"),
     )
 }
-DEFAULT_METRICS = ("mse", "psnr", "ssim", "lpips_vgg", "fid", "fvd")
+DEFAULT_METRICS = ("mse", "psnr", "ssim", "lpips_vgg", "fid", "fvd", "fmd")
 """The metrics that `test` and `score` compute if none are named."""
 
 
