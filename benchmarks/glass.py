@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,21 +28,21 @@ PHASES = ("gma", "joint")
 
 
 @contextmanager
-def random_vgg(divide_width_by: int) -> Iterator[Path]:
-    """A file of weights of VGG-19's own size, or narrower."""
+def full_vgg() -> Iterator[Path]:
+    """A file of weights of VGG-19's own size."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / vgg.NAME
-        torch.save(vgg.random_weights(divide_width_by=divide_width_by), path)
+        torch.save(vgg.random_weights(divide_width_by=1), path)
         yield path
 
 
 class Case:
     """The model as a recipe makes it, its optimiser and a batch.  Args: options, of the module."""
 
-    def __init__(self, args: argparse.Namespace, weights: Path, **options: Any) -> None:
+    def __init__(self, args: argparse.Namespace, weights: Path | None, **options: Any) -> None:
         torch.manual_seed(0)
         device = torch.device(args.device)
-        self.module = GLASSModule(perceptual="vgg19", perceptual_weights=weights, **options).to(device).train()
+        self.module = GLASSModule(perceptual=args.perceptual, perceptual_weights=weights, **options).to(device).train()
         self.optimiser: torch.optim.Optimizer = self.module.configure_optimizers()["optimizer"]
         for group in self.optimiser.param_groups:
             group["capturable"] = args.way == "graph"
@@ -70,7 +70,7 @@ class Case:
         return run
 
 
-def measure(phase: str, args: argparse.Namespace, weights: Path) -> list[dict[str, Any]]:
+def measure(phase: str, args: argparse.Namespace, weights: Path | None) -> list[dict[str, Any]]:
     """A row for each way to take a step."""
     device = torch.device(args.device)
     plain = Case(args, weights)
@@ -87,7 +87,7 @@ def measure(phase: str, args: argparse.Namespace, weights: Path) -> list[dict[st
     return [{"phase": phase, "way": named[way], "median_s_per_step": round(seconds[way], 4), **least} for way in steps]
 
 
-def memory(phase: str, args: argparse.Namespace, weights: Path) -> float | None:
+def memory(phase: str, args: argparse.Namespace, weights: Path | None) -> float | None:
     """Most GiB that a step in fp32 takes beyond parameters and optimiser, the step's gradients included."""
     case = Case(args, weights)
     step = case.step(phase)
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=96)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--way", choices=common.WAYS, default="plain", help="how a step is taken; graph: on a GPU")
-    parser.add_argument("--divide-vgg", type=int, default=1, help="divide VGG-19's widths, for a rehearsal")
+    parser.add_argument("--perceptual", choices=("vgg19", "random"), default="vgg19", help="random: a narrow network")
     parser.add_argument("--teacher-forced", type=int, default=1, help="T_f; 1 is the slowest")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--max-seconds", type=float, default=120.0, help="no more repeats of what took that long")
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None)
     args = parser.parse_args()
     device = torch.device(args.device)
-    with random_vgg(args.divide_vgg) as weights:
+    with full_vgg() if args.perceptual == "vgg19" else nullcontext() as weights:
         # Before freed memory is kept, which would hide what a step takes.
         peaks = {phase: memory(phase, args, weights) if args.way == "plain" else None for phase in PHASES}
         if device.type == "cpu":

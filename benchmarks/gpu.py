@@ -28,6 +28,8 @@ from data_modules.common.files import write_json
 from vdsm_glass.published_weights import WEIGHTS, places
 
 ENDED = "ended.json"
+REHEARSAL = 10
+"""How much longer everything may take on a CPU, however busy it is."""
 GRACE = 20.0
 """Seconds that a part has after SIGTERM, in which a training writes its checkpoint."""
 EXPERIMENTS = Path("experiments")
@@ -98,7 +100,8 @@ def run_all(parts: Sequence[Part], out: Path, *, seconds: float) -> dict[str, di
 
 def parts_of(args: argparse.Namespace) -> list[Part]:
     """The whole plan."""
-    out, device = args.out, "cpu" if args.rehearse else "cuda"
+    out = args.out
+    device, longer = ("cpu", REHEARSAL) if args.rehearse else ("cuda", 1)
 
     def benchmark(name: str, seconds: float, *options: str, way: str = "plain", tiny: str = "") -> Part:
         part = name if way == "plain" else f"{name}_{way}"
@@ -109,7 +112,7 @@ def parts_of(args: argparse.Namespace) -> list[Part]:
         )
 
     def program(name: str, seconds: float, *options: str, needs: tuple[str, ...] = ()) -> Part:
-        return Part(name, (sys.executable, "-m", "vdsm_glass", *options), seconds, needs)
+        return Part(name, (sys.executable, "-m", "vdsm_glass", *options), longer * seconds, needs)
 
     def trained(name: str, word: str, recipe: str, seconds: float, *options: str, needs: tuple[str, ...] = ()) -> Part:
         files = [f"{recipe}.yaml"]
@@ -121,7 +124,7 @@ def parts_of(args: argparse.Namespace) -> list[Part]:
         return program(name, seconds, word, *configs, *data, *where, *options, needs=needs)
 
     vdsm = "--batch 2 --frames 2 --experts 2 --width 0.1 --repeats 1"
-    glass = "--batch 1 --frames 2 --height 64 --width 80 --repeats 1 --divide-vgg 16"
+    glass = "--batch 1 --frames 2 --height 64 --width 80 --repeats 1 --perceptual random"
     pretrain, sequence, w_sprites = "vdsm/sprites_pretrain", "vdsm/sprites_sequence", "glass/w_sprites"
     first, second, third = (str(out / RUNS / recipe / LAST) for recipe in (pretrain, sequence, w_sprites))
     seen = any(place.is_file() for place in places(WEIGHTS["vgg19"].name))
@@ -205,7 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if unknown := set(args.only) - {part.name for part in parts}:
             parser.error(f"no part {', '.join(unknown)}; there are {', '.join(part.name for part in parts)}")
         parts = [Part(part.name, part.command, part.seconds) for part in parts if part.name in args.only]
-    ended = run_all(parts, args.out, seconds=args.seconds)
+    ended = run_all(parts, args.out, seconds=args.seconds * (REHEARSAL if args.rehearse else 1))
     summarise(ended, args.out)
     print(f"{args.out}: summary.md, and of each part log.txt")
     return int(any(each["status"] == "failed" for each in ended.values()))

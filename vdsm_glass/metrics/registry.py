@@ -106,6 +106,19 @@ METRICS = {
             random_name="random_features",
         ),
         MetricKind(
+            name="kid",
+            kind="distribution",
+            published=lambda weights: _of("kernel_distance").KID(_of("features").inception(weights, metric="kid")),
+            weights="inception",
+            random=lambda: _of("kernel_distance").KID(_of("features").random_frame_features()),
+            random_name="random_features",
+        ),
+        MetricKind(  # its weights lie where PyTorch Hub puts them, with the code that reads them
+            name="fd_dinov2",
+            kind="distribution",
+            published=lambda weights: _of("frechet").FID(_of("features").dinov2(weights)),
+        ),
+        MetricKind(
             name="fvd",
             kind="distribution",
             published=lambda weights: _of("frechet").FVD(_of("features").i3d(weights)),
