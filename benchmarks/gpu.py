@@ -124,7 +124,7 @@ def parts_of(args: argparse.Namespace) -> list[Part]:
         return program(name, seconds, word, *configs, *data, *where, *options, needs=needs)
 
     vdsm = "--batch 2 --frames 2 --experts 2 --width 0.1 --repeats 1"
-    glass = "--batch 1 --frames 2 --height 64 --width 80 --repeats 1 --perceptual random"
+    glass = "--batch 2 --frames 3 --height 64 --width 80 --repeats 1 --perceptual random"
     pretrain, sequence, w_sprites = "vdsm/sprites_pretrain", "vdsm/sprites_sequence", "glass/w_sprites"
     first, second, third = (str(out / RUNS / recipe / LAST) for recipe in (pretrain, sequence, w_sprites))
     seen = any(place.is_file() for place in places(WEIGHTS["vgg19"].name))
@@ -215,4 +215,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # the part that is running ends, too
     sys.exit(main())

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.functional import adjust_hue
 
 from data_modules.common.errors import UserError
 from vdsm_glass.metrics.motion_distance import FMD, MotionHistograms, block_motion, histograms, lengths, lightness
@@ -97,11 +98,12 @@ def test_a_change_of_motion_counts_and_not_only_motion():
     "change",
     [
         lambda video: video[:, :, [1, 2, 0]],
+        lambda video: adjust_hue(video, 0.15),
         lambda video: 1 - video,
         lambda video: 0.5 * video,
         lambda video: video * torch.tensor([1.0, 0.9, 0.8]).view(3, 1, 1),
     ],
-    ids=["channels", "inverted", "gain", "white balance"],
+    ids=["channels", "hue", "inverted", "gain", "white balance"],
 )
 def test_other_colours_are_no_other_motion(change):
     real, clips = moving(24, seed=1), moving(24, seed=2)
