@@ -66,5 +66,8 @@ class KID(Metric):
         draw = np.random.default_rng(self.seed)
         # All frames are one subset.
         subsets = 1 if size == max(map(len, sides)) else SUBSETS
-        drawn = [[side[draw.choice(len(side), size, replace=False)] for side in sides] for _ in range(subsets)]
-        return torch.stack([poly_mmd(*pair) for pair in drawn]).mean()
+
+        def drawn(side: Tensor) -> Tensor:
+            return side[draw.choice(len(side), size, replace=False)]
+
+        return torch.stack([poly_mmd(drawn(sides[0]), drawn(sides[1])) for _ in range(subsets)]).mean()
