@@ -13,7 +13,7 @@ BOXED ?= glass-w_sprites
 CKPT ?=
 ARGS ?=
 
-.PHONY: help install demo play test test-all fuzz lint format bench docs clean study-vdsm study-glass $(TRAINED) $(TRAINED_GLASS)
+.PHONY: help install demo play test test-all fuzz lint format bench gpu docs clean study-vdsm study-glass $(TRAINED) $(TRAINED_GLASS)
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z$$][^ ]*:.*## / { sub(/^\$$\(TRAINED\)/, "train-vdsm-NAME", $$1); sub(/^\$$\(TRAINED_GLASS\)/, "train-glass-NAME", $$1); printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ format: $(INSTALLED) ## put the code into the project's style
 
 bench: $(INSTALLED) ## time it against the loops and the floor; writes benchmarks/results/*.json
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name; done
+
+gpu: $(INSTALLED) ## 25 minutes on one GPU: speed, VDSM's Sprites, GLASS, in runs/gpu/; ARGS=--rehearse: tiny, on the CPU
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 docs: $(INSTALLED) ## the documentation as a site, in site/; BOXED=name: the model in the box that its page plays with
 	@if $(BIN)/vdsm-glass models 2>/dev/null | grep -q -w -e $(BOXED) && $(BIN)/vdsm-glass export --help | grep -q -e --web; \

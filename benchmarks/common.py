@@ -17,9 +17,12 @@ from typing import Any, NamedTuple
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
 
 RESULTS = Path(__file__).parent / "results"
 PROC = Path("/proc")
+WAYS = ("plain", "compiled", "graph")
+"""How a benchmark takes a GPU's steps: as they are, with torch.compile, as a CUDA graph."""
 
 Step = Callable[[], object]
 
@@ -106,6 +109,34 @@ def peak_memory(step: Step, device: torch.device) -> int | None:
     before = _status_bytes("VmRSS")
     step()
     return _status_bytes("VmHWM") - before
+
+
+def work(step: Step, module: torch.nn.Module) -> dict[str, float]:
+    """The least that a step has to do: multiplications and additions as PyTorch counts them, and bytes of memory.
+
+    Bytes: each trained number, its gradient and Adam's two moments are read and written once, 32 bytes in fp32.
+    """
+    with FlopCounterMode(display=False) as counter:
+        step()
+    trained = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+    return {"gflop": round(counter.get_total_flops() / 1e9, 3), "gigabytes": round(32 * trained / 1e9, 4)}
+
+
+def captured(step: Step) -> Step:
+    """The step as one CUDA graph, which launches all its kernels at once.  [PyTorch, CUDA semantics]
+
+    The step's optimiser must be `capturable`.  Raises: RuntimeError, the step waits for the GPU or copies from the CPU.
+    """
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
 
 
 def _status_bytes(key: str) -> int:

@@ -5,8 +5,8 @@
 Sprites' sizes by default (Tables 1 and 2). A step is ELBO, backward pass and Adam. `loop` is the same model and
 step, with the decoder that one would write with PyTorch's own layers (`benchmarks/loop.py`). On a CPU both are timed in
 turns under each setting of the C library's allocator, in a process of its own: `default` is as PyTorch ships, `kept` is
-what `vdsm-glass fit` sets (`vdsm_glass/allocator.py`). On a GPU fp32 and bf16 are timed, on an H200 beside the floor
-that its memory allows: 6 GB (pretraining, with Adam) and 2 GB (sequence) a step.
+what `vdsm-glass fit` sets (`vdsm_glass/allocator.py`). On a GPU fp32 and bf16 are timed, `--way compiled` or `graph`
+too, on an H200 beside the floor that its memory allows: 6 GB (pretraining, with Adam) and 2 GB (sequence) a step.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Case:
             frames.decoder = LoopedDecoder(frames.decoder)  # pyright: ignore[reportAttributeAccessIssue]
         self.net.to(device).train()
         trained = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
-        self.optimiser = torch.optim.Adam(trained, lr=1e-4, fused=True)
+        self.optimiser = torch.optim.Adam(trained, lr=1e-4, fused=True, capturable=args.way == "graph")
         self.video = torch.rand(args.batch, args.frames, 3, 64, 64, device=device)
 
     def step(self, *, autocast: bool = False) -> Callable[[], None]:
@@ -93,16 +93,23 @@ def measure(allocator: str, args: argparse.Namespace) -> list[dict[str, Any]]:
             steps["bf16"] = case.step(autocast=True)
         if args.loop:
             steps[LOOP] = Case(stage, args, looped=True).step()
+        least = common.work(steps[OURS], case.net)
+        if args.way == "compiled":
+            case.net.frames.encoder.compile()
+            case.net.frames.decoder.compile()
+        if args.way == "graph":
+            steps = {way: common.captured(step) for way, step in steps.items()}
         seconds = common.medians(steps, device=device, repeats=args.repeats, warmup=2, max_seconds=args.loop_seconds)
         rows += [
             {
                 "stage": stage,
                 "allocator": allocator,
-                "way": way,
+                "way": way if args.way == "plain" else f"{way}, {args.way}",
                 "median_s_per_step": round(seconds[way], 4),
                 "times_faster_than_loop": round(seconds[LOOP] / seconds[way], 2) if LOOP in seconds else None,
                 "times_the_floor": times_the_floor(seconds[way], stage, device),
                 "peak_memory_gib": peak if way == OURS else None,
+                **least,
             }
             for way in steps
         ]
@@ -134,6 +141,7 @@ def main() -> None:
     parser.add_argument("--experts", type=int, default=40)
     parser.add_argument("--width", type=float, default=1.0, help="times the hidden widths of Table 2")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--way", choices=common.WAYS, default="plain", help="how a step is taken; graph: on a GPU")
     parser.add_argument("--loop-seconds", type=float, default=100.0, help="no more repeats of what took that long")
     parser.add_argument("--no-loop", dest="loop", action="store_false", help="leave the slow baseline out")
     parser.add_argument("--device", default=str(common.default_device()))

@@ -61,7 +61,7 @@ WEIGHTS = {
         size=95628359,
         sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         licence="Apache-2.0 (TensorFlow models)",
-        used_by="fid",
+        used_by="fid, kid",
     ),
     "i3d": PublishedWeights(
         # TF-Hub's network, ported for StyleGAN-V, whose code has this link. Its authors publish no checksum.

@@ -17,7 +17,7 @@ from vdsm_glass.metrics.results import MARKDOWN, RESULTS, ResultSet
 EPILOG = f"""
 REAL and GENERATED are folders of videos (mp4, webm, gif, avi), of folders of pictures (png, jpg), or clip stores. Clips
 pair by their names below their folder; .gif, .mp4 and a folder of pictures of one name are a pair. Without pairs only
-distributions are compared (fid, fvd). Metrics: {", ".join(METRICS)}. What cannot be computed says why.
+distributions are compared (fid, fvd, fmd). Metrics: {", ".join(METRICS)}. What cannot be computed says why.
 """
 
 

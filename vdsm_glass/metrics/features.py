@@ -17,6 +17,7 @@ from data_modules.common.errors import UserError
 from vdsm_glass import published_weights
 
 I3D_SIDE = 224
+DINOV2_ADDRESS = "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth"
 
 
 class Extractor(nn.Module):
@@ -51,11 +52,11 @@ class Extractor(nn.Module):
         return self.network(x)
 
 
-class Inception(Extractor):
-    """The last pooling of torch-fidelity's Inception 2015-12-05: 2048 numbers for each frame."""
+class Fidelity(Extractor):
+    """A network of torch-fidelity, which gets bytes: Inception 2015-12-05's last pooling, or DINOv2."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Frames (n, 3, h, w) in [0, 1] -> (n, 2048)."""
+        """Frames (n, 3, h, w) in [0, 1] -> (n, f): 2048 numbers of Inception, 1024 of DINOv2."""
         return self.network((x * 255).round().clamp(0, 255).to(torch.uint8))[0]
 
 
@@ -84,7 +85,35 @@ def inception(weights: Path | None = None, *, metric: str = "fid") -> Extractor:
     except RuntimeError as error:
         raise UserError(f"{path} does not fit Inception 2015-12-05; download it again: {error}") from error
     checksum = published_weights.sha256(path)
-    return Inception(network, name="inception-2015-12-05", checksum=checksum, num_features=2048)
+    return Fidelity(network, name="inception-2015-12-05", checksum=checksum, num_features=2048)
+
+
+def dinov2_files() -> tuple[Path, Path]:
+    """The folder of DINOv2's code and its file of weights, as PyTorch Hub keeps them."""
+    hub = Path(torch.hub.get_dir())
+    return hub / "facebookresearch_dinov2_main", hub / "checkpoints" / Path(DINOV2_ADDRESS).name
+
+
+def dinov2(weights: Path | None = None) -> Extractor:
+    """DINOv2 ViT-L/14 through torch-fidelity, for the distance of Stein et al. (2023).
+
+    It is used only where its code and its weights are already there: nothing is downloaded.
+    Raises: UserError, one of them is not, or `weights` were given.
+    """
+    if weights is not None:
+        raise UserError(f"fd_dinov2 takes no file, and {weights} was given; it reads {dinov2_files()[1]}")
+    folder, file = dinov2_files()
+    if missing := [str(place) for place in (folder, file) if not place.exists()]:
+        raise UserError(
+            f"the metric fd_dinov2 needs DINOv2's code in {folder} and its weights in {file}, and {', '.join(missing)} "
+            "is not there. Clone https://github.com/facebookresearch/dinov2 to the first, download "
+            f"{DINOV2_ADDRESS} to the second, or leave fd_dinov2 out"
+        )
+    from torch_fidelity.feature_extractor_dinov2 import FeatureExtractorDinoV2
+
+    network = FeatureExtractorDinoV2("dinov2-vit-l-14", ["dinov2"])
+    checksum = published_weights.sha256(file)
+    return Fidelity(network, name="dinov2-vit-l-14", checksum=checksum, num_features=1024)
 
 
 def i3d(weights: Path | None = None, *, metric: str = "fvd") -> Extractor:

@@ -106,6 +106,19 @@ METRICS = {
             random_name="random_features",
         ),
         MetricKind(
+            name="kid",
+            kind="distribution",
+            published=lambda weights: _of("kernel_distance").KID(_of("features").inception(weights, metric="kid")),
+            weights="inception",
+            random=lambda: _of("kernel_distance").KID(_of("features").random_frame_features()),
+            random_name="random_features",
+        ),
+        MetricKind(  # its weights lie where PyTorch Hub puts them, with the code that reads them
+            name="fd_dinov2",
+            kind="distribution",
+            published=lambda weights: _of("frechet").FID(_of("features").dinov2(weights)),
+        ),
+        MetricKind(
             name="fvd",
             kind="distribution",
             published=lambda weights: _of("frechet").FVD(_of("features").i3d(weights)),
@@ -115,10 +128,17 @@ METRICS = {
             random_name="random_features",
             depends_on_length=True,
         ),
+        MetricKind(
+            name="fmd",
+            kind="distribution",
+            published=lambda _: _of("motion_distance").FMD(),
+            fewest_frames=3,
+            depends_on_length=True,
+        ),
         MetricKind(name="add_mdr", kind="detection", published=_add_mdr, weights="fasterrcnn"),
     )
 }
-DEFAULT_METRICS = ("mse", "psnr", "ssim", "lpips_vgg", "fid", "fvd")
+DEFAULT_METRICS = ("mse", "psnr", "ssim", "lpips_vgg", "fid", "fvd", "fmd")
 """The metrics that `test` and `score` compute if none are named."""
 
 

@@ -131,5 +131,6 @@ def test_without_the_file_the_error_names_metric_file_source_and_place(
     with pytest.raises(UserError) as error:
         {"inception": features.inception, "i3d": features.i3d}[kind]()
     weights = published_weights.WEIGHTS[kind]
-    for said in (weights.used_by, weights.name, weights.address, str(tmp_path), f"vdsm-glass weights fetch {kind}"):
+    metric = f"the metric {weights.used_by.split(', ')[0]} "
+    for said in (metric, weights.name, weights.address, str(tmp_path), f"vdsm-glass weights fetch {kind}"):
         assert said in str(error.value)
