@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
+
+from torch import Tensor
 
 from vdsm_glass.dsvae.network import DSVAE
 from vdsm_glass.dsvae.sizes import Sizes
 from vdsm_glass.generate.vdsm import VDSMModel
+from vdsm_glass.media import Source
 from vdsm_glass.sizes import as_sizes
 
 
@@ -24,6 +27,14 @@ class DSVAEModel(VDSMModel):
     @classmethod
     def build(cls, arguments: Mapping[str, Any]) -> DSVAE:  # pyright: ignore[reportIncompatibleMethodOverride]
         return DSVAE(as_sizes(arguments["sizes"], Sizes))
+
+    def interpolate(
+        self, source: Source, target: Source, *, count: int = 7, of: Literal["identity", "motion"] = "identity"
+    ) -> Tensor:
+        """As VDSM's; between the motions of two clips, as many frames as the shorter one has."""
+        a, b = self.batch(source)[0], self.batch(target)[0]
+        steps = min(a.shape[1], b.shape[1]) if of == "motion" else max(a.shape[1], b.shape[1])
+        return super().interpolate(a[:, :steps], b[:, :steps], count=count, of=of)
 
     @property
     def about(self) -> str:

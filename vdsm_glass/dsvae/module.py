@@ -61,4 +61,3 @@ class DSVAEModule(VDSMModule):
     def log_terms(self, stage: str, elbo: Elbo, **extra: Tensor) -> None:
         """Logs raw terms in nats per sequence; there are no experts to count."""
         self.log_values(stage, elbo, **extra)
-

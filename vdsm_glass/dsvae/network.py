@@ -37,8 +37,8 @@ class Prior(nn.Module):
         self, z_prev: Tensor, state: tuple[Tensor, Tensor] | None
     ) -> tuple[NormalParameters, tuple[Tensor, Tensor]]:
         """Args: z_prev (b, z); state, of the LSTM, None before z_1.   Returns: loc, scale, each (b, z); the state."""
-        state = self.cell(z_prev, state)
-        return split_normal(self.head(state[0])), state
+        hidden, cell = self.cell(z_prev, state)
+        return split_normal(self.head(hidden)), (hidden, cell)
 
 
 class Inference(nn.Module):
