@@ -72,11 +72,11 @@ def same_motion(video: Tensor) -> Tensor:
     b, t = video.shape[:2]
     order = torch.rand(b, 1, 3, 1, 1, device=video.device).argsort(dim=2)
     scale = torch.empty(b, 1, 3, 1, 1, device=video.device).uniform_(0.6, 1.4)
-    recoloured = (video.gather(dim=2, index=order.expand_as(video)) * scale).clamp(0, 1)
+    recoloured = video.gather(dim=2, index=order.expand_as(video)) * scale
     sigma = torch.empty(b, 1, device=video.device).uniform_(0.1, 1.0) * video.shape[-1] / 32
     reach = torch.arange(-3, 4, device=video.device)
     taps = torch.softmax(-(reach**2) / (2 * sigma**2), dim=1)
     planes = rearrange(recoloured, "b t c h w -> (t c) b h w")
     planes = F.conv2d(F.pad(planes, (3, 3, 0, 0), mode="replicate"), taps[:, None, None, :], groups=b)
     planes = F.conv2d(F.pad(planes, (0, 0, 3, 3), mode="replicate"), taps[:, None, :, None], groups=b)
-    return rearrange(planes, "(t c) b h w -> b t c h w", t=t)
+    return rearrange(planes, "(t c) b h w -> b t c h w", t=t).clamp(0, 1)
