@@ -109,7 +109,7 @@ def test_predict_writes_the_latents_as_arrays(trained: Callable[[str], Path], fo
 
 
 def test_no_recipe_is_left_out():
-    staged = set(RECIPES) - set(GLASS) - set(DISCRETE)
+    staged = {recipe for recipe in RECIPES if recipe.startswith("vdsm/")}
     assert {recipe.rsplit("_", 1)[0] for recipe in staged} == {recipe.rsplit("_", 1)[0] for recipe in PRETRAINED}
 
 

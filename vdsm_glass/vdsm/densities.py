@@ -149,6 +149,31 @@ class MixtureDecoder(nn.Module):
 # The guide.
 
 
+def frame_convolutions(sizes: Sizes) -> nn.Sequential:
+    """4x4 convolutions with BlurPool between them: (n, 3, h, w) -> (n, sizes.encoder_channels[-1])."""
+    *halving, features = sizes.encoder_channels
+    blocks: list[nn.Module] = []
+    channels, size = 3, sizes.frame_size
+    for width in halving:
+        blocks += [
+            nn.Conv2d(in_channels=channels, out_channels=width, kernel_size=4, padding=1),
+            nn.LeakyReLU(negative_slope=SLOPE),
+            BlurPool2d(size=size - 1, taps=4),
+        ]
+        channels, size = width, size // 2
+    last = nn.Conv2d(in_channels=channels, out_channels=features, kernel_size=4)
+    return nn.Sequential(*blocks, last, nn.LeakyReLU(negative_slope=SLOPE), nn.Flatten())
+
+
+def features_of(video: Tensor, convolutions: nn.Module) -> Tensor:
+    """What `frame_convolutions` gives for every frame.  Args: video (b, t, 3, h, w).   Returns: (b, t, features)."""
+    frames = rearrange(video, "b t c h w -> (b t) c h w")
+    if frames.device.type == "cpu":
+        # Convolutions and blurs take a tenth less time so; on a GPU this was not measured.
+        frames = frames.contiguous(memory_format=torch.channels_last)
+    return rearrange(convolutions(frames), "(b t) c -> b t c", b=video.shape[0])
+
+
 class Encoder(nn.Module):
     """q(s | x_{1:T}) and q(z_t | x_t): 4x4 convolutions with BlurPool between them, then one head for each.
 
@@ -161,22 +186,8 @@ class Encoder(nn.Module):
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        *halving, features = sizes.encoder_channels
-        blocks: list[nn.Module] = []
-        channels, size = 3, sizes.frame_size
-        for width in halving:
-            blocks += [
-                nn.Conv2d(in_channels=channels, out_channels=width, kernel_size=4, padding=1),
-                nn.LeakyReLU(negative_slope=SLOPE),
-                BlurPool2d(size=size - 1, taps=4),
-            ]
-            channels, size = width, size // 2
-        blocks += [
-            nn.Conv2d(in_channels=channels, out_channels=features, kernel_size=4),
-            nn.LeakyReLU(negative_slope=SLOPE),
-            nn.Flatten(),
-        ]
-        self.convolutions = nn.Sequential(*blocks)
+        self.convolutions = frame_convolutions(sizes)
+        features = sizes.encoder_channels[-1]
         self.pose = nn.Linear(in_features=features, out_features=2 * sizes.kappa_z)
         self.identity = nn.Sequential(
             nn.Linear(in_features=features, out_features=sizes.identity_dim),
@@ -194,11 +205,7 @@ class Encoder(nn.Module):
         Args: video (b, t, 3, h, w) in [0, 1]; identity_frames, how many of the first frames s is inferred from, by
         default all.   Returns: s, each (b, s); z, each (b, t, z).
         """
-        frames = rearrange(video, "b t c h w -> (b t) c h w")
-        if frames.device.type == "cpu":
-            # Convolutions and blurs take a tenth less time so; on a GPU this was not measured.
-            frames = frames.contiguous(memory_format=torch.channels_last)
-        features = rearrange(self.convolutions(frames), "(b t) c -> b t c", b=video.shape[0])
+        features = features_of(video, self.convolutions)
         loc, scale = self.identity(features[:, :identity_frames]).chunk(2, dim=-1)
         s = NormalParameters(
             loc=self.identity_loc(loc).float().mean(dim=1), scale=positive(self.identity_scale(scale)).mean(dim=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyro
 import torch
@@ -34,7 +34,7 @@ class VDSMModule(LightningModule):
 
     kind: ClassVar[str]
 
-    def __init__(self, *, net: FrameVDSM | SequenceVDSM, learning_rate: float, compile: bool, **options: bool) -> None:
+    def __init__(self, *, net: Any, learning_rate: float, compile: bool, **options: Any) -> None:
         super().__init__()
         # Plain values, so that the checkpoint can be read without running code from it.
         given = {"kind": self.kind, "sizes": asdict(net.sizes), "learning_rate": learning_rate, "compile": compile}
@@ -58,10 +58,14 @@ class VDSMModule(LightningModule):
         if tau_s is not None:
             self.frames.tau_s.fill_(tau_s)
 
+    def terms(self, video: Tensor) -> Elbo:
+        """The terms of the loss that is trained.  Args: video (b, t, 3, h, w) in [0, 1]."""
+        return evaluate(self.net.model, self.net.guide, video)
+
     def training_step(self, batch: VideoBatch) -> Tensor:
         # Pyro's checks of every density cost as much as a small network, and find nothing the tests have not.
         with pyro.validation_enabled(False):
-            elbo = evaluate(self.net.model, self.net.guide, self.checked(batch))
+            elbo = self.terms(self.checked(batch))
         loss = self.weights.total(elbo.terms)
         # Named in the error if one of them is not finite.
         self.last_terms = {name: term.detach() for name, term in elbo.terms.items()}
@@ -95,6 +99,10 @@ class VDSMModule(LightningModule):
         """
         mean = self.frames.mixture(elbo.latents["s"].detach()).mean(dim=0)
         extra["experts_used"] = torch.exp(torch.special.entr(mean).sum())
+        self.log_values(stage, elbo, **extra)
+
+    def log_values(self, stage: str, elbo: Elbo, **extra: Tensor) -> None:
+        """Logs raw terms and `extra`; the loss among them is also shown as training goes on."""
         values = {f"{stage}/{name}": value for name, value in (elbo.terms | extra).items()}
         batch_size = elbo.latents["s"].shape[0]
         in_training = stage == "train"
