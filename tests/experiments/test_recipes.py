@@ -22,6 +22,10 @@ RECIPES = sorted(
 )
 PRETRAINED = [recipe for recipe in RECIPES if recipe.endswith("_pretrain")]
 GLASS = [recipe for recipe in RECIPES if recipe.startswith("glass/")]
+TRIVIAL = [
+    recipe for recipe in RECIPES if recipe.split("/")[0] in {"first_frame", "nearest_clip", "random_action", "true_shifts"}
+]
+"""Their own test is in tests/vdsm_glass/trivial."""
 
 
 def smoke(recipe: str, folder: Path, *more: str, command: str = "fit") -> Path:
@@ -108,7 +112,7 @@ def test_predict_writes_the_latents_as_arrays(trained: Callable[[str], Path], fo
 
 
 def test_no_recipe_is_left_out():
-    staged = set(RECIPES) - set(GLASS)
+    staged = set(RECIPES) - set(GLASS) - set(TRIVIAL)
     assert {recipe.rsplit("_", 1)[0] for recipe in staged} == {recipe.rsplit("_", 1)[0] for recipe in PRETRAINED}
 
 

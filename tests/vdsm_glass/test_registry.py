@@ -25,7 +25,7 @@ def test_all_models_of_this_package_are_found_and_their_classes_agree():
         assert imported(kind.module).kind == name
         model = kind.model_class
         assert set(model.can) & {"reconstruct", "transfer"}
-        assert model.network_arguments
+        assert isinstance(model.network_arguments, tuple)
         assert callable(imported(model.page))
 
 
