@@ -23,7 +23,9 @@ RECIPES = sorted(
 PRETRAINED = [recipe for recipe in RECIPES if recipe.endswith("_pretrain")]
 GLASS = [recipe for recipe in RECIPES if recipe.startswith("glass/")]
 TRIVIAL = [
-    recipe for recipe in RECIPES if recipe.split("/")[0] in {"first_frame", "nearest_clip", "random_action", "true_shifts"}
+    recipe
+    for recipe in RECIPES
+    if recipe.split("/")[0] in {"first_frame", "nearest_clip", "random_action", "true_shifts"}
 ]
 """Their own test is in tests/vdsm_glass/trivial."""
 

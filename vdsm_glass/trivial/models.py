@@ -39,6 +39,11 @@ class TrivialModel(Model):
     trivial = True
     can = ("reconstruct", "transfer")
     network_arguments = ()
+    says: ClassVar[str]
+
+    @property
+    def about(self) -> str:
+        return self.says
 
     def reconstruct(self, video: Source) -> Tensor:
         clips, one = self.batch(video)
@@ -61,7 +66,7 @@ class FirstFrameModel(TrivialModel):
     """The first frame, which stays."""
 
     title = "First frame"
-    about = "It copies the first frame of a clip for as long as the clip lasts. It learns nothing."
+    says = "It copies the first frame of a clip for as long as the clip lasts. It learns nothing."
     protocols: ClassVar[dict[str, GenerationProtocol]] = protocols(
         "the first frame, which stays", "another clip's first frame, which stays"
     )
@@ -93,7 +98,7 @@ class NearestClipModel(MemoryModel):
     """The training clip that is nearest."""
 
     title = "Nearest training clip"
-    about = (
+    says = (
         "It shows the clip of its training set that differs least from the one it is given, pixel by pixel. It keeps "
         "those clips as they are and learns nothing."
     )
@@ -115,7 +120,7 @@ class RandomActionModel(MemoryModel):
     """What some training clip that begins alike goes on with."""
 
     title = "Random action"
-    about = (
+    says = (
         "It looks at a clip's first frame alone, and goes on as one of the training clips that begin most alike, drawn "
         "at random. It keeps those clips as they are and learns nothing."
     )
@@ -152,7 +157,7 @@ class TrueShiftsModel(TrivialModel):
     title = "True shifts"
     network_arguments = ("threshold",)
     network: RigidCrop
-    about = (
+    says = (
         "It cuts the figure out of the first frame and moves it, as it is, by the shifts that the labels say, before a "
         "background that moves likewise. Where there are no labels, phase correlation finds the shifts. It learns "
         "nothing."
