@@ -23,8 +23,9 @@ from vdsm_glass.tables.render import Sheet, lines_of
 NAME = "arena"
 ABOUT = """Every model was trained on the same clips and tested on the same others, with the same protocols and seeds.
 Trivial models learn next to nothing; a model that learns has to beat them in what it claims."""
-BEATS = """Against the best trivial model in each metric: "yes" where the intervals of both do not overlap, "unsure"
-where they do, "no" where the trivial model is as good or better. True shifts is told what the labels say."""
+BEATS = """In each metric "yes" where a model is better than every trivial one and the intervals do not overlap,
+"unsure" with the names of those whose intervals do overlap, "no" with those that are as good or better. True shifts is
+told what the labels say."""
 
 
 def contender(bouts: Sequence[Bout]) -> Contender | None:

@@ -97,7 +97,9 @@ def columns(contenders: Sequence[Contender]) -> dict[str, Column]:
     """The metrics that some model has, by title."""
     printed = {name for each in contenders for name in each.published}
     found: dict[str, Column] = {}
-    for name in dict.fromkeys(name for each in contenders for book in each.results for name in book.results):
+    measured = dict.fromkeys(name for each in contenders for book in each.results for name in book.results)
+    # What all models have comes first.
+    for name in sorted(measured, key=lambda name: not name.startswith(PROTOCOLS)):
         protocol, _, metric = name.partition("/")
         better = LABELLED.get(name)
         if protocol in PROTOCOLS and (COUNTED not in name or name in printed):
@@ -125,24 +127,29 @@ def sheet(contenders: Sequence[Contender], shown: Mapping[str, Column]) -> Sheet
 
 
 def verdicts(contenders: Sequence[Contender], shown: Mapping[str, Column]) -> Sheet:
-    """For each model that is not trivial, and each metric: whether it beats the best of the trivial ones."""
-    rows = []
-    best: dict[str, tuple[str, Score]] = {}
+    """For each model that is not trivial, and each metric: whether it beats all trivial ones, and if not, which not."""
+    rivals: dict[str, dict[str, Score]] = {}
     for title, column in shown.items():
-        scores = [(each.title, score) for each in contenders if each.trivial and (score := each.score(column.measure))]
-        if scores:
-            sign = 1 if column.better == "more" else -1
-            best[title] = max(scores, key=lambda pair: sign * pair[1].mean)
+        scores = {each.title: each.score(column.measure) for each in contenders if each.trivial}
+        if found := {name: score for name, score in scores.items() if score is not None}:
+            rivals[title] = found
+    rows = []
     for each in contenders:
-        if each.trivial:
-            continue
-        cells = [each.title]
-        for title, (rival, score) in best.items():
-            own = each.score(shown[title].measure)
-            verdict = NOT_RUN if own is None else own.against(score, shown[title].better)
-            cells.append(verdict if verdict in ("yes", NOT_RUN) else f"{verdict}: {rival}")
-        rows.append(cells)
-    return Sheet(["", *(f"{title} {BETTER[shown[title].better]}" for title in best)], rows)
+        if not each.trivial:
+            said = [verdict(each.score(shown[title].measure), of, shown[title].better) for title, of in rivals.items()]
+            rows.append([each.title, *said])
+    return Sheet(["", *(f"{title} {BETTER[shown[title].better]}" for title in rivals)], rows)
+
+
+def verdict(own: Score | None, rivals: Mapping[str, Score], better: str) -> str:
+    """Says "yes" where a score beats all of its rivals; else "no" or "unsure", and against whom."""
+    if own is None:
+        return NOT_RUN
+    said: dict[str, list[str]] = {"no": [], "unsure": [], "yes": []}
+    for name, score in rivals.items():
+        said[own.against(score, better)].append(name)
+    parts = [f"{word}: {', '.join(said[word])}" for word in ("no", "unsure") if said[word]]
+    return "; ".join(parts) or "yes"
 
 
 def notes(contenders: Sequence[Contender]) -> list[str]:
@@ -163,10 +170,9 @@ def notes(contenders: Sequence[Contender]) -> list[str]:
     if len(clips) > 1:
         said = ["The clips differ, so that numbers cannot be compared:"]
         said += [f"{where}: {', '.join(names)}." for where, names in clips.items()]
-    seeds = sorted({len(each.results) for each in contenders})
-    over = " to ".join(str(n) for n in {seeds[0]: 0, seeds[-1]: 0}) if seeds else "0"
+    seeds = " or ".join(map(str, sorted({len(each.results) for each in contenders})))
     said.append(
-        f"Means over {over} seeds, ± half of the {CONFIDENCE:.0%} interval by Student's t. {NOT_RUN} not measured."
+        f"Means over {seeds} seed(s), ± half of the {CONFIDENCE:.0%} interval by Student's t. {NOT_RUN} not measured."
     )
     return [*said, *(f"{name}: not computed: {' '.join(why.split())}." for name, why in gaps.items())]
 

@@ -16,7 +16,7 @@ from data_modules.common.errors import UserError
 from tests.vdsm_glass.report.test_report import Links
 from vdsm_glass.arena import bouts
 from vdsm_glass.arena.entries import Entry, find
-from vdsm_glass.arena.scores import Contender, Score, columns, published, sheet, verdicts
+from vdsm_glass.arena.scores import Contender, Score, columns, published, sheet, verdict, verdicts
 from vdsm_glass.cli import main
 from vdsm_glass.commands import table
 from vdsm_glass.media import save
@@ -110,8 +110,10 @@ def test_every_model_with_a_recipe_is_trained_and_tested_once_for_each_seed(fold
     home = folder / "runs/arena/pendulum/small"
     text = (home / "arena.md").read_text()
     half = stats.t.ppf(0.975, 1) * np.std([30, 31], ddof=1) / 2**0.5
-    assert f"| GLASS                  | 30.5 ± {half:.2g} " in text
-    assert "First frame (trivial)" in text
+    rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
+    cells = {row[1]: row[2:] for row in rows if len(row) > 4}
+    assert cells["GLASS"][0] == f"30.5 ± {half:.2g}"
+    assert cells["First frame (trivial)"][:2] == [f"20.5 ± {half:.2g}", "0"], "the number and the parameters"
     shown = (home / "arena.html").read_text("utf-8")
     links = Links()
     links.feed(shown)
@@ -222,19 +224,23 @@ def test_an_interval_is_students_and_says_what_is_sure():
 def contenders() -> list[Contender]:
     entry = Entry("a", (Path("experiments/a/b/c.yaml"),))
     return [
-        Contender(entry, "Learns", False, [book(reconstruction__mse=2.0, reconstruction__psnr=20.0, miou=0.9)]),
+        Contender(entry, "Learns", False, [book(miou=0.9, reconstruction__mse=2.0, reconstruction__psnr=20.0)]),
         Contender(entry, "Copies", True, [book(reconstruction__mse=1.0, reconstruction__psnr=15.0)]),
         Contender(entry, "Guesses", True, [book(reconstruction__mse=3.0, reconstruction__psnr=19.0)]),
     ]
 
 
-def test_a_verdict_is_against_the_best_trivial_model_in_the_sense_of_the_metric():
+def test_a_verdict_is_against_every_trivial_model_in_the_sense_of_the_metric():
     shown = columns(contenders())
     assert shown["reconstruction mse"] == Column("reconstruction/mse", "less")
+    assert list(shown)[-1] == "miou", "what all models have comes first"
     assert shown["reconstruction psnr"] == Column("reconstruction/psnr", "more")
     said = verdicts(contenders(), shown)
     assert said.header == ["", "reconstruction mse ↓", "reconstruction psnr ↑"], "no trivial model has masks"
     assert said.rows == [["Learns", "no: Copies", "yes"]]
+    rivals = {"A": Score(1.9, None, 1), "B": Score(3.0, 0.1, 3), "C": Score(1.0, 0.1, 3)}
+    assert verdict(Score(2.0, 0.5, 3), rivals, "more") == "no: B; unsure: A"
+    assert verdict(None, rivals, "more") == "–"
 
 
 def test_clips_that_differ_and_gaps_are_said():
