@@ -14,7 +14,7 @@ from vdsm_glass.api import load
 from vdsm_glass.cli import main
 from vdsm_glass.metrics.results import ResultSet
 from vdsm_glass.trivial.models import FirstFrameModel, NearestClipModel, RandomActionModel, TrueShiftsModel
-from vdsm_glass.trivial.networks import PART, Memory, RigidCrop
+from vdsm_glass.trivial.networks import PART, Memory, RigidCrop, filled
 
 ROOT = Path(__file__).resolve().parents[3]
 RECIPES = [
@@ -121,6 +121,13 @@ def test_true_shifts_move_the_figure_and_the_ground_as_the_labels_say():
     assert (still - batch.video).abs().mean() > 0.2
     inside = (slice(None), slice(None), slice(None), slice(16, 28), slice(21, 31))
     torch.testing.assert_close(made[inside][:, 4], batch.video[inside][:, 4], atol=1e-3, rtol=0)
+
+
+def test_what_a_figure_hid_is_filled_from_around_it():
+    batch = walking(FIGURE, GROUND)
+    mask = batch.mask[0]  # pyright: ignore[reportOptionalSubscript]
+    grey = torch.full((5, 3, 48, 64), 0.5)
+    torch.testing.assert_close(filled(grey * (1 - mask) + mask, mask), grey)
 
 
 def test_a_transfer_takes_the_others_figure_and_the_first_ones_shifts():
