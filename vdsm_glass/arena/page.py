@@ -25,7 +25,7 @@ ABOUT = """Every model was trained on the same clips and tested on the same othe
 Trivial models learn next to nothing; a model that learns has to beat them in what it claims."""
 BEATS = """In each metric "yes" where a model is better than every trivial one and the intervals do not overlap,
 "unsure" with the names of those whose intervals do overlap, "no" with those that are as good or better. True shifts is
-told what the labels say."""
+told what the labels say. With one seed there are no intervals: "yes" then says that this one run was better."""
 
 
 def contender(bouts: Sequence[Bout]) -> Contender | None:
