@@ -13,7 +13,7 @@ BOXED ?= glass-w_sprites
 CKPT ?=
 ARGS ?=
 
-.PHONY: help install demo play test test-all fuzz lint format bench gpu docs clean study-vdsm study-glass $(TRAINED) $(TRAINED_GLASS)
+.PHONY: help install demo play test test-all fuzz lint format bench gpu docs clean study-vdsm study-glass arena $(TRAINED) $(TRAINED_GLASS)
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z$$][^ ]*:.*## / { sub(/^\$$\(TRAINED\)/, "train-vdsm-NAME", $$1); sub(/^\$$\(TRAINED_GLASS\)/, "train-glass-NAME", $$1); printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,10 @@ STUDY_vdsm := --config experiments/vdsm/compact/sprites_pretrain.yaml --config e
 STUDY_glass := --config experiments/glass/w_sprites/actions.yaml
 study-vdsm study-glass: study-%: $(INSTALLED) ## five seeds of the compact recipe: mean and spread; ARGS="-- --data.sheets DIR"
 	$(BIN)/vdsm-glass study $(STUDY_$*) $(ARGS)
+
+arena: $(INSTALLED) ## every model on W-Sprites and on Sprites, three seeds: a page each; ARGS="-- --data.sheets DIR"
+	$(BIN)/vdsm-glass arena w_sprites $(ARGS)
+	$(BIN)/vdsm-glass arena sprites $(ARGS)
 
 clean: ## remove the .venv and caches; runs/ and data/ stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -51,6 +51,8 @@ class Evaluation(Scoring):
         in_validation: also after every validation.
         examples: clips in a picture.
         seed: of what is drawn from a prior, together with the number of the process.
+        leave_out: leading frames that are not counted even where they were not given, so that models that were given
+            them can be compared with models that were not.
     Raises: UserError before the test begins, a metric or protocol that there is none of.
     """
 
@@ -65,7 +67,9 @@ class Evaluation(Scoring):
         in_validation: bool = False,
         examples: int = 4,
         seed: int = 0,
+        leave_out: int = 0,
     ) -> None:
+        self.leave_out = leave_out
         self.metrics, self.protocols = tuple(metrics), tuple(protocols)
         self.weights, self.stand_ins = dict(weights or {}), stand_ins
         self.max_clips, self.batch_size, self.examples, self.seed = max_clips, batch_size, examples, seed
@@ -139,10 +143,12 @@ class Evaluation(Scoring):
         suites: dict[int, Suite] = {}
         for first in range(0, len(mine), self.batch_size):
             part = slice(first, first + self.batch_size)
-            video = dataset[mine[part]].to(pl_module.device).decoded().video
-            other = dataset[others[part]].to(pl_module.device).decoded().video if way.needs_others else video
+            batch = dataset[mine[part]].to(pl_module.device).decoded()
+            other = dataset[others[part]].to(pl_module.device).decoded() if way.needs_others else batch
+            video = batch.video
+            given_to = (batch, other) if way.needs_labels else (video, other.video)
             # What goes on for longer than a real clip is scored by its end, where errors have added up.
-            drawn = way.make(model, video, other, generator)[:, -video.shape[1] :].clamp(0, 1)
+            drawn = way.make(model, *given_to, generator)[:, -video.shape[1] :].clamp(0, 1)
             if not suites:
                 suites = self.suites(name, way, frames=video.shape[1], device=pl_module.device)
                 self.draw_examples(trainer, name, video, drawn)
@@ -155,7 +161,7 @@ class Evaluation(Scoring):
             more, missing = suite.compute(protocol(trainer, clips=len(chosen), generated_by=about, given_frames=given))
             results += more
             # What is missing is missing under both conventions.
-            gaps += missing if given == way.given else []
+            gaps += missing if given == self.uncounted(way) else []
         return results, gaps
 
     def suites(self, name: str, way: GenerationProtocol, *, frames: int, device: torch.device) -> dict[int, Suite]:
@@ -169,11 +175,15 @@ class Evaluation(Scoring):
                 frames=frames - given,
                 weights=self.weights,
                 stand_ins=self.stand_ins,
-                prefix=f"{name}{'' if given == way.given else COUNTED}/",
+                prefix=f"{name}{'' if given == self.uncounted(way) else COUNTED}/",
                 device=device,
             )
-            for given in sorted({way.given, 0}, reverse=True)
+            for given in sorted({self.uncounted(way), 0}, reverse=True)
         }
+
+    def uncounted(self, way: GenerationProtocol) -> int:
+        """Leading frames of a clip that its numbers leave out."""
+        return max(way.given, self.leave_out)
 
     def draw_examples(self, trainer: Trainer, name: str, real: Tensor, drawn: Tensor) -> None:
         """`pictures/evaluation_<name>.png` and `.gif`: each real clip above what was generated of it."""

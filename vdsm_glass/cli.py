@@ -51,6 +51,7 @@ COMMANDS = {
     ),
     "sweep": Command("vdsm_glass.commands.sweep:main", "train the trials of a sweep, side by side, without an account"),
     "study": Command("vdsm_glass.commands.study:main", "a recipe over several seeds: mean, spread, the worst"),
+    "arena": Command("vdsm_glass.commands.arena:main", "every model on one dataset, over seeds, side by side"),
     "table": Command("vdsm_glass.commands.table:main", "the papers' tables: measured beside published"),
     "demo": Command("vdsm_glass.report.demo:main", "train both stages of VDSM on pendula and write a report"),
 }

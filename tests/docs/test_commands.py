@@ -26,6 +26,8 @@ ELSEWHERE = {
     "vdsm-glass export --web": "needs a package of npm; tests/vdsm_glass/web opens such pages",
     "python -m http.server": "serves until it is stopped",
     "vdsm-glass learn": "trains for minutes; tests/vdsm_glass/commands/test_learn.py runs the command",
+    "make arena": "trains for hours; tests/vdsm_glass/arena runs the command",
+    "vdsm-glass arena": "likewise",
     "wandb": "asks for an account",
 }
 """What a test cannot run, and why."""
@@ -96,7 +98,8 @@ def tiny(words: list[str]) -> list[str]:
     if command not in TRAINED:
         return [*words[:2], *(BUDGET.get(command, []) if "folder" not in words else []), *words[2:]]
     recipe = next(word for word in words if word.startswith("experiments/"))
-    narrow = [] if "vdsm/compact" in recipe else ["--config", f"{SMOKE}/narrow_{recipe.split('/')[1]}.yaml"]
+    file = f"{SMOKE}/narrow_{recipe.split('/')[1]}.yaml"
+    narrow = [] if "vdsm/compact" in recipe or not (ROOT / file).is_file() else ["--config", file]
     one = ["--trainer.devices", "1", "--trainer.num_nodes", "1"]
     # What callbacks are told stands last: it goes to the last one that the configs name.
     last = next((at for at, word in enumerate(words) if word.startswith("--trainer.callbacks")), len(words))

@@ -23,6 +23,12 @@ RECIPES = sorted(
 PRETRAINED = [recipe for recipe in RECIPES if recipe.endswith("_pretrain")]
 DISCRETE = [recipe for recipe in RECIPES if recipe.startswith(("caddy/", "latent_actions/"))]
 GLASS = [recipe for recipe in RECIPES if recipe.startswith("glass/")]
+TRIVIAL = [
+    recipe
+    for recipe in RECIPES
+    if recipe.split("/")[0] in {"first_frame", "nearest_clip", "random_action", "true_shifts"}
+]
+"""Their own test is in tests/vdsm_glass/trivial."""
 
 
 def smoke(recipe: str, folder: Path, *more: str, command: str = "fit") -> Path:

@@ -35,13 +35,15 @@ class GenerationProtocol:
         paired: whether a clip should equal the one it was made of, so that both can be compared frame by frame.
         needs_others: whether other clips are looked at.
         given: leading frames that are shown to the renderer and copied into the clip.
+        needs_labels: whether `video` and `other` are `VideoBatch`es, whose labels are looked at.
     """
 
-    make: Callable[[Any, Tensor, Tensor, torch.Generator], Tensor]
+    make: Callable[[Any, Any, Any, torch.Generator], Tensor]
     about: str
     paired: bool = True
     needs_others: bool = False
     given: int = 0
+    needs_labels: bool = False
 
 
 class Model:
@@ -60,6 +62,8 @@ class Model:
     title: ClassVar[str]
     can: ClassVar[tuple[str, ...]]
     protocols: ClassVar[dict[str, GenerationProtocol]] = {}
+    trivial: ClassVar[bool] = False
+    """Whether it learns next to nothing, so that a model that learns has to beat it."""
     network_arguments: ClassVar[tuple[str, ...]]
     """Hyper-parameters of its LightningModule that `build` takes."""
     page: ClassVar[str] = "vdsm_glass.play.page_clips.add"

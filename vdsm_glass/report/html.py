@@ -22,6 +22,7 @@ TEMPLATE = """<!doctype html>
   h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
   img { max-width: 100%; image-rendering: pixelated }
   table { border-collapse: collapse } .wide { overflow-x: auto }
+  figure { margin: 1rem 0 }
   td, th { padding: .25rem .8rem; border-bottom: 1px solid #cbd5e0; text-align: left }
   td { font-variant-numeric: tabular-nums }
   .reached { color: #276749 } .missed { color: #9b2c2c }
@@ -40,7 +41,10 @@ TEMPLATE = """<!doctype html>
 {% endfor %}
 </table></div>
 {% endif %}
-{% for image in section.images %}<p><img src="{{ image }}" alt="{{ section.title }}"></p>
+{% for image in section.images %}
+{% set caption = section.captions[loop.index0] if section.captions else "" %}
+<figure>{% if caption %}<figcaption>{{ caption }}</figcaption>{% endif %}
+<img src="{{ image }}" alt="{{ caption or section.title }}"></figure>
 {% endfor %}
 {% endfor %}
 </html>
@@ -49,13 +53,14 @@ TEMPLATE = """<!doctype html>
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a paragraph, and perhaps a table and pictures (PNG or GIF files)."""
+    """A heading, a paragraph, and perhaps a table and pictures (PNG or GIF files), with captions or without."""
 
     title: str
     text: str
     header: tuple[str, ...] = ()
     rows: list[tuple[str, ...]] = field(default_factory=list)
     pictures: list[Path] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
 
     @property
     def images(self) -> list[str]:

@@ -74,7 +74,13 @@ def measured_cell(
 
 
 def as_markdown(table: Table, shown: Sheet) -> str:
-    """The table in GitHub's Markdown."""
+    """The table in GitHub's Markdown, with its title and notes."""
+    lines = [f"**{table.source}: {table.title}**", "", *lines_of(shown)]
+    return "\n".join([*lines, *(f"\n{text}" for text in (table.about.strip(), *shown.notes)), ""])
+
+
+def lines_of(shown: Sheet) -> list[str]:
+    """The rows in GitHub's Markdown."""
     widths = [max(len(row[n]) for row in [shown.header, *shown.rows]) for n in range(len(shown.header))]
 
     def line(cells: list[str]) -> str:
@@ -82,8 +88,7 @@ def as_markdown(table: Table, shown: Sheet) -> str:
         return f"| {' | '.join(padded)} |"
 
     rule = f"|{'|'.join('-' * (width + 2) for width in widths)}|"
-    lines = [f"**{table.source}: {table.title}**", "", line(shown.header), rule, *map(line, shown.rows)]
-    return "\n".join([*lines, *(f"\n{text}" for text in (table.about.strip(), *shown.notes)), ""])
+    return [line(shown.header), rule, *map(line, shown.rows)]
 
 
 def as_html(table: Table, shown: Sheet, path: Path, *, picture: Path | None = None) -> Path:

@@ -1,0 +1,1 @@
+"""The arena: models that are trained and tested alike, on one page."""

@@ -1,0 +1,1 @@
+"""Models that learn next to nothing, which every other model has to beat in what it claims."""
