@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from callbacks.checkpoint import RunCheckpoint
     from callbacks.checkpoint_io import AtomicCheckpointIO
+    from callbacks.clock import Clock
     from callbacks.codebook import CodebookHealth
     from callbacks.csv_logger import RunCSVLogger
     from callbacks.disentanglement import Disentanglement
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from callbacks.judge_evaluation import JudgeEvaluation
     from callbacks.kl_annealing import KLAnnealing
     from callbacks.latents import LatentWriter
-    from callbacks.learning import LearningPage, StepSeconds
+    from callbacks.learning import LearningPage
     from callbacks.median_ground import MedianGround
     from callbacks.nan_guard import NonFiniteError, NonFiniteGuard
     from callbacks.pictures import VDSMPictures
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "AtomicCheckpointIO": "checkpoint_io",
+    "Clock": "clock",
     "CodebookHealth": "codebook",
     "Disentanglement": "disentanglement",
     "Evaluation": "evaluation",
@@ -50,7 +52,6 @@ _MODULES = {
     "RunCheckpoint": "checkpoint",
     "RunFolder": "run_folder",
     "RunWandbLogger": "wandb_logger",
-    "StepSeconds": "learning",
     "VDSMPictures": "pictures",
     "WeightAverage": "weight_average",
 }

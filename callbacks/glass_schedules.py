@@ -62,7 +62,7 @@ class GLASSSchedules(Callback):
         self.draw(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: GLASSModule, batch: Any, batch_idx: int) -> None:
-        values = self.values(trainer.global_step)
+        values = self.values(pl_module.position)
         pl_module.schedule(**values)
         pl_module.log_dict({f"schedule/{name}": float(value) for name, value in values.items()})
 

@@ -17,13 +17,19 @@ from vdsm_glass.layers.shift import to_grid
 class Blob:
     """A connected part of what differs.
 
-    Args: mask (h, w) bool; area in pixels; middle (x, y); box (left, top, right, bottom), the last two exclusive.
+    Args: mask, bool, of its box; area in pixels; middle (x, y); box (left, top, right, bottom), the last two exclusive.
     """
 
     mask: np.ndarray
     area: int
     middle: tuple[float, float]
     box: tuple[int, int, int, int]
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Of its box, rows and columns of the frame."""
+        left, top, right, bottom = self.box
+        return slice(top, bottom), slice(left, right)
 
 
 def difference(frames: np.ndarray, ground: np.ndarray) -> np.ndarray:
@@ -46,13 +52,14 @@ def blobs(mask: np.ndarray, *, least: int) -> list[Blob]:
     labels, count = ndimage.label(grown)  # pyright: ignore[reportGeneralTypeIssues]
     found = []
     for number, place in enumerate(ndimage.find_objects(labels, max_label=count), start=1):
-        part = np.zeros_like(mask)
-        part[place] = mask[place] & (labels[place] == number)
-        area = int(part.sum())
-        if area >= least:
-            rows, columns = np.nonzero(part)
-            box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-            found.append(Blob(part, area, (float(columns.mean()), float(rows.mean())), box))
+        part = mask[place] & (labels[place] == number)
+        rows, columns = np.nonzero(part)
+        if (area := len(rows)) >= least:
+            x, y = place[1].start, place[0].start
+            left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+            box = (int(x + left), int(y + top), int(x + right), int(y + bottom))
+            middle = (float(x + columns.mean()), float(y + rows.mean()))
+            found.append(Blob(part[top:bottom, left:right], area, middle, box))
     return found
 
 
@@ -95,7 +102,8 @@ class Ground:
             parts = [part for part in blobs(found, least=3) if usual / 4 <= part.area <= 4 * usual]
             if parts:
                 agent = min(parts, key=lambda part: abs(np.log(part.area / usual)))
-                mask[at] = ndimage.uniform_filter(agent.mask.astype(np.float32), size=3)
+                mask[at][agent.place] = agent.mask
+                mask[at] = ndimage.uniform_filter(mask[at], size=3)
                 middle[at], known[at] = agent.middle, 1.0
         middle, known, mask = (
             torch.from_numpy(each).to(video.device).unflatten(0, (b, t)) for each in (middle, known, mask)

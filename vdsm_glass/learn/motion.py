@@ -48,10 +48,11 @@ def track(each: Sample, mask: np.ndarray) -> Track:
     Args: mask (n, h, w) bool, what differs from the ground.
     """
     found = [blobs(frame, least=LEAST_AREA) for frame in mask]
-    moved = np.stack([mask[each.burst == number].any(0) & ~mask[each.burst == number].all(0) for number in each.burst])
+    parts = [mask[each.burst == number] for number in range(each.burst[-1] + 1)]
+    moved = [part.any(axis=0) & ~part.all(axis=0) for part in parts]
     lively = [
-        [blob for blob in blobs_of if (moved[t] & blob.mask).sum() >= 0.15 * blob.area]
-        for t, blobs_of in enumerate(found)
+        [blob for blob in blobs_of if (moved[number][blob.place] & blob.mask).sum() >= 0.15 * blob.area]
+        for number, blobs_of in zip(each.burst, found, strict=True)
     ]
     largest = [max(blob.area for blob in blobs_of) for blobs_of in lively if blobs_of]
     usual = float(np.median(largest)) if largest else 0.0

@@ -108,6 +108,17 @@ def test_a_long_film_is_looked_at_in_bursts(tmp_path: Path):
     assert len(np.unique(found.burst)) == 4
 
 
+def test_an_agent_is_seen_between_frames():
+    drawn = draw(frames=144)
+    drawn.video[:48] = drawn.video[96:] = np.median(drawn.video, axis=0)
+    parts = Sample(drawn.video, np.arange(144) // BURST, scale=1.0, size=(120, 160), total=1200)
+    first, stop = seen_in([parts], videos=1, frames=1200).span
+    between = (1200 - BURST) / 11
+    assert first == pytest.approx(3.5 * between, abs=1)
+    assert stop == pytest.approx(7.5 * between + BURST, abs=1)
+    assert seen(draw(frames=130)).span == (0, 130)
+
+
 def test_blocks_that_moved_alike_are_counted():
     picture = 60 * np.random.default_rng(0).random((120, 160))
     assert moved_alike(picture, picture) == 0
