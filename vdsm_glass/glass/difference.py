@@ -33,16 +33,36 @@ class Blob:
 
 
 def difference(frames: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """How far pixels are from the ground, the largest of the channels, over 3x3 pixels; a change of light is taken out.
+    """How far pixels are from the ground, the largest of the channels, over 3x3 pixels.
+
+    A change of light is taken out, and that the camera trembled by a pixel.
 
     Args: frames (n, h, w, 3) and ground (h, w, 3) or (n, h, w, 3), uint8.   Returns: (n, h, w) float32 in [0, 255].
     """
     found = np.empty(frames.shape[:3], np.float32)
     for frame, below, into in zip(frames, np.broadcast_to(ground, frames.shape), found, strict=True):
-        signed = frame.astype(np.float32) - below
+        signed = frame.astype(np.float32) - steadied(below, frame)
         signed -= np.median(signed[::3, ::3], axis=(0, 1))
         ndimage.uniform_filter(np.abs(signed).max(axis=2), size=3, output=into)
     return found
+
+
+def steadied(ground: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """The ground, moved by at most a pixel each way where it fits the frame better by a tenth.
+
+    Args: ground and frame (h, w, 3).   Returns: (h, w, 3), like the ground.
+    """
+    h, w = frame.shape[:2]
+    edged = np.pad(ground, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    seen = frame[::3, ::3].astype(np.float32)
+
+    def miss(y: int, x: int) -> float:
+        signed = seen - edged[y : y + h : 3, x : x + w : 3]
+        return float(np.abs(signed - np.median(signed, axis=(0, 1))).mean())
+
+    misses = {(y, x): miss(y, x) for y in range(3) for x in range(3)}
+    y, x = min(misses, key=lambda at: misses[at] * (1.0 if at == (1, 1) else 1.1))
+    return edged[y : y + h, x : x + w]
 
 
 def blobs(mask: np.ndarray, *, least: int) -> list[Blob]:
