@@ -53,6 +53,7 @@ class Rollout:
         phi_hat: E(f̂) of the predicted ones, of the same shape.
         actions: inferred from the real foregrounds.
         outline: logits (b, t-1, side, side) of the outlines of frames 2..T, from the actions alone; None without them.
+        edges: (b, t-1, side, side) within these outlines, likewise.
     """
 
     frames: tuple[Tensor, ...]
@@ -61,6 +62,7 @@ class Rollout:
     phi_hat: Tensor
     actions: Actions
     outline: Tensor | None = None
+    edges: Tensor | None = None
 
 
 Segment = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -86,10 +88,11 @@ class LMA(nn.Module):
         self.RNN = RNN(sizes)
         self.D = make_decoder(sizes)
         self.O = OutlineDecoder(sizes) if sizes.outline else None
+        self.edges = OutlineDecoder(sizes) if sizes.edges else None
 
     def finish_actions(self) -> None:
         """Leaves A, the codebook and the outlines as they are, in evaluation mode, until `train` is called."""
-        for part in (self.A, self.VQ, self.O):
+        for part in (self.A, self.VQ, self.O, self.edges):
             if part is not None:
                 part.eval()
 
@@ -185,6 +188,7 @@ class LMA(nn.Module):
             phi_hat=phi_hat,
             actions=actions,
             outline=None if self.O is None else self.O(actions.a),
+            edges=None if self.edges is None else self.edges(actions.a),
         )
 
     def sources(self, first: Tensor, present: Tensor) -> Tensor | None:

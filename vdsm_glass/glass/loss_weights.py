@@ -25,6 +25,7 @@ class LossWeights:
         registration: of GMA, in training only; ours, not the paper's, see `GMA.registration`.
         decorrelate: of LMA; ours, not the paper's, see `losses.decorrelation_loss`.
         outline: of LMA; ours, not the paper's, see `losses.outline_loss`. Needs `LMASizes.outline`.
+        edges: of LMA; ours, not the paper's, see `losses.edges_loss`. Needs `LMASizes.edges`.
     """
 
     bin: float = 0.5
@@ -45,6 +46,7 @@ class LossWeights:
     registration: float = 0.0
     decorrelate: float = 0.0
     outline: float = 0.0
+    edges: float = 0.0
 
     @property
     def of_terms(self) -> dict[str, float]:

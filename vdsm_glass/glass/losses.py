@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vdsm_glass.glass.difference import Differing
 from vdsm_glass.glass.gma import Foregrounds, Layers, Motion
-from vdsm_glass.glass.outline import outlines
+from vdsm_glass.glass.outline import edges, outlines
 from vdsm_glass.layers.shift import shift
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def lma_terms(
     weights: Mapping[str, float],
     perceptual: Perceptual | None,
 ) -> dict[str, Tensor]:
-    """The terms of Eqs. (6)-(11), `decorrelate` and `outline` whose weight is not 0; none has a gradient in GMA.
+    """The terms of Eqs. (6)-(11) and ours whose weight is not 0; none has a gradient in GMA.
 
     Args: seen, what LMA saw; rollout, its prediction of frames 2..T; the others as in `gma_terms`.
     """
@@ -186,6 +186,9 @@ def lma_terms(
     if rollout.outline is not None:
         outline = rollout.outline
         terms["outline"] = lambda: outline_loss(outline, m[:, 1:])
+    if rollout.edges is not None:
+        within = rollout.edges
+        terms["edges"] = lambda: edges_loss(within, target, m[:, 1:])
     if perceptual is not None:
         terms["lma_vgg"] = lambda: torch.stack(
             [perceptual(rearrange(drawn, FRAMES), rearrange(wanted, FRAMES)) for drawn, wanted in scales]
@@ -216,6 +219,16 @@ def outline_loss(logits: Tensor, m_next: Tensor) -> Tensor:
     Args: logits (b, t, side, side); m_next (b, t, 1, h, w) in [0, 1].
     """
     return F.binary_cross_entropy_with_logits(logits.float(), outlines(m_next, side=logits.shape[-1]))
+
+
+def edges_loss(drawn: Tensor, f_next: Tensor, m_next: Tensor) -> Tensor:
+    """‖·‖² of the edges drawn from a_t alone and those within f_{t+1}, a mean over pixels; see `outline.edges`.
+
+    Not in the paper.
+
+    Args: drawn (b, t, side, side); f_next (b, t, 3, h, w); m_next (b, t, 1, h, w) in [0, 1].
+    """
+    return F.mse_loss(drawn.float(), edges(f_next, m_next, side=drawn.shape[-1]))
 
 
 def motion_weight(f: Tensor, f_hat: Tensor) -> Tensor:

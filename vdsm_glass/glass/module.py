@@ -22,6 +22,7 @@ from vdsm_glass.glass.lma import Actions
 from vdsm_glass.glass.loss_weights import LossWeights
 from vdsm_glass.glass.losses import (
     difference_terms,
+    edges_loss,
     foreground_loss,
     gma_terms,
     lma_terms,
@@ -34,7 +35,7 @@ from vdsm_glass.glass.sizes import GMASizes, LMASizes
 from vdsm_glass.layers import vgg
 from vdsm_glass.sizes import as_sizes
 
-OF_ACTIONS = ("commitment", "codebook", "decorrelate", "outline")
+OF_ACTIONS = ("commitment", "codebook", "decorrelate", "outline", "edges")
 """The terms that have no gradient once actions are finished."""
 SMALLEST_PERCEPTUAL = 64
 """Pixels of a frame's shorter side at least, where L_VGG compares frames of a quarter of that."""
@@ -273,7 +274,7 @@ class GLASSModule(LightningModule):
         return {name: term() for name, term in terms.items() if weights[name]}, layers, motion
 
     def action_terms(self, foregrounds: Foregrounds) -> dict[str, Tensor]:
-        """Eq. (6) and `outline`, for which nothing is drawn."""
+        """Eq. (6), `outline` and `edges`, for which nothing is drawn."""
         lma, seen = self.net.lma, self.net.seen_by_lma(foregrounds)
         assert lma.O is not None
         actions = lma.actions(seen.f, seen.f_moved, seen.m)
@@ -282,6 +283,8 @@ class GLASSModule(LightningModule):
             "codebook": actions.codebook,
             "outline": outline_loss(lma.O(actions.a), seen.m[:, 1:]),
         }
+        if lma.edges is not None:
+            terms["edges"] = edges_loss(lma.edges(actions.a), seen.f[:, 1:], seen.m[:, 1:])
         return {name: term for name, term in terms.items() if self.weights.of_terms[name]}
 
     def local_terms(self, foregrounds: Foregrounds, *, T_f: int) -> tuple[dict[str, Tensor], Actions]:

@@ -1,15 +1,18 @@
-"""What an action says by itself: the outline of the next foreground, in the middle of a small picture."""
+"""What an action says by itself: outline and edges of the next foreground, in the middle of a small picture."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
+from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from vdsm_glass.glass.sizes import LMASizes
 from vdsm_glass.glass.window import centred
 from vdsm_glass.layers.blocks import SLOPE
+
+MEAN_EDGE = 0.25
+"""The mean of a picture of edges, so that figures of strong and of weak contrast count alike."""
 
 
 class OutlineDecoder(nn.Sequential):
@@ -17,7 +20,8 @@ class OutlineDecoder(nn.Sequential):
 
     Not in the paper. A drawing from f_t and a_t together teaches little of what a_t should say, because f_t tells most
     of it, and that only late, when the drawing is good. An outline has no colours and no place, so that an action that
-    tells it is one of posture.
+    tells it is one of posture. From the side, outlines are much the same to the left and to the right; edges within
+    them tell the two apart, and with `LMASizes.edges` a second such network draws those.
 
     Args: sizes: `code_size`, and `outline`, the side of the picture.
     """
@@ -41,3 +45,23 @@ def outlines(m: Tensor, *, side: int) -> Tensor:
     masks = rearrange(m, "b t c h w -> (b t) c h w")
     small = F.adaptive_avg_pool2d(centred(masks, masks), output_size=side)
     return rearrange(small, "(b t) 1 h w -> b t h w", b=len(m))
+
+
+@torch.no_grad()
+def edges(f: Tensor, m: Tensor, *, side: int) -> Tensor:
+    """How strong edges within agents are, as small pictures (b, t, side, side), at most 2.
+
+    The mean is `MEAN_EDGE` where nothing exceeds 2. The outline itself is left out, and the colours on both sides of an
+    edge are not told.
+
+    Args: f (b, t, 3, h, w) foregrounds, m (b, t, 1, h, w) in [0, 1] their masks.
+    """
+    figures, masks = (rearrange(part, "b t c h w -> (b t) c h w").float() for part in (f, m))
+    across, down = (
+        F.pad(reduce(figures.diff(dim=axis).abs(), "n c h w -> n 1 h w", "sum"), pad=pad)
+        for axis, pad in ((3, (0, 1)), (2, (0, 0, 0, 1)))
+    )
+    within = -F.max_pool2d(-masks, kernel_size=3, stride=1, padding=1)
+    small = F.adaptive_avg_pool2d(centred((across + down) * within, masks), output_size=side)
+    small = MEAN_EDGE * small / reduce(small, "n 1 h w -> n 1 1 1", "mean").clamp(min=1e-5)
+    return rearrange(small.clamp(max=2), "(b t) 1 h w -> b t h w", b=len(f))

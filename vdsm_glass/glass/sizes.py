@@ -80,6 +80,7 @@ class LMASizes:
             within a clip: clothes then tell it nothing. The paper has none.
         outline: side of the picture of the next outline that is drawn from the action alone, see `OutlineDecoder`; 0,
             as in the paper, draws none.
+        edges: draw from the action alone the edges within the next outline, too, see `outline.edges`.
         codebook_start: training steps after which the prototypes are placed, at the centres of the U(d_t) of the last
             steps; until then a_t is U(d_t) itself. 0, as in the paper, quantizes from the first step on.
 
@@ -113,6 +114,7 @@ class LMASizes:
     look: Look = "features"
     recolour: bool = False
     outline: int = width(0, least=0)
+    edges: bool = False
     codebook_start: int = width(0, least=0, most=1 << 40)
     window: int = width(0, least=0)
 
@@ -129,6 +131,9 @@ class LMASizes:
         for option, chosen in (("drawing", self.drawing == "change"), ("look", self.look == "agent")):
             if chosen and not self.window:
                 raise ValueError(f"{option} is {getattr(self, option)!r}, which needs a window around the agent")
+
+        if self.edges and not self.outline:
+            raise ValueError("edges is true, which needs an outline around them: set outline, too")
 
     @property
     def features(self) -> int:

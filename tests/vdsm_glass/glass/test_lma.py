@@ -260,7 +260,7 @@ def test_frames_that_cannot_be_halved_four_times_are_refused():
 
 
 CHANGE: dict[str, Any] = {"window": 48, "drawing": "change"}
-OURS: dict[str, Any] = CHANGE | {"look": "agent", "outline": 8, "recolour": True}
+OURS: dict[str, Any] = CHANGE | {"look": "agent", "outline": 8, "edges": True, "recolour": True}
 
 
 def masks(f: Tensor) -> Tensor:
@@ -359,7 +359,8 @@ def test_ours_train_all_their_parameters():
     f, f_shifted, delta_F = clip()
     rollout = lma(f, f_shifted, delta_F, T_f=2, m=masks(f))
     assert rollout.outline is not None
-    (loss_of(rollout, f) + rollout.outline.square().mean()).backward()
+    assert rollout.edges is not None
+    (loss_of(rollout, f) + rollout.outline.square().mean() + rollout.edges.square().mean()).backward()
     assert [name for name, parameter in lma.named_parameters() if parameter.grad is None] == []
 
 

@@ -14,7 +14,7 @@ from vdsm_glass.glass import losses
 from vdsm_glass.glass.gma import GMA, Foregrounds, Layers, Motion
 from vdsm_glass.glass.lma import Actions, Rollout
 from vdsm_glass.glass.loss_weights import LossWeights
-from vdsm_glass.glass.outline import outlines
+from vdsm_glass.glass.outline import MEAN_EDGE, edges, outlines
 
 B, T, H, W = 2, 3, 8, 12
 
@@ -259,3 +259,34 @@ def test_the_outlines_loss_is_least_where_the_drawing_is_right():
     assert right.grad is not None
     assert right.grad.abs().max() < 1e-5
     assert losses.outline_loss(-right, m) > losses.outline_loss(right, m) + 1
+
+
+def figure(*, colour: float, inside: float, left: bool) -> tuple[Tensor, Tensor]:
+    """A square agent of one colour on nothing with a patch of another on one side: f and m of one frame."""
+    m = torch.zeros(1, 1, 1, 32, 48)
+    m[..., 8:24, 20:36] = 1
+    f = colour * m.expand(-1, -1, 3, -1, -1).clone()
+    columns = slice(22, 26) if left else slice(30, 34)
+    f[..., 12:18, columns] = inside
+    return f, m
+
+
+def test_edges_tell_sides_and_neither_colours_nor_the_outline():
+    left, other, right = (
+        edges(*figure(colour=colour, inside=inside, left=side), side=16)[0, 0]
+        for colour, inside, side in ((0.9, -0.3, True), (-0.2, 0.4, True), (0.9, -0.3, False))
+    )
+    torch.testing.assert_close(left, other, rtol=1e-3, atol=1e-3)
+    assert left[:, :8].sum() > 10 * left[:, 8:].sum()
+    assert right[:, 8:].sum() > 10 * right[:, :8].sum()
+    f, m = figure(colour=0.9, inside=0.9, left=True)
+    assert edges(f, m, side=16).max() == 0
+    m[:] = 1
+    assert edges(torch.rand_like(f), m, side=16).mean() == pytest.approx(MEAN_EDGE, rel=1e-3)
+
+
+def test_the_edges_loss_is_least_where_the_drawing_is_right():
+    f, m = figure(colour=0.9, inside=-0.3, left=True)
+    right = edges(f, m, side=8)
+    assert losses.edges_loss(right, f, m) == 0
+    torch.testing.assert_close(losses.edges_loss(right + 0.5, f, m), torch.tensor(0.25))

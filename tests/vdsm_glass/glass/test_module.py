@@ -18,6 +18,10 @@ from vdsm_glass.schedules import Schedule
 
 GLOBAL = {"bin", "size", "recf", "recb", "recj"}
 LOCAL = {"commitment", "codebook", "recu", "recs", "msk", "cyc"}
+OUTLINED = {
+    "lma": small_sizes(look="agent", window=32, outline=8, edges=True),
+    "weights": LossWeights(outline=1, edges=1),
+}
 
 
 def module(*, step: int = 100, **options) -> GLASSModule:
@@ -93,16 +97,16 @@ def test_a_finished_gma_is_left_as_it_is(batch: VideoBatch):
 
 
 def test_actions_are_learned_before_anything_is_drawn(batch: VideoBatch):
-    ours = {"lma": small_sizes(look="agent", window=32, outline=8), "weights": LossWeights(outline=1), "gma_until": 10}
+    ours = OUTLINED | {"gma_until": 10}
     made = module(step=49, drawing_from=50, **ours)
     made.net.lma.forward = lambda *args, **kwargs: pytest.fail("drawn")  # pyright: ignore[reportAttributeAccessIssue]
     made.training_step(batch).backward()
-    assert made.last_terms.keys() == {"commitment", "codebook", "outline"}
+    assert made.last_terms.keys() == {"commitment", "codebook", "outline", "edges"}
     learning = {name.split(".")[0] for name, part in made.net.lma.named_parameters() if part.grad is not None}
-    assert learning == {"A", "VQ", "O"}
+    assert learning == {"A", "VQ", "O", "edges"}
     later = module(step=50, drawing_from=50, **ours)
     later.training_step(batch)
-    assert later.last_terms.keys() == LOCAL | {"outline"}
+    assert later.last_terms.keys() == LOCAL | {"outline", "edges"}
     with pytest.raises(UserError, match=r"drawing_from is 50.*set lma\.outline"):
         module(drawing_from=50)
 
@@ -138,7 +142,7 @@ def test_the_rate_of_shifts_begins_anew_after_gma():
 
 
 def test_finished_actions_are_left_as_they_are_while_drawing_goes_on(batch: VideoBatch):
-    ours = {"lma": small_sizes(look="agent", window=32, outline=8), "weights": LossWeights(outline=1), "gma_until": 10}
+    ours = OUTLINED | {"gma_until": 10}
     made = module(step=50, actions_until=50, **ours)
     made.train()
     before = {name: value.clone() for name, value in made.net.lma.state_dict().items()}
@@ -146,12 +150,16 @@ def test_finished_actions_are_left_as_they_are_while_drawing_goes_on(batch: Vide
     assert made.last_terms.keys() == LOCAL - {"commitment", "codebook"}
     learning = {name.split(".")[0] for name, part in made.net.lma.named_parameters() if part.grad is not None}
     assert learning == {"E", "C", "RNN", "D"}
-    left = {name: value for name, value in made.net.lma.state_dict().items() if name.startswith(("A.", "VQ.", "O."))}
+    left = {
+        name: value
+        for name, value in made.net.lma.state_dict().items()
+        if name.startswith(("A.", "VQ.", "O.", "edges."))
+    }
     assert all(torch.equal(value, before[name]) for name, value in left.items())
     earlier = module(step=49, actions_until=50, **ours)
     earlier.train()
     earlier.training_step(batch).backward()
-    assert earlier.last_terms.keys() == LOCAL | {"outline"}
+    assert earlier.last_terms.keys() == LOCAL | {"outline", "edges"}
 
 
 def test_a_rate_falls_on_a_line_and_drops_at_a_step():

@@ -103,6 +103,7 @@ def test_registration_is_zero_for_a_predictor_that_is_right_and_only_it_has_a_gr
         ({"window": 40}, "window is 40, expected a multiple of 16"),
         ({"drawing": "change"}, "drawing is 'change', which needs a window"),
         ({"look": "agent"}, "look is 'agent', which needs a window"),
+        ({"edges": True}, "edges is true, which needs an outline"),
     ],
 )
 def test_windows_that_cannot_be(wrong, named):
