@@ -39,7 +39,7 @@ class LearningPage(Callback):
 
     Args:
         home: the folder of the page.
-        seconds: between two examinations, at least; they take a twentieth of the time at most.
+        seconds: between two examinations, at least; they take a tenth of the time at most.
         clips: how many are examined.
     """
 
@@ -55,7 +55,7 @@ class LearningPage(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: GLASSModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.is_global_zero and time.monotonic() - self._last >= max(self.seconds, 20 * self._took):
+        if trainer.is_global_zero and time.monotonic() - self._last >= max(self.seconds, 10 * self._took):
             self.show(trainer, pl_module, "val")
 
     def on_train_end(self, trainer: Trainer, pl_module: GLASSModule) -> None:
