@@ -46,12 +46,16 @@ class Clock(Callback):
         self.borders = [each / sum(shares) for each in accumulate(shares)]
         self.over, self.in_phase = 0.0, 0
         self._spent_before, self._began = 0.0, time.monotonic()
-        self._left = self.seconds
+        self.kept, self._last = 0.0, self._began
 
     @property
     def left(self) -> float:
-        """Seconds."""
-        return self.seconds - self._spent_before - (time.monotonic() - self._began)
+        """Seconds, without those `kept` for what comes after the last step."""
+        return self.seconds - self._spent - self.kept
+
+    @property
+    def _spent(self) -> float:
+        return self._spent_before + time.monotonic() - self._began
 
     @property
     def phase(self) -> int:
@@ -72,17 +76,17 @@ class Clock(Callback):
 
     def advance(self) -> None:
         """A step has ended."""
-        left = self.left
+        took, left = time.monotonic() - self._last, self.left
+        self._last += took
         ends, self.in_phase = self.borders[self.phase], self.in_phase + 1
-        to = 1.0 if left <= 0 else self.over + (1 - self.over) * max(0.0, 1 - left / self._left)
-        self._left = left
+        to = 1.0 if left <= 0 else self.over + (1 - self.over) * took / (took + left)
         if to < ends:
             self.over = to
         elif self.in_phase >= LEAST_STEPS:
             self.over, self.in_phase = ends, 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: GLASSModule) -> None:
-        pl_module.at, self._left = self.position, self.left
+        pl_module.at, self._last = self.position, time.monotonic()
         trainer.should_stop = self.over >= 1
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: GLASSModule, batch: Any, batch_idx: int) -> None:
@@ -96,7 +100,7 @@ class Clock(Callback):
         trainer.should_stop = self.over >= 1
 
     def state_dict(self) -> dict[str, Any]:
-        return {"over": self.over, "in_phase": self.in_phase, "spent": self.seconds - self.left}
+        return {"over": self.over, "in_phase": self.in_phase, "spent": self._spent}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.over, self.in_phase = state_dict["over"], state_dict["in_phase"]

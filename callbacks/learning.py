@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 AFTER = 0.5
 """Of a phase has to be over before what it teaches can be missed."""
 
+AT_THE_END = 3.0
+"""How many times as long as an examination the last one takes, with the run's pictures."""
+
 
 class LearningPage(Callback):
     """Examines validation clips every few seconds, writes a page that refreshes by itself, warns once of each alarm.
@@ -102,6 +105,7 @@ class LearningPage(Callback):
         )
         self._last = time.monotonic()
         self._took = self._last - began
+        clock.kept = AT_THE_END * self._took
 
     @torch.no_grad()
     def examined(self, trainer: Trainer, module: GLASSModule, split: Split) -> Examined:

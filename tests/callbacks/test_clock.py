@@ -69,6 +69,20 @@ def test_each_phase_has_its_share_of_the_time_however_long_steps_take(seconds: A
     assert went[-1][1] > 340
 
 
+def test_time_is_kept_for_the_end(time: Time):
+    trainer, module = small()
+    it = Clock(2, STEPS, SHARES)
+
+    def seconds(at: int) -> float:
+        it.kept = 30.0 if at > 50 else 0.0
+        return 1.0
+
+    went = goes_by(it, time, seconds, trainer, module)
+    assert max(after[1] - before[1] for before, after in pairwise(went)) < 10, "no part of the recipe is left out"
+    assert went[-1][1] > 340
+    assert time.now - 1000 == pytest.approx(90, abs=2)
+
+
 def test_where_time_is_over_each_phase_has_a_few_steps(time: Time):
     trainer, module = small()
     went = goes_by(Clock(1, STEPS, SHARES), time, lambda at: 100, trainer, module)

@@ -74,6 +74,7 @@ def test_an_alarm_is_said_once_and_stands_on_the_page(
         callback.show(trainer, module, "val")
         callback.show(trainer, module, "val")
     assert len(caplog.records) == 1
+    assert 0 < clock.kept < 60, "time for the pictures at the end"
     assert "step 600: the mask is empty" in caplog.text
     page = (tmp_path / "home" / "page.html").read_text("utf-8")
     assert "The mask is empty" in page

@@ -98,8 +98,6 @@ class ChangeDecoder(nn.Module):
             with torch.no_grad():
                 to_picture.weight[-2 * SOURCES :].zero_()  # pyright: ignore[reportIndexIssue, reportCallIssue]
                 to_picture.bias[-2 * SOURCES :].zero_()  # pyright: ignore[reportIndexIssue, reportCallIssue]
-        with torch.no_grad():
-            self.heads[0].bias[LAYERS] += sizes.copies  # pyright: ignore[reportIndexIssue, reportCallIssue]
 
     def forward(self, s: Tensor, sources: Tensor) -> Drawn:
         """Args: s (n, hidden, h / 8, w / 8); sources (n, 2, 4, h, w), foregrounds in [-1, 1] and their masks.

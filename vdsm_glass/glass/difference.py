@@ -54,13 +54,11 @@ def steadied(ground: np.ndarray, frame: np.ndarray) -> np.ndarray:
     """
     h, w = frame.shape[:2]
     edged = np.pad(ground, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    seen = frame[::3, ::3].astype(np.float32)
-
-    def miss(y: int, x: int) -> float:
-        signed = seen - edged[y : y + h : 3, x : x + w : 3]
-        return float(np.abs(signed - np.median(signed, axis=(0, 1))).mean())
-
-    misses = {(y, x): miss(y, x) for y in range(3) for x in range(3)}
+    signed = frame[::3, ::3].astype(np.float32) - ground[::3, ::3]
+    seen = frame[::3, ::3] - np.median(signed, axis=(0, 1))
+    misses = {
+        (y, x): float(np.abs(seen - edged[y : y + h : 3, x : x + w : 3]).mean()) for y in range(3) for x in range(3)
+    }
     y, x = min(misses, key=lambda at: misses[at] * (1.0 if at == (1, 1) else 1.1))
     return edged[y : y + h, x : x + w]
 

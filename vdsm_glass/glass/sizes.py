@@ -72,8 +72,6 @@ class LMASizes:
             goes along with Δ_F, see `around_agents`. 0, as in the paper, shows whole frames.
         drawing: "whole" draws all of f̂_{t+1} from s_{t+1}, as in the paper; "change" takes it from earlier foregrounds
             where it can, see `ChangeDecoder`. Needs a window.
-        copies: of "change", the logit by which D prefers the foreground before when training begins. With 3 it gives it
-            nine tenths of each pixel, so that agents do not fade where there was time for few steps.
         look: "features" are what A sees in the paper, φ̃_t and φ_{t+1}; "agent" gives it convolutions of its own, see
             `AgentLook`. Needs a window.
         recolour: in training the action network sees foregrounds whose colours are rotated at random, the same way
@@ -110,7 +108,6 @@ class LMASizes:
     noise_channels: int = width(0, least=0)
     revive_after: int = width(0, least=0, most=1 << 40)
     drawing: Drawing = "whole"
-    copies: float = 0.0
     look: Look = "features"
     recolour: bool = False
     outline: int = width(0, least=0)

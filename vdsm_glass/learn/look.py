@@ -77,8 +77,8 @@ class Seen:
             )
         if self.agents > 1:
             return (
-                f"{self.agents} agents of similar size move at once. GLASS has one foreground: cut the video so that "
-                "one of them is in it"
+                f"{self.agents} agents of similar size move at once, or the camera passes over things on an even ground. "
+                "GLASS has one foreground: cut the video so that one of them is in it"
             )
         return None
 

@@ -94,7 +94,7 @@ def track(each: Sample, mask: np.ndarray) -> Track:
 
 def stands_out(differing: np.ndarray, threshold: float) -> np.ndarray:
     """Where (n, h, w) differs by more than noise, and by more than a pixel usually does, as compression makes it do."""
-    return differing > np.maximum(threshold, NOISES * np.median(differing[::2], axis=0))
+    return differing > np.maximum(threshold, NOISES * np.median(differing[:: 1 + len(differing) // 64], axis=0))
 
 
 def moves(each: Sample, mask: np.ndarray) -> np.ndarray:

@@ -21,8 +21,6 @@ PHASES = (0, 800, 2200, 3100, 4300, 5200)
 KINDS = ("masks by pairs", "masks by fours", "shifts and actions", "drawing from real frames", "drawing from its own")
 SHARES = (0.07, 0.23, 0.15, 0.3, 0.25)
 """Of the time, for each phase."""
-COPIES = 3.0
-"""See `LMASizes`."""
 MULTIPLE = 16
 PIXELS, FEW_PIXELS = 96 * 128, 64 * 96
 """Of a frame at most; few where there are less than `LONG` minutes, unless the agent would then be too small."""
@@ -143,7 +141,7 @@ def recipe(chosen: Plan, videos: Path, home: Path, *, minutes: float) -> dict[st
     trainer = content["trainer"]
     schedules = trainer.pop("callbacks+")[0]
     schedules["init_args"]["difference"] = {"knots": [[PHASES[1], 1.0], [2 * PHASES[2] // 3, 0.0]], "shape": "linear"}
-    model["lma"] |= {"actions": chosen.actions, "window": chosen.window, "copies": COPIES}
+    model["lma"] |= {"actions": chosen.actions, "window": chosen.window}
     model["theta"] = round(chosen.theta, 5)
     data.pop("frames")
     data |= {
