@@ -77,7 +77,7 @@ class Seen:
             )
         if self.agents > 1:
             return (
-                f"{self.agents} agents of similar size move at once, or the camera passes over things on an even ground. "
+                f"{self.agents} agents of similar size move at once, or the camera passes over even ground. "
                 "GLASS has one foreground: cut the video so that one of them is in it"
             )
         return None
