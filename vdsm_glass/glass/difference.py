@@ -59,8 +59,8 @@ def steadied(ground: np.ndarray, frame: np.ndarray) -> np.ndarray:
     misses = {
         (y, x): float(np.abs(seen - edged[y : y + h : 3, x : x + w : 3]).mean()) for y in range(3) for x in range(3)
     }
-    y, x = min(misses, key=lambda at: misses[at] * (1.0 if at == (1, 1) else 1.1))
-    return edged[y : y + h, x : x + w]
+    y, x = least = min(misses, key=lambda at: misses[at])
+    return edged[y : y + h, x : x + w] if 1.1 * misses[least] < misses[1, 1] else ground
 
 
 def blobs(mask: np.ndarray, *, least: int) -> list[Blob]:

@@ -18,7 +18,7 @@ from data_modules.common.errors import DataError
 from data_modules.common.files import replacing
 from data_modules.sources.collection import Video
 from vdsm_glass.glass.difference import difference
-from vdsm_glass.learn.motion import Track, moves, stands_out, track
+from vdsm_glass.learn.motion import Track, moves, track
 from vdsm_glass.learn.sample import BURST, Sample, median_picture, sample
 
 MOST_VIDEOS, MOST_FRAMES = 24, 288
@@ -122,7 +122,7 @@ def seen_in(samples: Sequence[Sample], *, videos: int, frames: int) -> Seen:
     pairs = list(zip(samples, grounds, strict=True))
     differing = [difference(each.frames, ground) for each, ground in pairs]
     threshold = max(threshold_of(each) for each in differing)
-    masks = [stands_out(found, threshold) for found in differing]
+    masks = [found > threshold for found in differing]
     tracks = [track(each, mask) for each, mask in zip(samples, masks, strict=True)]
     camera = [moves(each, mask) | found.alike for each, mask, found in zip(samples, masks, tracks, strict=True)]
     boxes = np.concatenate([each.boxes for each in tracks])

@@ -21,8 +21,6 @@ LEAST_AREA = 6
 """Pixels of the smallest agent."""
 FAR = 3
 """Pixels that the picture goes at least where the camera moves fast."""
-NOISES = 3.0
-"""A pixel differs above so many times what it usually differs by."""
 COMPARABLE = 0.3
 """A second agent has at least this share of the area of the first."""
 DISTURBED = 8.0
@@ -90,11 +88,6 @@ def track(each: Sample, mask: np.ndarray) -> Track:
         np.array(areas, float),
         np.array(steps),
     )
-
-
-def stands_out(differing: np.ndarray, threshold: float) -> np.ndarray:
-    """Where (n, h, w) differs by more than noise, and by more than a pixel usually does, as compression makes it do."""
-    return differing > np.maximum(threshold, NOISES * np.median(differing[:: 1 + len(differing) // 64], axis=0))
 
 
 def moves(each: Sample, mask: np.ndarray) -> np.ndarray:
