@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from callbacks.action_schedules import ActionSchedules, CADDYSchedules
     from callbacks.checkpoint import RunCheckpoint
     from callbacks.checkpoint_io import AtomicCheckpointIO
+    from callbacks.clock import Clock
     from callbacks.codebook import CodebookHealth
     from callbacks.csv_logger import RunCSVLogger
     from callbacks.disentanglement import Disentanglement
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from callbacks.judge_evaluation import JudgeEvaluation
     from callbacks.kl_annealing import KLAnnealing
     from callbacks.latents import LatentWriter
-    from callbacks.learning import LearningPage, StepSeconds
+    from callbacks.learning import LearningPage
     from callbacks.median_ground import MedianGround
     from callbacks.nan_guard import NonFiniteError, NonFiniteGuard
     from callbacks.pictures import VDSMPictures
@@ -39,6 +40,7 @@ _MODULES = {
     "ActionSchedules": "action_schedules",
     "AtomicCheckpointIO": "checkpoint_io",
     "CADDYSchedules": "action_schedules",
+    "Clock": "clock",
     "CodebookHealth": "codebook",
     "Disentanglement": "disentanglement",
     "Evaluation": "evaluation",
@@ -58,7 +60,6 @@ _MODULES = {
     "RunCheckpoint": "checkpoint",
     "RunFolder": "run_folder",
     "RunWandbLogger": "wandb_logger",
-    "StepSeconds": "learning",
     "SyncBatchNorm": "sync_batch_norm",
     "VDSMPictures": "pictures",
     "WeightAverage": "weight_average",

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from callbacks.clock import Clock
 from callbacks.drawing import clips_of_each_label, scaled
 from data_modules.base import VideoDataModule
 from data_modules.common.files import write_json
@@ -20,13 +21,17 @@ from vdsm_glass.glass.module import GLASSModule
 from vdsm_glass.learn import FINDINGS, LEARNED, PAGE
 from vdsm_glass.learn.examine import MEANINGS, Examined, alarms, examine
 from vdsm_glass.learn.page import write_page
+from vdsm_glass.learn.plan import KINDS
 from vdsm_glass.pictures import write_png
 from vdsm_glass.registry import model_of
 
 log = logging.getLogger(__name__)
 
 AFTER = 0.5
-"""Of a phase's steps have to be over before what it teaches can be missed."""
+"""Of a phase has to be over before what it teaches can be missed."""
+
+AT_THE_END = 3.0
+"""How many times as long as an examination the last one takes, with the run's pictures."""
 
 
 class LearningPage(Callback):
@@ -37,7 +42,7 @@ class LearningPage(Callback):
 
     Args:
         home: the folder of the page.
-        seconds: between two examinations, at least; they take a twentieth of the time at most.
+        seconds: between two examinations, at least; they take a tenth of the time at most.
         clips: how many are examined.
     """
 
@@ -53,7 +58,7 @@ class LearningPage(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: GLASSModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.is_global_zero and time.monotonic() - self._last >= max(self.seconds, 20 * self._took):
+        if trainer.is_global_zero and time.monotonic() - self._last >= max(self.seconds, 10 * self._took):
             self.show(trainer, pl_module, "val")
 
     def on_train_end(self, trainer: Trainer, pl_module: GLASSModule) -> None:
@@ -65,14 +70,14 @@ class LearningPage(Callback):
         began = time.monotonic()
         found = self.examined(trainer, module, split)
         said = trainer.callback_metrics.get("codebook/perplexity")
-        step, total = trainer.global_step, (trainer.max_epochs or 0) * int(trainer.num_training_batches)
-        actions, drawing = module.gma_steps, max(module.gma_steps, module.drawing_from)
+        clock = next(callback for callback in trainer.callbacks if isinstance(callback, Clock))  # pyright: ignore[reportAttributeAccessIssue]
+        step, position, actions, drawing = trainer.global_step, clock.position, module.gma_steps, module.drawing_from
         now = alarms(
             found.numbers,
             theta=module.theta,
-            masks=step > AFTER * actions,
-            codes=step > actions + AFTER * ((module.actions_until or total) - actions),
-            drawing=step > drawing + (AFTER * (total - drawing) if refresh else 0),
+            masks=position > AFTER * actions,
+            codes=position > actions + AFTER * (drawing - actions),
+            drawing=position > drawing + AFTER * (clock.steps[-1] - drawing),
             perplexity=None if said is None else float(said),
         )
         for name, text in now.items():
@@ -81,7 +86,8 @@ class LearningPage(Callback):
         self.warned |= now
         folder = Path(trainer.default_root_dir)
         numbers = found.numbers | ({} if said is None else {"perplexity": float(said)})
-        write_json({"step": step, "of": total, "split": split, "numbers": numbers, "alarms": now}, folder / LEARNED)
+        about = {"step": step, "over": clock.over, "phase": KINDS[clock.phase], "split": split}
+        write_json(about | {"numbers": numbers, "alarms": now}, folder / LEARNED)
         pictures = [
             (title, write_png(scaled(picture), self.home / "pictures" / f"{number}.png"))
             for number, (title, picture) in enumerate(found.pictures.items())
@@ -91,7 +97,7 @@ class LearningPage(Callback):
         write_page(
             self.home / PAGE,
             findings=json.loads(findings.read_text("utf-8")) if findings.is_file() else {},
-            state=f"Step {step} of {total}, on {split} clips.",
+            state=f"Step {step}, {clock.over:.0%} of the time, {KINDS[clock.phase]}. Of {split} clips.",
             alarms=list(now.values()),
             rows=rows,
             pictures=pictures,
@@ -99,6 +105,7 @@ class LearningPage(Callback):
         )
         self._last = time.monotonic()
         self._took = self._last - began
+        clock.kept = AT_THE_END * self._took
 
     @torch.no_grad()
     def examined(self, trainer: Trainer, module: GLASSModule, split: Split) -> Examined:
@@ -121,19 +128,3 @@ class LearningPage(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.warned = state_dict["warned"]
-
-
-class StepSeconds(Callback):
-    """Writes how long each step took, in seconds, to `<run>/step_seconds.json`, when training ends."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        self._began = time.monotonic()
-
-    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
-        self.seconds.append(time.monotonic() - self._began)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        write_json(self.seconds, Path(trainer.default_root_dir) / "step_seconds.json")

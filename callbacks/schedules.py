@@ -20,7 +20,7 @@ LEAST = {"T_f": 1, "T": 2, "recf_levels": 1, "clips": 1}
 class StepSchedules(Callback):
     """Gives the module's `schedule` its values before every step, logs them, and draws them once.
 
-    A knot's position is a number of optimiser steps. The picture is `<run>/pictures/schedules.png`. The values depend
+    A knot's position is a number of optimiser steps, or the module's `position` where it has one. The picture is `<run>/pictures/schedules.png`. The values depend
     on the step alone, so a resumed run needs no saved state.
 
     Args: given, schedules by name; None is left out.
@@ -44,7 +44,7 @@ class StepSchedules(Callback):
         self.draw(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        values = self.values(trainer.global_step)
+        values = self.values(getattr(pl_module, "position", trainer.global_step))
         pl_module.schedule(**values)
         pl_module.log_dict({f"schedule/{name}": float(value) for name, value in values.items()})
 

@@ -31,6 +31,7 @@ class VideoFolder(RecordedVideos):
     Args:
         videos: the folder, or one film; `ROOT/videos` by default.
         region: (left, top, width, height) in pixels, the part of every frame that is taken; all of it by default.
+        between: (first, stop), frames of every video that are taken, from first to before stop; all by default.
         shape: "crop" takes the middle of a frame of another shape, "stretch" all of it distorted, "pad" all of it
             between black bars.
         every: take every n-th frame into the store; `stride` does it when clips are cut from there.
@@ -54,6 +55,7 @@ class VideoFolder(RecordedVideos):
         *,
         videos: str | None = None,
         region: tuple[int, int, int, int] | None = None,
+        between: tuple[int, int] | None = None,
         shape: Shape = "crop",
         every: int = 1,
         clip_frames: int = 256,
@@ -69,7 +71,10 @@ class VideoFolder(RecordedVideos):
             raise UserError(f"folder: parts is {parts}; expected three numbers above 0, as 8, 1, 1.")
         if region is not None and (min(region) < 0 or min(region[2:]) < 1):
             raise UserError(f"folder: region is {region}; expected left, top, width and height in pixels of the video.")
+        if between is not None and not 0 <= between[0] < between[1]:
+            raise UserError(f"folder: between is {between}; expected the first frame, and one behind the last one.")
         self.videos = videos
+        self.between = between or (0, None)
         self.region: Region | None = region and tuple(region)  # pyright: ignore[reportAttributeAccessIssue]
         self.shape: Shape = shape
         self.every = every
@@ -108,7 +113,10 @@ class VideoFolder(RecordedVideos):
                 " numbered PNG or JPG pictures), or say with --videos (in a config: --data.videos) where they are."
             )
         left_out: Counter[str] = Counter()
-        videos = [replace(video, region=self.region) for video in find_videos(self.folder, left_out)]
+        first, stop = self.between
+        videos = [
+            replace(video, region=self.region, first=first, stop=stop) for video in find_videos(self.folder, left_out)
+        ]
         if not videos:
             raise MissingSourceError(
                 f"{self.folder.absolute()} holds no videos; expected mp4, webm, gif, avi, png or jpg files."
@@ -134,4 +142,5 @@ class VideoFolder(RecordedVideos):
     def source(self) -> dict[str, Any]:
         split = {"split": [self.split_by, self.parts, self.split_seed]}
         region = {} if self.region is None else {"region": self.region}
-        return self._options("shape", "every", "clip_frames", "skip_damaged") | split | region
+        between = {} if self.between == (0, None) else {"between": self.between}
+        return self._options("shape", "every", "clip_frames", "skip_damaged") | split | region | between

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -194,7 +195,8 @@ class VideosInTime(SplitVideos):
         # Only when clips are read, because films have to be opened for it.
         found: dict[Split, list[Video]] = {split: [] for split in SPLITS}
         for video in self.videos:
-            total = video.count_frames()
+            end = min(video.count_frames(), video.stop or sys.maxsize)
+            total = end - video.first
             ranges = splits.in_time(ceil(total / self.every), self.parts, self.gap)
             if ranges is None:
                 least = (splits.least_in_time(self.gap) - 1) * self.every + 1
@@ -204,13 +206,12 @@ class VideosInTime(SplitVideos):
                     "videos (of three or more, each is in one split), or choose a smaller gap, clip_length or stride."
                 )
             for split, part in ranges.items():
-                stop = min(total, part.stop * self.every)
-                found[split].append(replace(video, first=part.start * self.every, stop=stop))
+                first, stop = (video.first + side * self.every for side in (part.start, part.stop))
+                found[split].append(replace(video, first=first, stop=min(end, stop)))
         return found
 
     def longest_clip(self, video: Video) -> int:
-        is_training = video.first == 0
-        return self.longest if is_training else min(self.longest, self.gap)
+        return self.longest if video in self._cut["train"] else min(self.longest, self.gap)
 
     def fingerprint(self) -> str:
         return f"{fingerprint(self.videos)} in time, {self.gap} apart"

@@ -22,6 +22,7 @@ def test_every_step_is_taken_with_the_values_of_its_schedules():
     module.log_dict = logged.update  # pyright: ignore[reportAttributeAccessIssue]
     for step, share in ((0, 0), (10, 0), (20, 0.5), (30, 1), (99, 1)):
         trainer: Any = SimpleNamespace(global_step=step)
+        module.trainer = trainer
         schedules.on_train_batch_start(trainer, module, None, 0)
         expected = {name: first + share * (last - first) for name, (first, last) in knots.items()}
         assert {name: getattr(module, name) for name in knots} == expected

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks.learning import LearningPage, StepSeconds
+from callbacks.clock import Clock
+from callbacks.learning import LearningPage
 from callbacks.median_ground import MedianGround, grounds
 from data_modules.drawings.tiny_video import write_pictures
 from data_modules.folder import VideoFolder
@@ -59,11 +60,13 @@ def test_an_alarm_is_said_once_and_stands_on_the_page(
     found = Examined(numbers, {"A title": torch.zeros(3, 8, 8)})
     monkeypatch.setattr(LearningPage, "examined", lambda *_: found)
     callback, module = LearningPage(str(tmp_path / "home")), GLASSModule(perceptual="none", gma_steps=1000)
+    module.drawing_from = 2000
+    clock = Clock(1, [0, 1000, 2000, 10_000], [0.1, 0.1, 0.8])
+    clock.over = 0.06
     trainer: Any = SimpleNamespace(
         callback_metrics={"codebook/perplexity": torch.tensor(1.0)},
         global_step=600,
-        max_epochs=100,
-        num_training_batches=100,
+        callbacks=[clock],
         default_root_dir=str(tmp_path),
         is_global_zero=True,
     )
@@ -71,13 +74,14 @@ def test_an_alarm_is_said_once_and_stands_on_the_page(
         callback.show(trainer, module, "val")
         callback.show(trainer, module, "val")
     assert len(caplog.records) == 1
+    assert 0 < clock.kept < 60, "time for the pictures at the end"
     assert "step 600: the mask is empty" in caplog.text
     page = (tmp_path / "home" / "page.html").read_text("utf-8")
     assert "The mask is empty" in page
     assert "http-equiv" in page
     learned = json.loads((tmp_path / "learned.json").read_text("utf-8"))
     assert list(learned["alarms"]) == ["empty mask"]
-    trainer.global_step = 9990
+    clock.over = 1.0
     other = LearningPage(str(tmp_path / "home"))
     other.load_state_dict(callback.state_dict())
     with caplog.at_level(logging.WARNING):
@@ -96,14 +100,3 @@ def test_pages_are_written_every_so_often(monkeypatch: pytest.MonkeyPatch):
         callback.on_train_start(trainer, None)  # pyright: ignore[reportArgumentType]
         callback.on_train_batch_end(trainer, None, None, None, 0)  # pyright: ignore[reportArgumentType]
         assert shown == expected
-
-
-def test_seconds_of_steps_are_written(tmp_path: Path):
-    callback, trainer = StepSeconds(), SimpleNamespace(default_root_dir=str(tmp_path))
-    for _ in range(3):
-        callback.on_train_batch_start(trainer, None, None, 0)  # pyright: ignore[reportArgumentType]
-        callback.on_train_batch_end(trainer)  # pyright: ignore[reportArgumentType]
-    callback.on_train_end(trainer, None)  # pyright: ignore[reportArgumentType]
-    written = json.loads((tmp_path / "step_seconds.json").read_text("utf-8"))
-    assert len(written) == 3
-    assert min(written) >= 0

@@ -285,6 +285,26 @@ def test_a_region_of_every_frame_is_taken(tmp_path: Path, place: str) -> None:
     assert whole.store.split("train").frames(0).min() < 20
 
 
+@pytest.mark.parametrize("place", ["one.mp4", "one"])
+def test_frames_before_and_after_are_left_out(tmp_path: Path, place: str) -> None:
+    video = np.zeros((60, 32, 48, 3), np.uint8)
+    video[10:50] = 200
+    (tmp_path / "videos").mkdir()
+    write = write_film if place.endswith("mp4") else write_pictures
+    write(tmp_path / "videos" / place, video)
+    whole, part = (module(tmp_path, gap=3, clip_frames=8, between=between) for between in (None, (10, 50)))
+    for prepared in (whole, part):
+        prepared.prepare_data()
+    assert whole.store_folder() != part.store_folder()
+    lengths = {split: part.store.split(split).lengths for split in SPLITS}
+    assert sum(each.sum() for each in lengths.values()) == 40 - 2 * part.gap
+    assert max(lengths["train"]) == 8
+    assert max(lengths["test"]) <= part.gap, "an evaluation takes one window of each clip"
+    assert min(part.store.split(split).frames(0).min() for split in SPLITS) > 180
+    with pytest.raises(UserError, match="between is"):
+        module(tmp_path, between=(5, 5))
+
+
 def test_one_film_is_enough(tmp_path: Path) -> None:
     write_some(tmp_path, "a.mp4", "b.mp4", frames=30)
     names = stored(module(tmp_path, videos=str(tmp_path / "a.mp4"), gap=3))

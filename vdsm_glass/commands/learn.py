@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import time
-from datetime import timedelta
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from data_modules.common.errors import MissingSourceError, UserError
 from data_modules.common.files import replacing, write_json
-from vdsm_glass.learn import FINDINGS, LEARNED, PAGE
+from vdsm_glass.learn import FINDINGS, PAGE
+from vdsm_glass.learn.page import settle
 from vdsm_glass.runs import CHECKPOINTS, LATEST
 
 if TYPE_CHECKING:
     from vdsm_glass.learn.plan import Plan
 
-ENOUGH = 0.9
-"""Share of the planned steps with which a training counts as done."""
+STOPPED = "Stopped: the same command goes on with the time that is left."
+MOST_AFTER, SHARE_AFTER = 0.75, 0.15
+"""Minutes that pictures and numbers take at the end, at most, and of a short time."""
 ABOUT = """Looks at videos (a film, or a folder of films or of numbered pictures) of one agent before a fixed camera,
 says what it sees, trains GLASS on them within the time that you name, shows what is learned on a page that refreshes by
 itself, and opens `play`. Ctrl-C keeps what was learned, and the same command goes on."""
 RECIPE, SEEN = "recipe.yaml", "seen.png"
-TRIAL_STEPS = (3, 3, 4, 4, 4)
-"""Of each phase, to measure how long a step takes."""
 
 
 def main(argv: list[str]) -> int:
@@ -57,38 +54,29 @@ def main(argv: list[str]) -> int:
         chosen = seen_and_chosen(options, home)
         if options.look_only:
             return 0
-        write_recipe(options, home, name, chosen, began)
+        write_recipe(options, home, chosen, began)
     run = ["--run.dir", str(options.dir), "--run.name", name, "--data.root", str(options.root)]
     print(f"what is learned so far: {(home / PAGE).absolute().as_uri()}", flush=True)
 
     from vdsm_glass.commands.train import main as train
 
-    code = train(["fit", "--config", str(recipe), *(["--ckpt_path", "last"] if again else []), *run])
+    try:
+        code = train(["fit", "--config", str(recipe), *(["--ckpt_path", "last"] if again else []), *run])
+    except BaseException:
+        settle(home / PAGE, STOPPED)
+        raise
+    settle(home / PAGE, STOPPED if code else "")
     checkpoint = home / LATEST / CHECKPOINTS / "last.ckpt"
-    print(f"what was learned: {checkpoint}; the recipe, to go on by `vdsm-glass fit`: {recipe}")
+    print(f"what was learned: {checkpoint}; the recipe: {recipe}")
     if code:
-        print("stopped: the same command goes on")
+        print(STOPPED)
         return code
-    print(end=out_of_time(home))
     if options.no_play:
         return 0
 
     from vdsm_glass.commands.play import main as play
 
     return play([str(checkpoint.resolve()), *(["--no-browser"] if options.no_browser else [])])
-
-
-def out_of_time(home: Path) -> str:
-    """What is said where time was over long before the last planned step; nothing otherwise."""
-    file = home / LATEST / LEARNED
-    learned = json.loads(file.read_text("utf-8")) if file.is_file() else {"step": 0, "of": 0}
-    if learned["step"] >= ENOUGH * learned["of"]:
-        return ""
-    return (
-        f"time was over at step {learned['step']} of {learned['of']}: the machine was busier than when the plan was "
-        "made. Drawing and local actions come last. Go on without a limit, until Ctrl-C, by\n"
-        f"  vdsm-glass fit --config {home / RECIPE} --ckpt_path last --trainer.max_time null\n"
-    )
 
 
 def key_of(options: argparse.Namespace) -> str:
@@ -134,45 +122,22 @@ def seen_and_chosen(options: argparse.Namespace, home: Path) -> Plan:
     print("\n".join(chosen.said()))
     findings = {"title": path.name, "said": [*seen.said(), *chosen.said()], "picture": str(picture)}
     write_json(findings, home / FINDINGS)
-    write_page(home / PAGE, findings=findings, state="Measuring how long a step takes.")
+    write_page(home / PAGE, findings=findings, state="Reading the videos.")
     return chosen
 
 
-def write_recipe(options: argparse.Namespace, home: Path, name: str, chosen: Plan, began: float) -> None:
-    """Measures how long steps take here, and writes the recipe whose steps end in time."""
-    from vdsm_glass.learn.plan import KINDS, recipe, steps_in
+def write_recipe(options: argparse.Namespace, home: Path, chosen: Plan, began: float) -> None:
+    """Writes the recipe that ends in time."""
+    from vdsm_glass.learn.plan import KINDS, SHARES, recipe
 
-    trial = save(recipe(chosen, options.videos, home, steps=TRIAL_STEPS, page=False), home / "trial.yaml", "trial")
-    seconds = seconds_of_steps(["--config", str(trial), "--data.root", str(options.root)], options, name)
-    spent = (time.monotonic() - began) / 60
-    steps = steps_in(seconds, minutes=max(options.minutes - spent, options.minutes / 4))
-    for kind, count, each in zip(KINDS, steps, seconds, strict=True):
-        print(f"{count} steps of {each:.2f} s: {kind}")
-    print(f"{sum(n * s for n, s in zip(steps, seconds, strict=True)) / 60:.1f} minutes of training", flush=True)
-    content = recipe(chosen, options.videos, home, steps=steps)
-    left = timedelta(minutes=max(0.05, options.minutes - spent))
-    content["trainer"]["max_time"] = (
-        f"00:{left.seconds // 3600 + 24 * left.days:02}:{left.seconds // 60 % 60:02}:{left.seconds % 60:02}"
+    left = max(options.minutes - (time.monotonic() - began) / 60, options.minutes / 4)
+    minutes = left - min(MOST_AFTER, SHARE_AFTER * left)
+    print(
+        f"{minutes:.1f} minutes of training:",
+        ", ".join(f"{share:.0%} {kind}" for kind, share in zip(KINDS, SHARES, strict=True)),
+        flush=True,
     )
-    save(content, home / RECIPE, key_of(options))
-
-
-def save(content: dict[str, Any], file: Path, key: str) -> Path:
-    """Writes a recipe, its key as the first line."""
-    with replacing(file) as temporary:
-        temporary.write_text(f"# {key}\n{yaml.safe_dump(content, sort_keys=False)}", encoding="utf-8")
-    return file
-
-
-def seconds_of_steps(words: list[str], options: argparse.Namespace, name: str) -> list[float]:
-    """The median seconds that a step of each phase takes, its first left out, in a training of `TRIAL_STEPS`.
-
-    Raises: SystemExit, the training failed or was stopped.
-    """
-    from vdsm_glass.commands.train import main as train
-
-    if code := train(["fit", *words, "--run.dir", str(options.dir), "--run.name", f"{name}/trial"]):
-        raise SystemExit(code)
-    times = json.loads((options.dir / name / "trial" / LATEST / "step_seconds.json").read_text("utf-8"))
-    ends = [sum(TRIAL_STEPS[: phase + 1]) for phase in range(len(TRIAL_STEPS))]
-    return [median(times[end - steps + 1 : end]) for steps, end in zip(TRIAL_STEPS, ends, strict=True)]
+    content = recipe(chosen, options.videos, home, minutes=minutes)
+    with replacing(home / RECIPE) as temporary:
+        words = yaml.safe_dump(content, sort_keys=False)
+        temporary.write_text(f"# {key_of(options)}\n{words}", encoding="utf-8")

@@ -17,7 +17,7 @@ from vdsm_glass.layers.shift import to_grid
 class Blob:
     """A connected part of what differs.
 
-    Args: mask (h, w) bool; area in pixels; middle (x, y); box (left, top, right, bottom), the last two exclusive.
+    Args: mask, bool, of its box; area in pixels; middle (x, y); box (left, top, right, bottom), the last two exclusive.
     """
 
     mask: np.ndarray
@@ -25,18 +25,42 @@ class Blob:
     middle: tuple[float, float]
     box: tuple[int, int, int, int]
 
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Of its box, rows and columns of the frame."""
+        left, top, right, bottom = self.box
+        return slice(top, bottom), slice(left, right)
+
 
 def difference(frames: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """How far pixels are from the ground, the largest of the channels, over 3x3 pixels; a change of light is taken out.
+    """How far pixels are from the ground, the largest of the channels, over 3x3 pixels.
+
+    A change of light is taken out, and that the camera trembled by a pixel.
 
     Args: frames (n, h, w, 3) and ground (h, w, 3) or (n, h, w, 3), uint8.   Returns: (n, h, w) float32 in [0, 255].
     """
     found = np.empty(frames.shape[:3], np.float32)
     for frame, below, into in zip(frames, np.broadcast_to(ground, frames.shape), found, strict=True):
-        signed = frame.astype(np.float32) - below
+        signed = frame.astype(np.float32) - steadied(below, frame)
         signed -= np.median(signed[::3, ::3], axis=(0, 1))
         ndimage.uniform_filter(np.abs(signed).max(axis=2), size=3, output=into)
     return found
+
+
+def steadied(ground: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """The ground, moved by at most a pixel each way where it fits the frame better by a tenth.
+
+    Args: ground and frame (h, w, 3).   Returns: (h, w, 3), like the ground.
+    """
+    h, w = frame.shape[:2]
+    edged = np.pad(ground, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    signed = frame[::3, ::3].astype(np.float32) - ground[::3, ::3]
+    seen = frame[::3, ::3] - np.median(signed, axis=(0, 1))
+    misses = {
+        (y, x): float(np.abs(seen - edged[y : y + h : 3, x : x + w : 3]).mean()) for y in range(3) for x in range(3)
+    }
+    y, x = least = min(misses, key=lambda at: misses[at])
+    return edged[y : y + h, x : x + w] if 1.1 * misses[least] < misses[1, 1] else ground
 
 
 def blobs(mask: np.ndarray, *, least: int) -> list[Blob]:
@@ -46,13 +70,14 @@ def blobs(mask: np.ndarray, *, least: int) -> list[Blob]:
     labels, count = ndimage.label(grown)  # pyright: ignore[reportGeneralTypeIssues]
     found = []
     for number, place in enumerate(ndimage.find_objects(labels, max_label=count), start=1):
-        part = np.zeros_like(mask)
-        part[place] = mask[place] & (labels[place] == number)
-        area = int(part.sum())
-        if area >= least:
-            rows, columns = np.nonzero(part)
-            box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-            found.append(Blob(part, area, (float(columns.mean()), float(rows.mean())), box))
+        part = mask[place] & (labels[place] == number)
+        rows, columns = np.nonzero(part)
+        if (area := len(rows)) >= least:
+            x, y = place[1].start, place[0].start
+            left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+            box = (int(x + left), int(y + top), int(x + right), int(y + bottom))
+            middle = (float(x + columns.mean()), float(y + rows.mean()))
+            found.append(Blob(part[top:bottom, left:right], area, middle, box))
     return found
 
 
@@ -95,7 +120,8 @@ class Ground:
             parts = [part for part in blobs(found, least=3) if usual / 4 <= part.area <= 4 * usual]
             if parts:
                 agent = min(parts, key=lambda part: abs(np.log(part.area / usual)))
-                mask[at] = ndimage.uniform_filter(agent.mask.astype(np.float32), size=3)
+                mask[at][agent.place] = agent.mask
+                mask[at] = ndimage.uniform_filter(mask[at], size=3)
                 middle[at], known[at] = agent.middle, 1.0
         middle, known, mask = (
             torch.from_numpy(each).to(video.device).unflatten(0, (b, t)) for each in (middle, known, mask)

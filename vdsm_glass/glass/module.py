@@ -150,6 +150,8 @@ class GLASSModule(LightningModule):
         self.clips: int | None = None
         self.T_f = 1
         self.recf_levels = 1
+        self.at: int | None = None
+        """The step of the recipe where a `Clock` says it; else it is the optimiser's."""
         self.last_terms: dict[str, Tensor] = {}
         self.ground: Ground | None = None
         """What `weights.difference` compares with; set by a callback, `MedianGround`."""
@@ -163,6 +165,11 @@ class GLASSModule(LightningModule):
     def quantizer(self) -> Quantizer:
         """Whose choices are counted."""
         return self.net.lma.VQ
+
+    @property
+    def position(self) -> int:
+        """The step of the recipe, by which everything is scheduled."""
+        return self.trainer.global_step if self.at is None else self.at
 
     def schedule(
         self,
@@ -185,7 +192,7 @@ class GLASSModule(LightningModule):
     def training_step(self, batch: VideoBatch) -> Tensor:
         # What is left out need not be looked at.
         video = self.checked(replace(batch, video=batch.video[: self.clips, : self.T]))
-        step = self.trainer.global_step
+        step = self.position
         if self.gma_until is not None and step >= self.gma_until:
             self.net.gma.eval()
             if step < (self.shifts_until or 0):
@@ -322,8 +329,13 @@ class GLASSModule(LightningModule):
             groups.append({"params": shifts, "lr": self.learning_rate})
             factors.append(self.rate_of_shifts)
         optimiser = torch.optim.Adam(groups, weight_decay=self.weight_decay, fused=True)
-        drop = torch.optim.lr_scheduler.LambdaLR(optimiser, lr_lambda=factors)
+        rates = [partial(self.rate_now, factor) for factor in factors]
+        drop = torch.optim.lr_scheduler.LambdaLR(optimiser, lr_lambda=rates)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": drop, "interval": "step"}}
+
+    def rate_now(self, factor: Callable[[int], float], step: int) -> float:
+        """`factor` at the recipe's step; `step` is the optimiser's."""
+        return factor(step if self.at is None else self.at)
 
     def rate_of_shifts(self, step: int) -> float:
         """What the learning rate of P_f and P_b is multiplied by at `step`, where they go on after GMA."""

@@ -42,6 +42,7 @@ class Seen:
         length: of the agent's box, its longer side, in pixels of the film.
         pace: pixels of the film from a frame to the next, the upper quartile.
         region: (left, top, width, height) in pixels of the film, where the agent is.
+        span: (first, stop), the frames of the first video between which an agent is seen.
         threshold: levels of 255 above which a pixel differs.
         one_ground: whether all videos have the same median picture.
     """
@@ -57,6 +58,7 @@ class Seen:
     length: float
     pace: float
     region: tuple[int, int, int, int]
+    span: tuple[int, int]
     threshold: float
     one_ground: bool
 
@@ -75,8 +77,8 @@ class Seen:
             )
         if self.agents > 1:
             return (
-                f"{self.agents} agents of similar size move at once. GLASS has one foreground: cut the video so that "
-                "one of them is in it"
+                f"{self.agents} agents of similar size move at once, or the camera passes over even ground. "
+                "GLASS has one foreground: cut the video so that one of them is in it"
             )
         return None
 
@@ -93,7 +95,7 @@ class Seen:
             sentences += [
                 f"It covers {self.area:.2%} of the frame and is {self.length:.0f} px long.",
                 f"It moves {self.pace:.1f} px a frame.",
-                f"It stays within {wide}x{high} px at ({left}, {top}).",
+                f"It stays within {wide}x{high} px at ({left}, {top}), in frames {self.span[0]} to {self.span[1]}.",
             ]
         return sentences
 
@@ -120,8 +122,9 @@ def seen_in(samples: Sequence[Sample], *, videos: int, frames: int) -> Seen:
     pairs = list(zip(samples, grounds, strict=True))
     differing = [difference(each.frames, ground) for each, ground in pairs]
     threshold = max(threshold_of(each) for each in differing)
-    camera = [moves(each, found > threshold) for (each, _), found in zip(pairs, differing, strict=True)]
-    tracks = [track(each, found > threshold) for (each, _), found in zip(pairs, differing, strict=True)]
+    masks = [found > threshold for found in differing]
+    tracks = [track(each, mask) for each, mask in zip(samples, masks, strict=True)]
+    camera = [moves(each, mask) | found.alike for each, mask, found in zip(samples, masks, tracks, strict=True)]
     boxes = np.concatenate([each.boxes for each in tracks])
     main = samples[0]
     height, width = main.size
@@ -138,6 +141,7 @@ def seen_in(samples: Sequence[Sample], *, videos: int, frames: int) -> Seen:
         length=0.0,
         pace=0.0,
         region=(0, 0, width, height),
+        span=(0, main.total),
         threshold=threshold,
         one_ground=one_ground,
     )
@@ -167,7 +171,17 @@ def with_agent(about: Seen, main: Sample, tracks: Sequence[Track]) -> Seen:
         length=length * main.scale,
         pace=float(np.percentile(steps, 75)) * main.scale if len(steps) else 0.0,
         region=(left, top, right - left, bottom - top),
+        span=span(main, tracks[0].present),
     )
+
+
+def span(each: Sample, present: np.ndarray) -> tuple[int, int]:
+    """Between which frames of a film the agent is seen.  Args: present (n,), of a sample's frames."""
+    shown = np.flatnonzero([present[each.burst == number].mean() >= OFTEN for number in np.unique(each.burst)])
+    between = (each.total - BURST) / max(1, each.burst[-1])
+    if each.burst[-1] == 0 or not len(shown):
+        return 0, each.total
+    return max(0, round((shown[0] - 0.5) * between)), min(each.total, round((shown[-1] + 0.5) * between) + BURST)
 
 
 def threshold_of(differing: np.ndarray) -> float:

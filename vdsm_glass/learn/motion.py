@@ -5,11 +5,12 @@ Masks (n, h, w) bool say what differs from the ground.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vdsm_glass.glass.difference import blobs
+from vdsm_glass.glass.difference import Blob, blobs
 from vdsm_glass.learn.sample import Sample
 
 EVERYWHERE = 0.33
@@ -18,6 +19,8 @@ ALIKE = 6
 """Blocks of 16 that move alike where the camera moves: no agent reaches over so many."""
 LEAST_AREA = 6
 """Pixels of the smallest agent."""
+FAR = 3
+"""Pixels that the picture goes at least where the camera moves fast."""
 COMPARABLE = 0.3
 """A second agent has at least this share of the area of the first."""
 DISTURBED = 8.0
@@ -31,12 +34,15 @@ class Track:
     Args:
         present: (n,) whether an agent was seen in a frame.
         count: (n,) how many move.
+        alike: (n,) whether two or more of them have gone the same way since 4 frames before, as where a camera passes
+            over an even ground.
         boxes: (k, 4) left, top, right, bottom, and areas (k,) in pixels, of the main one in frames where it is.
         steps: (j,) pixels that it went between neighbouring frames.
     """
 
     present: np.ndarray
     count: np.ndarray
+    alike: np.ndarray
     boxes: np.ndarray
     areas: np.ndarray
     steps: np.ndarray
@@ -48,16 +54,20 @@ def track(each: Sample, mask: np.ndarray) -> Track:
     Args: mask (n, h, w) bool, what differs from the ground.
     """
     found = [blobs(frame, least=LEAST_AREA) for frame in mask]
-    moved = np.stack([mask[each.burst == number].any(0) & ~mask[each.burst == number].all(0) for number in each.burst])
+    parts = [mask[each.burst == number] for number in range(each.burst[-1] + 1)]
+    moved = [part.any(axis=0) & ~part.all(axis=0) for part in parts]
     lively = [
-        [blob for blob in blobs_of if (moved[t] & blob.mask).sum() >= 0.15 * blob.area]
-        for t, blobs_of in enumerate(found)
+        [blob for blob in blobs_of if (moved[number][blob.place] & blob.mask).sum() >= 0.15 * blob.area]
+        for number, blobs_of in zip(each.burst, found, strict=True)
     ]
     largest = [max(blob.area for blob in blobs_of) for blobs_of in lively if blobs_of]
     usual = float(np.median(largest)) if largest else 0.0
     # Where much else differs, as when a person walks by, nothing is followed.
     disturbed = mask.sum(axis=(1, 2)) > DISTURBED * usual
     lively = [[] if disturbed[t] else blobs_of for t, blobs_of in enumerate(lively)]
+    alike = np.array(
+        [t >= 4 and each.burst[t] == each.burst[t - 4] and go_alike(lively[t - 4], lively[t]) for t in range(len(mask))]
+    )
     present, count, boxes, areas, steps, before = [], [], [], [], [], None
     for t, blobs_of in enumerate(lively):
         fitting = [blob for blob in blobs_of if usual / 4 <= blob.area <= 4 * usual]
@@ -71,23 +81,35 @@ def track(each: Sample, mask: np.ndarray) -> Track:
                 steps.append(float(np.hypot(*(np.subtract(fitting[0].middle, before[1])))))
         before = (each.burst[t], fitting[0].middle) if fitting else None
     return Track(
-        np.array(present), np.array(count), np.array(boxes).reshape(-1, 4), np.array(areas, float), np.array(steps)
+        np.array(present),
+        np.array(count),
+        alike,
+        np.array(boxes).reshape(-1, 4),
+        np.array(areas, float),
+        np.array(steps),
     )
 
 
 def moves(each: Sample, mask: np.ndarray) -> np.ndarray:
-    """(n,) whether the picture changes everywhere, or moves alike in many places, since the frame 4 before."""
+    """(n,) whether the picture changes everywhere, or moves alike in many places.
+
+    It moves where it has gone `FAR` pixels since 2 frames before, or a pixel since 8 frames before, a mean over 4
+    frames: so a camera may tremble by a pixel, but not go slowly.
+    """
     everywhere = np.array([blocks(frame.astype(float), 8).mean(axis=(1, 2)) > 0.15 for frame in mask]).mean(axis=1)
-    grey = each.frames.mean(axis=3)
+    grey = each.frames.mean(axis=3, dtype=np.float32)
     panned = np.zeros(len(mask), bool)
-    for t in range(4, len(mask), 2):
-        if each.burst[t] == each.burst[t - 4]:
-            panned[t] = panned[t - 1] = moved_alike(grey[t - 4], grey[t]) >= ALIKE
+    for number in range(each.burst[-1] + 1):
+        (within,) = np.nonzero(each.burst == number)
+        for last in within[11::6]:
+            slow = [moved_alike(grey[t - 8], grey[t]) for t in range(last - 3, last + 1)]
+            fast = moved_alike(grey[last - 2], grey[last])
+            panned[last - 5 : last + 1] = np.hypot(*np.mean(slow, axis=0)) >= 1 or np.hypot(*fast) >= FAR
     return (everywhere > EVERYWHERE) | panned
 
 
-def moved_alike(before: np.ndarray, after: np.ndarray) -> int:
-    """How many of 4x4 blocks of grey pictures (h, w) have moved by the same whole shift that is not 0."""
+def moved_alike(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:
+    """How far `ALIKE` or more of 4x4 blocks of grey pictures (h, w) have moved, (x, y) in pixels; 0 where none have."""
     found: dict[tuple[int, int], int] = {}
     for a, b in zip(blocks(before, 4), blocks(after, 4), strict=True):
         if min(a.std(), b.std()) < 4:
@@ -96,11 +118,25 @@ def moved_alike(before: np.ndarray, after: np.ndarray) -> int:
         spectrum = np.fft.rfft2((b - b.mean()) * window) * np.conj(np.fft.rfft2((a - a.mean()) * window))
         surface = np.fft.irfft2(spectrum / (np.abs(spectrum) + 1e-6 * np.abs(spectrum).max()), s=a.shape)
         at = np.unravel_index(surface.argmax(), a.shape)
-        x, y = (int(p) if p <= side // 2 else int(p) - side for p, side in zip(at, a.shape, strict=True))
+        y, x = (int(p) if p <= side // 2 else int(p) - side for p, side in zip(at, a.shape, strict=True))
         if (x, y) != (0, 0):
             found[x, y] = found.get((x, y), 0) + 1
-    near = [sum(n for (u, v), n in found.items() if max(abs(u - x), abs(v - y)) <= 1) for x, y in found]
-    return max(near, default=0)
+    near = {(x, y): sum(n for (u, v), n in found.items() if max(abs(u - x), abs(v - y)) <= 1) for x, y in found}
+    most = max(near, key=lambda way: near[way], default=(0, 0))
+    return most if near.get(most, 0) >= ALIKE else (0, 0)
+
+
+def go_alike(before: Sequence[Blob], after: Sequence[Blob]) -> bool:
+    """Whether two things or more have gone the same way, by more than `FAR` / 2 pixels, and most have."""
+    ways = []
+    for blob in before:
+        like = [other for other in after if 0.5 <= other.area / blob.area <= 2]
+        if like:
+            steps = [np.subtract(other.middle, blob.middle) for other in like]
+            ways.append(min(steps, key=np.linalg.norm))
+    gone = [way for way in ways if np.linalg.norm(way) > FAR / 2]
+    together = max((sum(np.linalg.norm(way - other) < 1.5 for other in gone) for way in gone), default=0)
+    return together >= 2 and together > len(ways) / 2
 
 
 def blocks(picture: np.ndarray, side: int) -> np.ndarray:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data_modules.common.files import replacing
 from vdsm_glass.report.html import Section, write_report
 
 SECONDS = 10
@@ -36,3 +38,10 @@ def write_page(
     sections.append(Section("What was seen and chosen", said, pictures=[Path(seen)] if seen else []))
     title = f"Learning {findings.get('title', 'a video')}"
     return write_report(path, title=title, about=state, sections=sections, refresh=SECONDS if refresh else None)
+
+
+def settle(path: Path, said: str = "") -> None:
+    """Ends the refreshing of a page, and says something at its top."""
+    html = re.sub(r'<meta http-equiv="refresh".*\n', "", path.read_text("utf-8"))
+    with replacing(path) as temporary:
+        temporary.write_text(html.replace("<p>", f"<p>{said} " if said else "<p>", 1), encoding="utf-8")

@@ -1,11 +1,9 @@
-"""From what was seen in videos to a recipe: size, region, θ, K, clips, and a schedule that ends in time."""
+"""From what was seen in videos to a recipe: size, region, θ, K, clips, and the time of each phase."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +19,8 @@ BASE = EXPERIMENTS / "glass" / "w_sprites" / "actions.yaml"
 PHASES = (0, 800, 2200, 3100, 4300, 5200)
 """Steps of the base recipe at which what learns changes: masks by pairs, by fours, actions, drawing, free drawing."""
 KINDS = ("masks by pairs", "masks by fours", "shifts and actions", "drawing from real frames", "drawing from its own")
-SHARES, SHARES_OF_FEW, FEW = (0.5, 0.5, 1.0, 1.0, 1.0), (1.0, 0.5, 0.7, 0.7, 0.5), 700
-"""How many of the base's steps a phase needs here, where masks start from the difference to the ground; and where there
-is time for few steps only, because without masks nothing else is learned."""
-MOST = 1.5
-"""A long time makes phases longer than the base recipe's, up to so many times."""
-FOR_TRAINING = 0.85
-"""Of the time; the rest is for reading videos, pictures and numbers."""
+SHARES = (0.07, 0.23, 0.15, 0.3, 0.25)
+"""Of the time, for each phase."""
 MULTIPLE = 16
 PIXELS, FEW_PIXELS = 96 * 128, 64 * 96
 """Of a frame at most; few where there are less than `LONG` minutes, unless the agent would then be too small."""
@@ -37,6 +30,8 @@ LEAST_SIDE = 48
 PACE = 2.0
 """Pixels of a frame that an agent should go in a step."""
 EVAL_CLIP, CLIP = 12, 6
+ALMOST_ALL = 0.9
+"""Of one long film: where the agent is seen in less, the rest before and after is left out."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ class Plan:
         theta: share of that which the agent covers; threshold, one_ground: see `Seen`.
         actions: K; window: side of LMA's windows.
         stride, clip_length, eval_clip_length: of the data module.
-        split_by: of the data module.
+        split_by, between: of the data module.
     """
 
     size: tuple[int, int]
@@ -62,6 +57,7 @@ class Plan:
     clip_length: int
     eval_clip_length: int
     split_by: str
+    between: tuple[int, int] | None
 
     def said(self) -> list[str]:
         """The choices, a sentence each."""
@@ -79,6 +75,10 @@ def plan(seen: Seen, *, minutes: float, folders: bool = False) -> Plan:
     Args: folders, the videos lie in folders called train and test.
     """
     region = widened(seen.region, seen.size)
+    first, stop = seen.span
+    between = seen.span if seen.videos == 1 and stop - first < ALMOST_ALL * seen.shortest else None
+    if between is not None:
+        seen = replace(seen, shortest=stop - first)
     _, _, wide, high = region
     needed = wide * high * (LEAST_AGENT / seen.length) ** 2
     most = min(PIXELS, max(needed, FEW_PIXELS if minutes < LONG else PIXELS))
@@ -100,6 +100,7 @@ def plan(seen: Seen, *, minutes: float, folders: bool = False) -> Plan:
         clip_length=clip,
         eval_clip_length=eval_clip,
         split_by="auto" if folders or seen.videos >= 3 else "time",
+        between=between,
     )
 
 
@@ -133,51 +134,20 @@ def clips(seen: Seen, *, pace: float, in_time: bool) -> tuple[int, int, int]:
     raise UserError(f"the shortest video has {seen.shortest} frames; expected at least {least}. Leave it out.")
 
 
-def steps_in(seconds: Sequence[float], *, minutes: float) -> list[int]:
-    """Steps of each phase that end within a time.  Args: seconds, of a step of each phase."""
-    found: list[int] = []
-    for shares in (SHARES, SHARES_OF_FEW):
-        base = [share * (stop - start) for share, start, stop in zip(shares, PHASES, PHASES[1:], strict=False)]
-        time = sum(steps * each for steps, each in zip(base, seconds, strict=True))
-        factor = min(MOST, 60 * minutes * FOR_TRAINING / time)
-        found = [max(LEAST_STEPS, round(steps * factor)) for steps in base]
-        if sum(found) >= FEW:
-            break
-    return found
-
-
-LEAST_STEPS = 4
-"""Of a phase, so that knots next to each other stay in order."""
-
-
-def recipe(chosen: Plan, videos: Path, home: Path, *, steps: Sequence[int], page: bool = True) -> dict[str, Any]:
-    """The base recipe, for these videos, in so many steps of each phase."""
+def recipe(chosen: Plan, videos: Path, home: Path, *, minutes: float) -> dict[str, Any]:
+    """The base recipe, for these videos, all of its phases in so many minutes."""
     content = deepcopy(recipes.read(BASE))
-    ends = np.concatenate([[0], np.cumsum(steps)]).tolist()
     model, data = content["model"]["init_args"], content["data"]["init_args"]
     trainer = content["trainer"]
     schedules = trainer.pop("callbacks+")[0]
-    for schedule in schedules["init_args"].values():
-        schedule["knots"] = rising([[at(step, ends), value] for step, value in schedule["knots"]])
-    schedules["init_args"]["difference"] = {
-        "knots": [[ends[1], 1.0], [max(ends[2] * 2 // 3, ends[1] + 1), 0.0]],
-        "shape": "linear",
-    }
-    for name in ("gma_steps", "gma_until", "shifts_until", "actions_until", "drawing_from"):
-        model[name] = at(model[name], ends)
-    for name in ("learning_rate_decay", "shifts_learning_rate_decay", "lma_learning_rate_decay"):
-        model[name] = [at(step, ends) for step in model[name]]
-    share = steps[2] / (PHASES[3] - PHASES[2])
-    lma = model["lma"]
-    lma |= {"actions": chosen.actions, "window": chosen.window}
-    for name in ("codebook_start", "revive_after"):
-        lma[name] = max(1, round(lma[name] * share))
+    schedules["init_args"]["difference"] = {"knots": [[PHASES[1], 1.0], [2 * PHASES[2] // 3, 0.0]], "shape": "linear"}
+    model["lma"] |= {"actions": chosen.actions, "window": chosen.window}
     model["theta"] = round(chosen.theta, 5)
     data.pop("frames")
-    batches = min(data["batches_per_epoch"], ends[-1])
     data |= {
         "videos": str(videos.absolute()),
         "region": list(chosen.region),
+        "between": chosen.between and list(chosen.between),
         "shape": "stretch",
         "size": list(chosen.size),
         "stride": chosen.stride,
@@ -185,42 +155,21 @@ def recipe(chosen: Plan, videos: Path, home: Path, *, steps: Sequence[int], page
         "eval_clip_length": chosen.eval_clip_length,
         "split_by": chosen.split_by,
         "gap": 1,
-        "batches_per_epoch": batches,
     }
     trainer |= {
-        "max_epochs": -(-ends[-1] // batches),
+        "max_epochs": -1,
         "limit_val_batches": 0,
         "logger": [{"class_path": "callbacks.RunCSVLogger"}],
     }
+    clock = {"minutes": round(minutes, 3), "steps": list(PHASES), "shares": list(SHARES)}
     ground = {"threshold": round(chosen.threshold, 2), "one_ground": chosen.one_ground}
     trainer["callbacks"] = [
+        {"class_path": "callbacks.Clock", "init_args": clock},
         {"class_path": "callbacks.MedianGround", "init_args": ground},
         schedules,
         {"class_path": "callbacks.CodebookHealth", "init_args": {"window": 20}},
+        {"class_path": "callbacks.GLASSPictures", "init_args": {"every_n_epochs": 0}},
+        {"class_path": "callbacks.LearningPage", "init_args": {"home": str(home.absolute())}},
     ]
-    if not page:
-        trainer["callbacks"].append({"class_path": "callbacks.StepSeconds"})
-    else:
-        trainer["callbacks"] += [
-            {"class_path": "callbacks.GLASSPictures", "init_args": {"every_n_epochs": 0}},
-            {"class_path": "callbacks.LearningPage", "init_args": {"home": str(home.absolute())}},
-        ]
     parts = [EXPERIMENTS / "parts" / "data" / "folder.yaml", EXPERIMENTS / "glass" / "parts" / "glass.yaml"]
     return content | {"base": [str(part) for part in parts]}
-
-
-def at(step: float, ends: Sequence[int]) -> int:
-    """Where a step of the base recipe is in another one, whose phases end at `ends`; the last before one stays that."""
-    if step + 1 in PHASES:
-        return at(step + 1, ends) - 1
-    phase = min(bisect_right(PHASES, step), len(PHASES) - 1)
-    share = (step - PHASES[phase - 1]) / (PHASES[phase] - PHASES[phase - 1])
-    return round(ends[phase - 1] + share * (ends[phase] - ends[phase - 1]))
-
-
-def rising(knots: list[list[float]]) -> list[list[float]]:
-    """Knots, the later of two that fell together moved on by a step."""
-    found: list[list[float]] = []
-    for step, value in knots:
-        found.append([max(step, found[-1][0] + 1) if found else step, value])
-    return found

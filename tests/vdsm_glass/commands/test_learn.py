@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
+from callbacks.clock import LEAST_STEPS, Clock
+from callbacks.learning import LearningPage
 from data_modules.drawings.tiny_video import write_film
 from tests.vdsm_glass.learn.drawn import draw
 from vdsm_glass.cli import main
 from vdsm_glass.commands import learn
-from vdsm_glass.learn import plan
+from vdsm_glass.learn.plan import SHARES
 
 OPTIONS = ["--no-play", "--minutes", "3"]
 
@@ -60,10 +65,10 @@ def test_looking_alone_trains_nothing(film: Path, capsys: pytest.CaptureFixture[
 def test_a_film_is_learned_and_the_same_command_goes_on(
     film: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(learn, "TRIAL_STEPS", (2, 2, 2, 2, 2))
-    monkeypatch.setattr(learn, "seconds_of_steps", measured := Measured())
-    monkeypatch.setattr(plan, "steps_in", lambda seconds, minutes: [2, 2, 2, 2, 2])
-    assert main(["learn", str(film), *OPTIONS]) == 0
+    # The least steps of each phase: time is over at once.
+    monkeypatch.setattr(Clock, "left", 0.0)
+    options = [str(film), "--no-play", "--minutes"]
+    assert main(["learn", *options, "3"]) == 0
     home = film.parent / "runs" / "learn" / "walk"
     page = (home / "page.html").read_text("utf-8")
     assert "What was seen and chosen" in page
@@ -71,40 +76,34 @@ def test_a_film_is_learned_and_the_same_command_goes_on(
     assert "http-equiv" not in page, "what has ended does not refresh"
     assert page.count("<img") == 4
     learned = json.loads((home / "latest" / "learned.json").read_text("utf-8"))
-    assert (learned["step"], learned["split"]) == (10, "test")
+    assert (learned["step"], learned["over"], learned["split"]) == (LEAST_STEPS * len(SHARES), 1, "test")
+    assert learned["phase"] == "drawing from its own"
     assert (home / "page.html").as_uri() in capsys.readouterr().out
-    assert main(["learn", str(film), *OPTIONS]) == 0
-    assert measured.times == 1
-    assert len(measured.seconds) == 5
-    assert min(measured.seconds) > 0
+    assert main(["learn", *options, "3"]) == 0
     assert sorted(each.name for each in home.glob("version_*")) == ["version_0"]
-    assert main(["learn", str(film), "--no-play", "--minutes", "4"]) == 0
-    assert measured.times == 2
+    assert main(["learn", *options, "4"]) == 0
     assert (home / "latest").resolve().name == "version_1"
     checkpoint = torch.load(home / "latest" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert checkpoint["global_step"] == 10
+    assert checkpoint["global_step"] == LEAST_STEPS * len(SHARES)
 
 
-class Measured:
-    """The trial training, taken once; counts how often it was asked for."""
+def test_a_stopped_training_has_a_page_at_rest_and_goes_on_where_it_was(film: Path, monkeypatch: pytest.MonkeyPatch):
+    class Stopping(LearningPage):
+        def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+            if trainer.global_step == 6:
+                self.show(trainer, args[0], "val")
+                os.kill(os.getpid(), signal.SIGINT)
 
-    def __init__(self) -> None:
-        self.times, self.measure = 0, learn.seconds_of_steps
-
-    def __call__(self, *arguments: Any) -> list[float]:
-        self.times += 1
-        if self.times == 1:
-            self.seconds = self.measure(*arguments)
-        return self.seconds
-
-
-@pytest.mark.parametrize(("step", "said"), [(95, False), (89, True)])
-def test_a_training_that_ran_out_of_time_is_told_how_to_go_on(step: int, said: bool, tmp_path: Path):
-    assert learn.out_of_time(tmp_path) == ""
-    (tmp_path / "latest").mkdir()
-    (tmp_path / "latest" / "learned.json").write_text(json.dumps({"step": step, "of": 100}))
-    told = learn.out_of_time(tmp_path)
-    assert bool(told) == said
-    if said:
-        assert "step 89 of 100" in told
-        assert f"fit --config {tmp_path / 'recipe.yaml'} --ckpt_path last --trainer.max_time null" in told
+    monkeypatch.setattr(Clock, "left", 0.0)
+    monkeypatch.setattr(LearningPage, "on_train_batch_end", Stopping.on_train_batch_end)
+    home = film.parent / "runs" / "learn" / "walk"
+    assert main(["learn", str(film), *OPTIONS]) == 128 + signal.SIGINT
+    page = (home / "page.html").read_text("utf-8")
+    assert learn.STOPPED in page
+    assert "Step 6, 7% of the time, masks by fours" in page
+    assert "http-equiv" not in page
+    assert main(["learn", str(film), *OPTIONS]) == 0
+    assert sorted(each.name for each in home.glob("version_*")) == ["version_0"]
+    learned = json.loads((home / "latest" / "learned.json").read_text("utf-8"))
+    assert (learned["step"], learned["over"]) == (LEAST_STEPS * len(SHARES), 1)
+    assert learn.STOPPED not in (home / "page.html").read_text("utf-8")

@@ -11,7 +11,8 @@ import pytest
 from data_modules.drawings.scenes import draw_push
 from data_modules.drawings.tiny_video import write_film, write_pictures
 from data_modules.sources.collection import find_videos
-from tests.vdsm_glass.learn.drawn import Drawn, draw
+from tests.vdsm_glass.learn.drawn import Drawn, draw, sprite
+from vdsm_glass.glass.difference import steadied
 from vdsm_glass.learn.look import Seen, draw_findings, look, seen_in
 from vdsm_glass.learn.motion import blocks, moved_alike
 from vdsm_glass.learn.sample import BURST, Sample, sample
@@ -86,6 +87,29 @@ def test_a_passer_by_moves_neither_the_region_nor_the_size():
     assert found.region[1] + found.region[3] < 160
 
 
+def test_a_camera_that_trembles_by_a_pixel_is_fixed():
+    drawn = draw(frames=100)
+    generator = np.random.default_rng(0)
+    video = [np.roll(frame, generator.integers(0, 2, 2), axis=(0, 1)) for frame in drawn.video]
+    found = seen(Drawn(np.stack(video), drawn.mask, drawn.places))
+    assert found.refusal is None
+    assert found.area == pytest.approx(drawn.mask.mean(), rel=0.4)
+    for each in ([0, 0], [1, -1]):
+        moved = steadied(drawn.video[0], np.roll(drawn.video[0], each, axis=(0, 1)))
+        np.testing.assert_array_equal(moved[2:-2, 2:-2], np.roll(drawn.video[0], each, axis=(0, 1))[2:-2, 2:-2])
+
+
+def test_a_camera_over_an_even_ground_moves_and_is_not_many_agents():
+    whole = np.full((120, 700, 3), 150, np.uint8)
+    for number, x in enumerate(range(40, 660, 80)):
+        cell = np.asarray(sprite(number, 0), np.uint8)
+        whole[20 + 29 * number % 60 :, x : x + 32][:32][cell[..., 3] > 128] = cell[..., :3][cell[..., 3] > 128]
+    video = np.stack([whole[:, 2 * t : 2 * t + 160] for t in range(100)])
+    assert "the camera moves" in (
+        seen(Drawn(video, np.zeros(video.shape[:3], bool), np.zeros((1, 100, 2)))).refusal or ""
+    )
+
+
 def test_small_clips_are_looked_at_together(tmp_path: Path):
     for number in range(4):
         write_film(tmp_path / f"{number}.mp4", draw_push(number, frames=30, size=64).video)
@@ -108,13 +132,24 @@ def test_a_long_film_is_looked_at_in_bursts(tmp_path: Path):
     assert len(np.unique(found.burst)) == 4
 
 
+def test_an_agent_is_seen_between_frames():
+    drawn = draw(frames=144)
+    drawn.video[:48] = drawn.video[96:] = np.median(drawn.video, axis=0)
+    parts = Sample(drawn.video, np.arange(144) // BURST, scale=1.0, size=(120, 160), total=1200)
+    first, stop = seen_in([parts], videos=1, frames=1200).span
+    between = (1200 - BURST) / 11
+    assert first == pytest.approx(3.5 * between, abs=1)
+    assert stop == pytest.approx(7.5 * between + BURST, abs=1)
+    assert seen(draw(frames=130)).span == (0, 130)
+
+
 def test_blocks_that_moved_alike_are_counted():
     picture = 60 * np.random.default_rng(0).random((120, 160))
-    assert moved_alike(picture, picture) == 0
-    assert moved_alike(picture, np.roll(picture, 3, axis=1)) >= 12
+    assert moved_alike(picture, picture) == (0, 0)
+    assert moved_alike(picture, np.roll(picture, (-2, 3), axis=(0, 1))) == (3, -2)
     agent = picture.copy()
     agent[30:60, 40:80] = np.roll(picture, 3, axis=1)[30:60, 40:80]
-    assert moved_alike(picture, agent) == 1
+    assert moved_alike(picture, agent) == (0, 0)
 
 
 def test_blocks_are_parts_of_the_picture():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,14 @@ import pytest
 import yaml
 
 from data_modules.common.errors import UserError
+from vdsm_glass import recipes
 from vdsm_glass.learn.look import Seen
-from vdsm_glass.learn.plan import FOR_TRAINING, PHASES, at, plan, recipe, steps_in, widened
+from vdsm_glass.learn.plan import BASE, KINDS, PHASES, SHARES, plan, recipe, widened
 from vdsm_glass.sweeps.check import CommandLines
 
 SEEN = Seen(
     size=(480, 640), videos=1, frames=10_000, shortest=10_000, camera=0.0, moving=1.0, agents=1, area=0.005,
-    length=60.0, pace=1.0, region=(100, 50, 300, 200), threshold=14.0, one_ground=True,
+    length=60.0, pace=1.0, region=(100, 50, 300, 200), span=(0, 10_000), threshold=14.0, one_ground=True,
 )  # fmt: skip
 
 
@@ -63,38 +63,35 @@ def test_short_clips_are_enough_and_shorter_ones_are_refused():
         plan(replace(SEEN, shortest=20), minutes=30)
 
 
-@pytest.mark.parametrize("minutes", [5.0, 30.0])
-def test_steps_end_in_time(minutes: float):
-    seconds = [0.2, 0.6, 0.3, 0.5, 0.7]
-    steps = steps_in(seconds, minutes=minutes)
-    took = sum(n * s for n, s in zip(steps, seconds, strict=True)) / 60
-    assert took == pytest.approx(FOR_TRAINING * minutes, rel=0.02)
-    few, many = steps_in([2.0] * 5, minutes=10), steps_in([0.2] * 5, minutes=10)
-    assert few[0] / sum(few) > 1.5 * many[0] / sum(many), "without masks nothing else is learned"
-    assert max(steps_in(seconds, minutes=1e4)) < 2100, "a longer time is not always better spent"
+def test_frames_without_the_agent_before_and_after_are_left_out():
+    chosen = plan(replace(SEEN, span=(500, 2000)), minutes=30)
+    assert chosen.between == (500, 2000)
+    assert plan(replace(SEEN, span=(200, 9900)), minutes=30).between is None
+    assert plan(replace(SEEN, span=(500, 2000), videos=3), minutes=30).between is None
+    with pytest.raises(UserError, match="the shortest video has 20 frames"):
+        plan(replace(SEEN, span=(500, 520)), minutes=30)
 
 
-@pytest.mark.parametrize("steps", [(3, 3, 4, 4, 4), (100, 150, 200, 250, 200), (400, 700, 900, 1200, 900)])
-def test_the_recipe_is_the_base_one_in_other_steps(steps: tuple[int, ...], tmp_path: Path):
-    content = recipe(plan(SEEN, minutes=30), tmp_path, tmp_path, steps=steps)
-    model, ends = content["model"]["init_args"], [sum(steps[:n]) for n in range(6)]
-    assert model["gma_until"] == model["gma_steps"] == ends[2]
-    assert (model["drawing_from"], model["lma_learning_rate_decay"]) == (ends[3], [ends[4], ends[5]])
-    schedules = content["trainer"]["callbacks"][1]["init_args"]
-    assert [step for step, _ in schedules["T_f"]["knots"]] == [ends[4] - 1, ends[4]]
-    assert schedules["difference"]["knots"][0] == [ends[1], 1.0]
-    assert ends[1] < schedules["difference"]["knots"][1][0] < max(ends[2], ends[1] + 2)
-    for schedule in schedules.values():
-        assert all(after[0] > before[0] for before, after in pairwise(schedule["knots"]))
-
-
-def test_steps_keep_their_places_within_phases():
-    assert [at(step, PHASES) for step in (0, 300, 799, 800, 2199, 5200)] == [0, 300, 799, 800, 2199, 5200]
-    assert at(400, [0, 80, 220, 310, 430, 520]) == 40
+def test_the_recipe_is_the_base_one_led_by_a_clock(tmp_path: Path):
+    content = recipe(plan(SEEN, minutes=30), tmp_path, tmp_path, minutes=20)
+    model, base = content["model"]["init_args"], recipes.read(BASE)
+    for name in ("gma_until", "drawing_from", "lma_learning_rate_decay"):
+        assert model[name] == base["model"]["init_args"][name]
+    clock, _, schedules, *_ = content["trainer"]["callbacks"]
+    assert clock == {
+        "class_path": "callbacks.Clock",
+        "init_args": {"minutes": 20, "steps": list(PHASES), "shares": list(SHARES)},
+    }, "before the schedules, which ask it"
+    assert PHASES[2:4] == (model["gma_until"], model["actions_until"])
+    assert PHASES[4:] == tuple(model["lma_learning_rate_decay"])
+    falls = schedules["init_args"]["difference"]["knots"]
+    assert falls[0] == [PHASES[1], 1.0]
+    assert PHASES[1] < falls[1][0] < PHASES[2]
+    assert len(SHARES) == len(KINDS) == len(PHASES) - 1
 
 
 def test_fit_takes_the_recipe(tmp_path: Path):
-    content: dict[str, Any] = recipe(plan(SEEN, minutes=30), tmp_path, tmp_path, steps=(10, 10, 10, 10, 10))
+    content: dict[str, Any] = recipe(plan(SEEN, minutes=30), tmp_path, tmp_path, minutes=20)
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
     config = CommandLines("fit", ["--config", str(file)]).config["fit"]
