@@ -182,7 +182,7 @@ class Trial:
         floor, rows = distances["clean", None], []
         for name, (_, grades) in self.damages.items():
             values = [floor, *(distances[name, grade] for grade in grades)]
-            spearman = float(spearmanr(range(len(values)), values)[0])
+            spearman = spearmanr(range(len(values)), values).statistic  # pyright: ignore[reportAttributeAccessIssue]
             rows.append(row(name, [None, *grades], values, spearman=round(spearman, 3)))
         for name in self.colours:
             value = distances[name, None]

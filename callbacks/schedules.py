@@ -20,8 +20,8 @@ LEAST = {"T_f": 1, "T": 2, "recf_levels": 1, "clips": 1}
 class StepSchedules(Callback):
     """Gives the module's `schedule` its values before every step, logs them, and draws them once.
 
-    A knot's position is a number of optimiser steps, or the module's `position` where it has one. The picture is `<run>/pictures/schedules.png`. The values depend
-    on the step alone, so a resumed run needs no saved state.
+    A knot's position is a number of optimiser steps, or the module's `position` where it has one. The picture is
+    `<run>/pictures/schedules.png`. The values depend on the step alone, so a resumed run needs no saved state.
 
     Args: given, schedules by name; None is left out.
     Raises: UserError, values are too small, or not whole numbers where `LEAST` has them.

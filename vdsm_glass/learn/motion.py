@@ -136,7 +136,7 @@ def go_alike(before: Sequence[Blob], after: Sequence[Blob]) -> bool:
             ways.append(min(steps, key=np.linalg.norm))
     gone = [way for way in ways if np.linalg.norm(way) > FAR / 2]
     together = max((sum(np.linalg.norm(way - other) < 1.5 for other in gone) for way in gone), default=0)
-    return together >= 2 and together > len(ways) / 2
+    return bool(together >= 2 and together > len(ways) / 2)
 
 
 def blocks(picture: np.ndarray, side: int) -> np.ndarray:
