@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 from torch import Tensor
 from torchvision.transforms.functional import adjust_hue
 
@@ -182,7 +182,7 @@ class Trial:
         floor, rows = distances["clean", None], []
         for name, (_, grades) in self.damages.items():
             values = [floor, *(distances[name, grade] for grade in grades)]
-            spearman = spearmanr(range(len(values)), values).statistic  # pyright: ignore[reportAttributeAccessIssue]
+            spearman = float(np.corrcoef(range(len(values)), rankdata(values) - 1)[0, 1])
             rows.append(row(name, [None, *grades], values, spearman=round(spearman, 3)))
         for name in self.colours:
             value = distances[name, None]

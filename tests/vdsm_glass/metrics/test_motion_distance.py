@@ -111,6 +111,21 @@ def test_other_colours_are_no_other_motion(change):
     assert distance(clips, change(clips)) < 0.1 * distance(real, clips)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda video: video[:, :, [1, 2, 0]],
+        lambda video: adjust_hue(video, 0.15),
+        lambda video: 1 - video,
+        lambda video: 0.1 * video,
+    ],
+    ids=["channels", "hue", "inverted", "gain"],
+)
+def test_histograms_are_the_same_in_other_colours(change):
+    clips = moving(8, seed=2)
+    torch.testing.assert_close(MotionHistograms()(change(clips)), MotionHistograms()(clips), atol=0.01, rtol=0)
+
+
 def test_large_frames_are_scored_as_small_ones():
     small = moving(6, seed=1)
     large = F.interpolate(small.flatten(0, 1), scale_factor=2, mode="nearest").unflatten(0, (6, 6))
