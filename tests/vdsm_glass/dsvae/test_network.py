@@ -130,19 +130,21 @@ def test_every_parameter_is_trained_and_only_terms_with_a_weight_are_computed(vi
 
 
 @pytest.mark.parametrize("single_element", [False, True])
-def test_two_clips_are_learned_by_heart(single_element: bool):
+def test_a_still_clip_and_one_that_moves_are_learned_by_heart(single_element: bool):
     torch.manual_seed(0)
     video = torch.zeros(2, 3, 3, 16, 16)
-    for clip, colour in ((0, 0), (1, 2)):
-        for t in range(3):
-            video[clip, t, colour, 4 : 4 + 6, 5 * t : 5 * t + 4] = 1
-    sizes = Sizes(**(NARROW | {"rnn_dim": 24, "encoder_channels": (8, 8, 16)}), single_element=single_element)
-    module = DSVAEModule(sizes)
-    optimiser = torch.optim.Adam(module.parameters(), lr=1e-2)
-    for _ in range(250):
+    video[0, :, 0] = 1
+    for step in range(3):
+        video[1, step, 2, 2:, 5 * step : 5 * step + 6] = 1
+    video[1, :, 2, 14:] = 1
+    sizes = Sizes(**(NARROW | {"rnn_dim": 16, "encoder_channels": (8, 8, 16)}), single_element=single_element)
+    # At full weight the KLs of so few pixels win, and all latents say nothing.
+    module = DSVAEModule(sizes, weights=DSVAEWeights(kl_s=0.01, kl_z=0.01))
+    optimiser = torch.optim.Adam(module.parameters(), lr=5e-3)
+    for _ in range(600):
         optimiser.zero_grad()
         module.weights.total(module.terms(video).terms).backward()
         optimiser.step()
     latents = module.net.encode(video)
     error = (module.net.decode(latents.z, latents.s) - video).square().mean()
-    assert error < 0.2 * video.var()
+    assert error < 0.02 * video.var()
