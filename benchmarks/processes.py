@@ -27,7 +27,8 @@ from torch import Tensor
 from benchmarks import common
 from tests.processes import exit_codes
 from vdsm_glass.cli import main as vdsm_glass
-from vdsm_glass.glass import gma, lma, quantizer
+from vdsm_glass.glass import gma, lma
+from vdsm_glass.layers import quantizer
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 GOAL = 1e-4

@@ -28,6 +28,13 @@ ELSEWHERE = {
     "vdsm-glass learn": "trains for minutes; tests/vdsm_glass/commands/test_learn.py runs the command",
     "make arena": "trains for hours; tests/vdsm_glass/arena runs the command",
     "vdsm-glass arena": "likewise",
+    "dask": "serves until it is stopped; tests/vdsm_glass/sweeps starts such a cluster",
+    "CUDA_VISIBLE_DEVICES": "needs GPUs",
+    "vdsm-glass fit --config experiments/vdsm/sprites_pretrain.yaml --data.store_url s3": "needs an account; "
+    "tests/data_modules/store/test_remote.py reads such stores",
+    "vdsm-glass prepare folder --videos my_videos --cluster": "needs a cluster; tests of `prepare` start one",
+    "vdsm-glass score real generated --cluster": "likewise",
+    "vdsm-glass sweep experiments/sweeps/vdsm/kappa.yaml --cluster": "likewise",
     "wandb": "asks for an account",
 }
 """What a test cannot run, and why."""
