@@ -1,4 +1,4 @@
-"""What LightningModules that take videos share: the check of a batch, and the log of their terms."""
+"""What LightningModules that take videos share: the check of a batch, the log of their terms, and PSNR."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule
 from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from data_modules.batch import VideoBatch
 from data_modules.common.errors import UserError
@@ -46,3 +47,9 @@ def checked_video(batch: VideoBatch, *, title: str, multiple: int, perceptual: b
     if t < 2:
         raise UserError(f"the data gives clips of {t} frame, but motion takes two; set data.init_args.clip_length")
     return batch.video * 2 - 1
+
+
+def psnr(drawn: Tensor, real: Tensor) -> Tensor:
+    """The mean over clips of each one's PSNR in dB.  Args: (b, ..., 3, h, w) in [0, 1] each."""
+    dim = tuple(range(1, drawn.ndim))
+    return peak_signal_noise_ratio(drawn, real, data_range=1.0, dim=dim, reduction="elementwise_mean")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,13 +10,14 @@ from torch import Tensor
 from vdsm_glass.caddy.action import Gaussian
 from vdsm_glass.caddy.network import Played
 from vdsm_glass.layers.drawn import Perceptual, motion_weight, perceptual_loss, resized, weighted_loss
+from vdsm_glass.layers.term_weights import TermWeights
 
 SMALLEST = 1e-8
 """Of a probability whose logarithm is taken."""
 
 
 @dataclass(frozen=True)
-class LossWeights:
+class LossWeights(TermWeights):
     """λ of every term; a term whose weight is 0 is not computed. The values are ours: the paper's were not at hand.
 
     Args:
@@ -35,10 +35,6 @@ class LossWeights:
     direction_kl: float = 1e-4
     state_kl: float = 1e-4
     motion: float = 0.0
-
-    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Σ λ · term over the given terms."""
-        return torch.stack([asdict(self)[name] * term for name, term in terms.items()]).sum()
 
 
 def caddy_terms(
@@ -61,7 +57,7 @@ def caddy_terms(
     }
     if perceptual is not None:
         terms["vgg"] = lambda: perceptual_loss(scales, perceptual)
-    return {name: term() for name, term in terms.items() if asdict(weights)[name]}
+    return {name: term() for name, term in terms.items() if weights.of_terms[name]}
 
 
 def mutual_information(p: Tensor, q: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ class CADDYModule(DiscreteModule):
     kind = "caddy"
     title = "CADDY"
     net: CADDY
+    weights: LossWeights
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class CADDYModule(DiscreteModule):
         sizes = as_sizes(sizes, CADDYSizes)
         super().__init__(
             CADDY(sizes),
+            weights=weights,
             perceptual=vgg.make(perceptual, weights=perceptual_weights),
             learning_rate=learning_rate,
             weight_decay=weight_decay,
@@ -60,7 +62,7 @@ class CADDYModule(DiscreteModule):
             channels_last=channels_last,
         )
         self.save_hyperparameters({"kind": self.kind, "sizes": asdict(sizes)})
-        self.weights, self.temperature = weights, temperature
+        self.temperature = temperature
 
     def schedule(self, *, temperature: float | None = None, **given: int) -> None:
         self.temperature = self.temperature if temperature is None else temperature
@@ -69,6 +71,3 @@ class CADDYModule(DiscreteModule):
     def terms(self, video: Tensor, *, T_f: int) -> dict[str, Tensor]:
         played = self.net(video, T_f=T_f, temperature=self.temperature)
         return caddy_terms(video, played, weights=self.weights, perceptual=self.perceptual)
-
-    def total(self, terms: dict[str, Tensor]) -> Tensor:
-        return self.weights.total(terms)

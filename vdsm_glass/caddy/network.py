@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vdsm_glass.caddy.action import ActionNetwork, Actions
 from vdsm_glass.caddy.sizes import CADDYSizes
 from vdsm_glass.discrete.network import DiscreteNetwork, DrawnScene
-from vdsm_glass.layers.blocks import Residual, Same, Up, frozen_statistics
+from vdsm_glass.layers.blocks import Residual, Same, Up, doublings, frozen_statistics
 from vdsm_glass.layers.embedded import Beside, Recurrent
 
 
@@ -71,14 +71,7 @@ class Decoder(nn.Module):
 
     def __init__(self, sizes: CADDYSizes) -> None:
         super().__init__()
-        coarse, middle, fine = sizes.decoder_channels
-        self.ups = nn.ModuleList(
-            [
-                nn.Sequential(Up(sizes.hidden, coarse), Residual(coarse, coarse)),
-                nn.Sequential(Up(coarse, middle), Residual(middle, middle)),
-                Up(middle, fine),
-            ]
-        )
+        self.ups = doublings(sizes.hidden, sizes.decoder_channels)
         self.heads = nn.ModuleList(
             nn.Conv2d(in_channels=c, out_channels=3, kernel_size=3, padding=1) for c in sizes.decoder_channels
         )

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from data_modules.batch import VideoBatch
 from vdsm_glass.discrete.network import DiscreteNetwork, animate
+from vdsm_glass.layers.term_weights import TermWeights
 from vdsm_glass.schedules import rate
-from vdsm_glass.training import checked_video, log_terms
+from vdsm_glass.training import checked_video, log_terms, psnr
 
 SCORED_STEP = 4
 """The step whose frame Δ_t PSNR compares.  [Genie section 3]"""
@@ -25,6 +25,7 @@ class DiscreteModule(LightningModule, ABC):
 
     Args:
         net: the network.
+        weights: λ of its terms.
         perceptual: L_VGG, or None.
         learning_rate, weight_decay: Adam's.
         learning_rate_drop: [step, factor]: from that step on, the rate is that much smaller.
@@ -39,6 +40,7 @@ class DiscreteModule(LightningModule, ABC):
         self,
         net: DiscreteNetwork,
         *,
+        weights: TermWeights,
         perceptual: torch.nn.Module | None,
         learning_rate: float,
         weight_decay: float,
@@ -47,7 +49,7 @@ class DiscreteModule(LightningModule, ABC):
         channels_last: bool,
     ) -> None:
         super().__init__()
-        self.net, self.perceptual = net, perceptual
+        self.net, self.weights, self.perceptual = net, weights, perceptual
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.learning_rate_drop, self.learning_rate_decay = learning_rate_drop, learning_rate_decay
         # What schedules move: frames of a clip, clips, and how many frames are real to what draws the next ones.
@@ -68,14 +70,10 @@ class DiscreteModule(LightningModule, ABC):
     def terms(self, video: Tensor, *, T_f: int) -> dict[str, Tensor]:
         """The raw terms of video (b, t, 3, h, w) in [-1, 1], whose first T_f frames the next ones are drawn from."""
 
-    @abstractmethod
-    def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """Σ λ · term."""
-
     def training_step(self, batch: VideoBatch) -> Tensor:
         video = self.checked(replace(batch, video=batch.video[: self.clips, : self.T]))
         terms = self.terms(video, T_f=video.shape[1] if self.T_f is None else self.T_f)
-        loss = self.total(terms)
+        loss = self.weights.total(terms)
         # Named in the error if one of them is not finite.
         self.last_terms = {name: term.detach() for name, term in terms.items()}
         self.log_terms("train", terms, loss=loss, clips=len(video))
@@ -108,7 +106,7 @@ class DiscreteModule(LightningModule, ABC):
             guessed = torch.randint_like(found[:, :t], high=self.net.actions)
             other = animate(self.net, batch.video[:, 0], guessed)
             extra["delta_psnr"] = psnr(drawn[:, t], batch.video[:, t]) - psnr(other[:, t], batch.video[:, t])
-        self.log_terms(stage, terms, loss=self.total(terms), clips=len(batch), **extra)
+        self.log_terms(stage, terms, loss=self.weights.total(terms), clips=len(batch), **extra)
         return found
 
     def checked(self, batch: VideoBatch) -> Tensor:
@@ -122,9 +120,3 @@ class DiscreteModule(LightningModule, ABC):
         drop, decay = self.learning_rate_drop or (0, 1.0), self.learning_rate_decay
         factor = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, drop=drop, decay=decay))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": factor, "interval": "step"}}
-
-
-def psnr(drawn: Tensor, real: Tensor) -> Tensor:
-    """The mean over clips of each one's PSNR in dB.  Args: (b, ..., 3, h, w) in [0, 1] each."""
-    dim = tuple(range(1, drawn.ndim))
-    return peak_signal_noise_ratio(drawn, real, data_range=1.0, dim=dim, reduction="elementwise_mean")

@@ -9,7 +9,7 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 from data_modules.common.errors import UserError
-from vdsm_glass.generate.vocabulary import GenerationProtocol, Model, at_least
+from vdsm_glass.generate.vocabulary import GenerationProtocol, Model, at_least, reconstructed, transferred
 from vdsm_glass.media import Source
 
 LARGEST = 512
@@ -21,21 +21,13 @@ class AnimatedModel(Model):
 
     can = ("reconstruct", "transfer", "swap", "actions", "animate", "action_matrix")
     protocols: ClassVar[dict[str, GenerationProtocol]] = {
-        "reconstruction": GenerationProtocol(
-            lambda model, video, *_: model.reconstruct(video), about="first frame and inferred actions", given=1
-        ),
+        "reconstruction": reconstructed("first frame and inferred actions", given=1),
         "teacher_forced": GenerationProtocol(
             lambda model, video, *_: model.teacher_forced(video),
             about="every real frame before, inferred actions",
             given=1,
         ),
-        "transfer": GenerationProtocol(
-            lambda model, video, other, _: model.transfer(video, other),
-            about="another clip's first frame",
-            paired=False,
-            needs_others=True,
-            given=1,
-        ),
+        "transfer": transferred("another clip's first frame", given=1),
     }
 
     @property

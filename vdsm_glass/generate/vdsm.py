@@ -9,7 +9,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from vdsm_glass.generate.vocabulary import LONG, GenerationProtocol, Model, at_least
+from vdsm_glass.generate.vocabulary import LONG, GenerationProtocol, Model, at_least, reconstructed, transferred
 from vdsm_glass.media import Source
 from vdsm_glass.sizes import as_sizes
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
@@ -45,7 +45,7 @@ class VDSMFramesModel(Model):
     web = "vdsm_glass.web.vdsm.page"
     network: Net
     protocols: ClassVar[dict[str, GenerationProtocol]] = {
-        "reconstruction": GenerationProtocol(lambda model, video, *_: model.reconstruct(video), about="its latents"),
+        "reconstruction": reconstructed("its latents"),
         "swap": GenerationProtocol(
             lambda model, video, other, _: model.swap_pairs(video, other),
             about="another clip's identity",
@@ -123,12 +123,7 @@ class VDSMModel(VDSMFramesModel):
     can = ("reconstruct", "transfer", "swap", "rollout", "interpolate", "sample")
     network: SequenceVDSM
     protocols: ClassVar[dict[str, GenerationProtocol]] = VDSMFramesModel.protocols | {
-        "transfer": GenerationProtocol(
-            lambda model, video, other, _: model.transfer(video, other),
-            about="its d on another clip's identity",
-            paired=False,
-            needs_others=True,
-        ),
+        "transfer": transferred("its d on another clip's identity"),
         "rollout": GenerationProtocol(
             lambda model, video, *_: model.rollout(video, steps=max(LONG, video.shape[1])),
             about=f"the last of {LONG} frames of its d and s",

@@ -46,6 +46,22 @@ class GenerationProtocol:
     needs_labels: bool = False
 
 
+def reconstructed(about: str, *, given: int = 0) -> GenerationProtocol:
+    """The protocol of the verb `reconstruct`."""
+    return GenerationProtocol(lambda model, video, *_: model.reconstruct(video), about=about, given=given)
+
+
+def transferred(about: str, *, given: int = 0) -> GenerationProtocol:
+    """The protocol of the verb `transfer`."""
+    return GenerationProtocol(
+        lambda model, video, other, _: model.transfer(video, other),
+        about=about,
+        paired=False,
+        needs_others=True,
+        given=given,
+    )
+
+
 class Model:
     """A trained network with its verbs. A verb that a model lacks raises a UserError that says what the model can do.
 

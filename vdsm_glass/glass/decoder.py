@@ -10,7 +10,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from vdsm_glass.glass.sizes import LMASizes
-from vdsm_glass.layers.blocks import Residual, Up
+from vdsm_glass.layers.blocks import doublings
 
 
 class Drawn(NamedTuple):
@@ -30,13 +30,7 @@ class Decoder(nn.Module):
     def __init__(self, sizes: LMASizes) -> None:
         super().__init__()
         coarse, middle, fine = sizes.decoder_channels
-        self.ups = nn.ModuleList(
-            [
-                nn.Sequential(Up(sizes.hidden, coarse), Residual(coarse, coarse)),
-                nn.Sequential(Up(coarse, middle), Residual(middle, middle)),
-                Up(middle, fine),
-            ]
-        )
+        self.ups = doublings(sizes.hidden, sizes.decoder_channels)
         self.heads = nn.ModuleList(
             [head(coarse, 3, kernel_size=3), head(middle, 3, kernel_size=3), head(fine, 4, kernel_size=7)]
         )
@@ -78,13 +72,7 @@ class ChangeDecoder(nn.Module):
         super().__init__()
         coarse, middle, fine = sizes.decoder_channels
         beside = SOURCES * LAYERS
-        self.ups = nn.ModuleList(
-            [
-                nn.Sequential(Up(sizes.hidden + beside, coarse), Residual(coarse, coarse)),
-                nn.Sequential(Up(coarse + beside, middle), Residual(middle, middle)),
-                Up(middle + beside, fine),
-            ]
-        )
+        self.ups = doublings(sizes.hidden, sizes.decoder_channels, beside=beside)
         # A drawing, its mask, the logits of the shares, and the flows.
         outputs = LAYERS + SOURCES + 1 + 2 * SOURCES
         self.heads = nn.ModuleList(

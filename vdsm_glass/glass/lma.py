@@ -180,6 +180,7 @@ class LMA(nn.Module):
             segments.append(segment)
             done, phi = now.stop, segment[-1][:, -1:]
             present = torch.cat([segment[2], segment[3]], dim=2)[:, -1:]
+        outline, edges = self.told(actions.a)
         *frames, mask, phi_hat = (torch.cat(parts, dim=1) for parts in zip(*segments, strict=True))
         return Rollout(
             frames=tuple(frames),
@@ -187,9 +188,13 @@ class LMA(nn.Module):
             phi=actions.phi[:, 1:],
             phi_hat=phi_hat,
             actions=actions,
-            outline=None if self.O is None else self.O(actions.a),
-            edges=None if self.edges is None else self.edges(actions.a),
+            outline=outline,
+            edges=edges,
         )
+
+    def told(self, a: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """The outlines and edges that actions a (b, t, code_size) tell by themselves, see `Rollout`."""
+        return None if self.O is None else self.O(a), None if self.edges is None else self.edges(a)
 
     def sources(self, first: Tensor, present: Tensor) -> Tensor | None:
         """What D may copy from; None if it draws all.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-import torch
-from torch import Tensor
+from vdsm_glass.layers.term_weights import TermWeights
 
 
 @dataclass(frozen=True)
-class LossWeights:
+class LossWeights(TermWeights):
     """λ of every term.  [GLASS Table 6, in its order]
 
     A term whose weight is 0 is not computed, which is how ablations leave it out.
@@ -54,8 +52,3 @@ class LossWeights:
         started = dict.fromkeys(("difference_mask", "difference_shift"), self.difference)
         composed = {"vgg": self.recb * self.vgg, "commitment": self.vq_extra, "codebook": self.vq_extra * self.vq}
         return asdict(self) | composed | started
-
-    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Σ λ · term over the given terms."""
-        of_terms = self.of_terms
-        return torch.stack([of_terms[name] * term for name, term in terms.items()]).sum()

@@ -193,15 +193,21 @@ def lma_terms(
         "cyc": lambda: (rollout.phi.detach().float() - rollout.phi_hat.float()).abs().mean(),
         "decorrelate": lambda: decorrelation_loss(actions.u),
     }
-    if rollout.outline is not None:
-        outline = rollout.outline
-        terms["outline"] = lambda: outline_loss(outline, m[:, 1:])
-    if rollout.edges is not None:
-        within = rollout.edges
-        terms["edges"] = lambda: edges_loss(within, target, m[:, 1:])
+    terms |= told_terms(rollout.outline, rollout.edges, seen)
     if perceptual is not None:
         terms["lma_vgg"] = lambda: perceptual_loss(scales, perceptual)
     return {name: term() for name, term in terms.items() if weights[name]}
+
+
+def told_terms(outline: Tensor | None, within: Tensor | None, seen: Foregrounds) -> dict[str, Callable[[], Tensor]]:
+    """How to compute `outline` and `edges`.  Args: what `LMA.told` gives; seen, what LMA saw."""
+    terms: dict[str, Callable[[], Tensor]] = {}
+    f_next, m_next = seen.f[:, 1:], seen.m[:, 1:]
+    if outline is not None:
+        terms["outline"] = lambda: outline_loss(outline, m_next)
+    if within is not None:
+        terms["edges"] = lambda: edges_loss(within, f_next, m_next)
+    return terms
 
 
 def decorrelation_loss(u: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from data_modules.batch import VideoBatch
 from data_modules.common.errors import UserError
@@ -22,12 +21,11 @@ from vdsm_glass.glass.lma import Actions
 from vdsm_glass.glass.loss_weights import LossWeights
 from vdsm_glass.glass.losses import (
     difference_terms,
-    edges_loss,
     foreground_loss,
     gma_terms,
     lma_terms,
-    outline_loss,
     steadiness_loss,
+    told_terms,
     uncovered_loss,
 )
 from vdsm_glass.glass.net import GLASS
@@ -36,7 +34,7 @@ from vdsm_glass.layers import vgg
 from vdsm_glass.layers.quantizer import Quantizer
 from vdsm_glass.schedules import rate
 from vdsm_glass.sizes import as_sizes
-from vdsm_glass.training import checked_video, log_terms
+from vdsm_glass.training import checked_video, log_terms, psnr
 
 OF_ACTIONS = ("commitment", "codebook", "decorrelate", "outline", "edges")
 """The terms that have no gradient once actions are finished."""
@@ -239,10 +237,8 @@ class GLASSModule(LightningModule):
         terms |= local
         inference = inferred(layers, motion, actions)
         animation = animate(self.net, batch.video[:, 0], inference.actions)
-        psnr = peak_signal_noise_ratio(
-            animation.video[:, 1:], batch.video[:, 1:], data_range=1.0, dim=(1, 2, 3, 4), reduction="elementwise_mean"
-        )
-        self.log_terms(stage, terms, loss=self.weights.total(terms), clips=len(batch), psnr=psnr)
+        db = psnr(animation.video[:, 1:], batch.video[:, 1:])
+        self.log_terms(stage, terms, loss=self.weights.total(terms), clips=len(batch), psnr=db)
         return {"inference": inference, "animation": animation}
 
     def global_terms(self, video: Tensor) -> tuple[dict[str, Tensor], Layers, Motion]:
@@ -283,16 +279,10 @@ class GLASSModule(LightningModule):
     def action_terms(self, foregrounds: Foregrounds) -> dict[str, Tensor]:
         """Eq. (6), `outline` and `edges`, for which nothing is drawn."""
         lma, seen = self.net.lma, self.net.seen_by_lma(foregrounds)
-        assert lma.O is not None
         actions = lma.actions(seen.f, seen.f_moved, seen.m)
-        terms = {
-            "commitment": actions.commitment,
-            "codebook": actions.codebook,
-            "outline": outline_loss(lma.O(actions.a), seen.m[:, 1:]),
-        }
-        if lma.edges is not None:
-            terms["edges"] = edges_loss(lma.edges(actions.a), seen.f[:, 1:], seen.m[:, 1:])
-        return {name: term for name, term in terms.items() if self.weights.of_terms[name]}
+        terms = {"commitment": lambda: actions.commitment, "codebook": lambda: actions.codebook}
+        terms |= told_terms(*lma.told(actions.a), seen)
+        return {name: term() for name, term in terms.items() if self.weights.of_terms[name]}
 
     def local_terms(self, foregrounds: Foregrounds, *, T_f: int) -> tuple[dict[str, Tensor], Actions]:
         """Eqs. (6)-(11), and the actions they were computed with."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from vdsm_glass.latent_actions.network import Prediction
 from vdsm_glass.layers.drawn import motion_weight, weighted_loss
+from vdsm_glass.layers.term_weights import TermWeights
 
 
 @dataclass(frozen=True)
-class LossWeights:
+class LossWeights(TermWeights):
     """λ of every term; a term whose weight is 0 is not computed.
 
     Args:
@@ -28,10 +27,6 @@ class LossWeights:
     commitment: float = 0.25
     motion: float = 0.0
 
-    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """Σ λ · term over the given terms."""
-        return torch.stack([asdict(self)[name] * term for name, term in terms.items()]).sum()
-
 
 def latent_action_terms(video: Tensor, prediction: Prediction, *, weights: LossWeights) -> dict[str, Tensor]:
     """The terms whose weight is not 0.  [van den Oord et al. 2017, Eq. (3); Genie section 2.1]
@@ -45,4 +40,4 @@ def latent_action_terms(video: Tensor, prediction: Prediction, *, weights: LossW
         "commitment": lambda: prediction.quantized.commitment,
         "motion": lambda: weighted_loss([(drawn, target)], motion_weight(video, drawn)),
     }
-    return {name: term() for name, term in terms.items() if asdict(weights)[name]}
+    return {name: term() for name, term in terms.items() if weights.of_terms[name]}

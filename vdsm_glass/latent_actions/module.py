@@ -30,6 +30,7 @@ class LatentActionsModule(DiscreteModule):
     kind = "latent_actions"
     title = "The latent action model"
     net: LatentActions
+    weights: LossWeights
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class LatentActionsModule(DiscreteModule):
         sizes = as_sizes(sizes, LatentActionSizes)
         super().__init__(
             LatentActions(sizes),
+            weights=weights,
             perceptual=None,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
@@ -51,7 +53,6 @@ class LatentActionsModule(DiscreteModule):
             channels_last=channels_last,
         )
         self.save_hyperparameters({"kind": self.kind, "sizes": asdict(sizes)})
-        self.weights = weights
 
     @property
     def quantizer(self) -> Quantizer:
@@ -60,6 +61,3 @@ class LatentActionsModule(DiscreteModule):
 
     def terms(self, video: Tensor, *, T_f: int) -> dict[str, Tensor]:
         return latent_action_terms(video, self.net(video, T_f=T_f), weights=self.weights)
-
-    def total(self, terms: dict[str, Tensor]) -> Tensor:
-        return self.weights.total(terms)

@@ -94,6 +94,21 @@ class Up(nn.Sequential):
         super().__init__(*((same, double) if late else (double, same)))
 
 
+def doublings(c_in: int, channels: tuple[int, int, int], *, beside: int = 0) -> nn.ModuleList:
+    """Three parts of a decoder, of which each doubles the size; the first two end in a residual block.
+
+    Args: channels, after each part; beside, channels that stand beside the input of every part.
+    """
+    coarse, middle, fine = channels
+    return nn.ModuleList(
+        [
+            nn.Sequential(Up(c_in + beside, coarse), Residual(coarse, coarse)),
+            nn.Sequential(Up(coarse + beside, middle), Residual(middle, middle)),
+            Up(middle + beside, fine),
+        ]
+    )
+
+
 class ModulatedConv(nn.Module):
     """y_j = LeakyReLU(Σ_i w″_ij * x_i + b_j),  w″_ij = s_i w_ij / √(Σ_ip (s_i w_ijp)² + ε),  s = W_s v + 1.
 

@@ -9,7 +9,6 @@ from itertools import combinations
 import torch
 from einops import rearrange
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from vdsm_glass.generate.glass import SHIFTS, GLASSModel, hold
 from vdsm_glass.glass.animation import animate, inferred
@@ -18,6 +17,7 @@ from vdsm_glass.glass.gma import Foregrounds
 from vdsm_glass.glass.window import middles
 from vdsm_glass.layers.shift import to_pixels
 from vdsm_glass.pictures import grid
+from vdsm_glass.training import psnr
 
 LEAST_MOVE = 0.3
 """Pixels by which the agent's way from frame to frame varies at least, for shifts that do not vary to be an alarm."""
@@ -72,8 +72,8 @@ def examine(model: GLASSModel, video: Tensor, ground: Ground | None = None) -> E
         "motion_inside": motion_inside(video, layers.m),
         "shift_spread": spread(found.actions.foreground_shift),
         "background_shift": float(found.actions.background_shift.abs().mean()),
-        "psnr": psnr(rebuilt, video),
-        "still_psnr": psnr(video[:, :1].expand_as(video), video),
+        "psnr": psnr_after_first(rebuilt, video),
+        "still_psnr": psnr_after_first(video[:, :1].expand_as(video), video),
         **arrows(net.gma.M, moved.video, pixels),
         "actions_differ": actions_differ(drawn.video[:, :, -1], drawn.mask[:, :, -1]),
     }
@@ -147,10 +147,9 @@ def spread(shifts: Tensor) -> float:
     return float((flat - flat.mean(dim=0)).square().sum(dim=1).mean().sqrt()) if len(flat) else 0.0
 
 
-def psnr(drawn: Tensor, real: Tensor) -> float:
+def psnr_after_first(drawn: Tensor, real: Tensor) -> float:
     """In dB, the mean over clips, the first frame left out, which is given."""
-    each = {"data_range": 1.0, "dim": (1, 2, 3, 4), "reduction": "elementwise_mean"}
-    return float(peak_signal_noise_ratio(drawn[:, 1:], real[:, 1:], **each))
+    return float(psnr(drawn[:, 1:], real[:, 1:]))
 
 
 def arrows(M: torch.nn.Module, video: Tensor, pixels: float) -> dict[str, float]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from data_modules.batch import VideoBatch
-from vdsm_glass.generate.vocabulary import GenerationProtocol, Model
+from vdsm_glass.generate.vocabulary import GenerationProtocol, Model, reconstructed, transferred
 from vdsm_glass.media import Source
 from vdsm_glass.trivial.networks import Memory, RigidCrop
 
@@ -20,16 +20,8 @@ CANDIDATES = 8
 def protocols(reconstruction: str, transfer: str, *, given: int = 1) -> dict[str, GenerationProtocol]:
     """Reconstruction and transfer by the verbs of those names.  Args: what each makes a clip of; given, frames."""
     return {
-        "reconstruction": GenerationProtocol(
-            lambda model, video, *_: model.reconstruct(video), about=reconstruction, given=given
-        ),
-        "transfer": GenerationProtocol(
-            lambda model, video, other, _: model.transfer(video, other),
-            about=transfer,
-            paired=False,
-            needs_others=True,
-            given=given,
-        ),
+        "reconstruction": reconstructed(reconstruction, given=given),
+        "transfer": transferred(transfer, given=given),
     }
 
 

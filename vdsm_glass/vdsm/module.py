@@ -10,12 +10,12 @@ import pyro
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from data_modules.batch import VideoBatch
 from data_modules.common.errors import UserError
 from vdsm_glass.checkpoints import load_part
 from vdsm_glass.sizes import as_sizes
+from vdsm_glass.training import psnr
 from vdsm_glass.vdsm.elbo import Elbo, ElboWeights, evaluate
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
@@ -88,8 +88,7 @@ class VDSMModule(LightningModule):
             elbo = evaluate(self.net.model, self.net.guide, video)
         latents = self.net.encode(video)
         drawn = self.net.decode(latents.z, latents.s)
-        psnr = peak_signal_noise_ratio(drawn, video, data_range=1.0, dim=(1, 2, 3, 4))
-        self.log_terms(stage, elbo, loss=ElboWeights().total(elbo.terms), psnr=psnr)
+        self.log_terms(stage, elbo, loss=ElboWeights().total(elbo.terms), psnr=psnr(drawn, video))
 
     def log_terms(self, stage: str, elbo: Elbo, **extra: Tensor) -> None:
         """Logs raw terms in nats per sequence, and `experts_used`.
