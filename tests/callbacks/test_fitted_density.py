@@ -100,6 +100,7 @@ def test_sampling_draws_from_it_after_an_export_too_unless_the_prior_is_asked_fo
     prior = model.sample(3, steps=5, density="prior")
     assert not torch.allclose(made, prior, atol=1e-3)
     exported = load(export(run / "last.ckpt", run / "out"), device="cpu")
+    assert "drawn from the density fitted to training clips." in (run / "out" / "README.md").read_text(encoding="utf-8")
     assert torch.equal(exported.sample(3, steps=5), made)
     assert torch.equal(exported.sample(3, steps=5, density="prior"), prior)
     again = load(export(run / "out", run / "again"), device="cpu")

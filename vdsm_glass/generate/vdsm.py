@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from data_modules.common.errors import UserError
 from vdsm_glass.generate.vocabulary import (
+    DENSITIES,
     LONG,
     Density,
     GenerationProtocol,
@@ -94,8 +95,15 @@ class VDSMFramesModel(Model):
         return (
             f"VDSM takes a clip apart into an identity (s, {sizes.kappa_s} numbers) and a pose in every frame (z, "
             f"{sizes.kappa_z} numbers) [Vowels et al., arXiv 2103.07292]. This is its first stage: frames are "
-            "independent given the identity, and it cannot roll out."
+            f"independent given the identity, and it cannot roll out.{self.drawn_from}"
         )
+
+    @property
+    def drawn_from(self) -> str:
+        """A sentence about the density that `sample` draws from, if one was fitted."""
+        if self.network.fitted is None:
+            return ""
+        return f" Clips of nobody in particular are drawn from {DENSITIES['fitted']}."
 
     @torch.no_grad()
     def encode(self, video: Source) -> Latents:
@@ -185,7 +193,7 @@ class VDSMModel(VDSMFramesModel):
         return (
             f"VDSM takes a clip apart into an identity (s, {sizes.kappa_s} numbers), dynamics (d, "
             f"{sizes.kappa_d} numbers) and a pose in every frame (z, {sizes.kappa_z} numbers) [Vowels et al., arXiv "
-            "2103.07292]. This is its second stage, which has learned the dynamics."
+            f"2103.07292]. This is its second stage, which has learned the dynamics.{self.drawn_from}"
         )
 
     @torch.no_grad()
