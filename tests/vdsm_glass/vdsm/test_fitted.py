@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
+from data_modules.batch import VideoBatch
 from vdsm_glass.checkpoints import CheckpointError
 from vdsm_glass.vdsm.fitted import FittedPrior, Mixture
 from vdsm_glass.vdsm.frames import Latents
@@ -125,3 +128,27 @@ def test_what_is_no_density_of_these_latents_is_named(sequences, fitted: FittedP
 def test_a_density_of_dynamics_does_not_fit_the_first_stage(frames, fitted: FittedPrior):
     with pytest.raises(CheckpointError, match=r"motion.means has shape \(\d+, 8\), expected \(\d+, 3\)"):
         FittedPrior.from_tensors(fitted.tensors(), frames)
+
+
+def test_clips_are_spread_over_the_whole_training_split(sequences):
+    asked: list[list[int]] = []
+
+    class Clips:
+        def __len__(self) -> int:
+            return 11
+
+        def __getitem__(self, rows: list[int]) -> VideoBatch:
+            asked.append(rows)
+            return VideoBatch.unlabelled(torch.rand(len(rows), 4, 3, 16, 16))
+
+    class Data:
+        def evaluation_dataset(self, split: str) -> Clips:
+            assert split == "train"
+            return Clips()
+
+    data: Any = Data()
+    FittedPrior.of_training_clips(sequences, data, most=4, batch_size=3)
+    assert asked == [[0, 3, 7], [10]]
+    asked.clear()
+    FittedPrior.of_training_clips(sequences, data, most=2000, batch_size=11)
+    assert asked == [list(range(11))]
