@@ -12,8 +12,9 @@ BENCHMARKS := decoder vdsm glass loader frechet startup
 BOXED ?= glass-w_sprites
 CKPT ?=
 ARGS ?=
+ONLY ?=
 
-.PHONY: help install demo play test test-all fuzz lint format bench gpu docs clean study-vdsm study-glass arena $(TRAINED) $(TRAINED_GLASS)
+.PHONY: help install demo play test test-all fuzz mutate lint format bench gpu docs clean study-vdsm study-glass arena $(TRAINED) $(TRAINED_GLASS)
 
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z$$][^ ]*:.*## / { sub(/^\$$\(TRAINED\)/, "train-vdsm-NAME", $$1); sub(/^\$$\(TRAINED_GLASS\)/, "train-glass-NAME", $$1); printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +35,11 @@ test-all: $(INSTALLED) ## all tests: every recipe, every command of the docs, br
 
 fuzz: $(INSTALLED) ## the tests of properties and of hostile files, on new examples
 	VDSM_GLASS_HYPOTHESIS=fuzz $(BIN)/python -m pytest -n 2 --dist worksteal -m "" $$(grep -rl "@given" tests)
+
+mutate: $(INSTALLED) ## which small changes of the code no fast test notices; ONLY='vdsm_glass.vdsm.elbo.*': of one module
+	$(BIN)/python -m pip install --quiet --editable '.[mutate]'
+	$(BIN)/python -m mutmut run $(if $(ONLY),'$(ONLY)')
+	$(BIN)/python -m mutmut results
 
 lint: $(INSTALLED) ## style and types
 	$(BIN)/ruff check

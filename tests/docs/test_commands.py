@@ -16,6 +16,9 @@ TRAINED = {"fit", "validate", "test", "predict"}
 ELSEWHERE = {
     "source": "sets up the shell",
     "make test": "is these tests",
+    "make fuzz": "likewise",
+    "make lint": "reads code and runs none",
+    "make mutate": "runs for hours",
     "make docs": "is built by test_site.py",
     "docker": "needs Docker and its registry; test_tutorials.py reads the Dockerfile",
     "make study": "trains for hours; tests/vdsm_glass/commands/test_study.py runs the command",
