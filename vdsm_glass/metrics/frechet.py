@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from einops import rearrange
 from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 from torchmetrics import Metric
@@ -84,15 +83,12 @@ class FrechetDistance(Metric):
         self.add_state("total", default=torch.zeros(2, f, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("outer", default=torch.zeros(2, f, f, dtype=torch.float64), dist_reduce_fx="sum")
 
-    @torch.no_grad()
-    def add(self, inputs: Tensor, *, real: bool) -> None:
-        """Adds samples.  Args: inputs (n, ...), as the extractor takes them."""
-        side = SIDES.index("real" if real else "generated")
-        for part in inputs.split(self.chunk):
-            features = self.extractor(part.float()).double()
-            self.n[side] += len(features)
-            self.total[side] += features.sum(dim=0)
-            self.outer[side].addmm_(features.T, features)
+    def add(self, features: Tensor, *, real: bool) -> None:
+        """Adds samples.  Args: features (n, f)."""
+        side, features = SIDES.index("real" if real else "generated"), features.double()
+        self.n[side] += len(features)
+        self.total[side] += features.sum(dim=0)
+        self.outer[side].addmm_(features.T, features)
 
     def gaussian(self, side: str) -> tuple[Tensor, Tensor]:
         """Mean (f,) and unbiased covariance (f, f) of the features of one side.
@@ -131,7 +127,7 @@ class FID(FrechetDistance):
 
     def update(self, video: Tensor, *, real: bool) -> None:
         """Args: video (b, t, 3, h, w) in [0, 1]."""
-        self.add(rearrange(video, "b t c h w -> (b t) c h w"), real=real)
+        self.add(self.extractor.of_frames(video, chunk=self.chunk), real=real)
 
 
 class FVD(FrechetDistance):
@@ -140,6 +136,7 @@ class FVD(FrechetDistance):
     samples = "clips"
     default_chunk = 4
 
+    @torch.no_grad()
     def update(self, video: Tensor, *, real: bool) -> None:
         """Args: video (b, t, 3, h, w) in [0, 1].   Raises: UserError, t < 10."""
         if video.shape[1] < I3D_FEWEST_FRAMES:
@@ -147,4 +144,5 @@ class FVD(FrechetDistance):
                 f"FVD needs clips of at least {I3D_FEWEST_FRAMES} frames, and these have {video.shape[1]}; set "
                 f"--data.clip_length {I3D_FEWEST_FRAMES} or more, or leave fvd out"
             )
-        self.add(video, real=real)
+        for part in video.split(self.chunk):
+            self.add(self.extractor(part.float()), real=real)
