@@ -43,7 +43,7 @@ class TrivialModel(Model):
 
     def transfer(self, source: Source, target: Source, *, steps: int | None = None) -> Tensor:
         motion, identity, one = self.pairs(source, target)
-        return self.result(self.transferred(motion[:, :steps], identity), one)
+        return self.result(self.transferred(motion[:, : self.steps_within(motion, steps)], identity), one)
 
     def rebuilt(self, clips: Tensor) -> Tensor:
         """Clips (b, t, 3, h, w) in [0, 1] drawn anew."""

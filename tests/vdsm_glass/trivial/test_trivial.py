@@ -13,7 +13,14 @@ from data_modules.common.errors import UserError
 from vdsm_glass.api import load
 from vdsm_glass.cli import main
 from vdsm_glass.metrics.results import ResultSet
-from vdsm_glass.trivial.models import FirstFrameModel, NearestClipModel, RandomActionModel, TrueShiftsModel
+from vdsm_glass.trivial.models import (
+    FirstFrameModel,
+    MemoryModel,
+    NearestClipModel,
+    RandomActionModel,
+    TrivialModel,
+    TrueShiftsModel,
+)
 from vdsm_glass.trivial.networks import PART, Memory, RigidCrop, filled
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -83,6 +90,18 @@ def test_a_first_frame_stays():
     model = FirstFrameModel(torch.nn.Identity())
     torch.testing.assert_close(model.reconstruct(video), video[:, :1].expand_as(video))
     torch.testing.assert_close(model.transfer(video, other), other[:, :1].expand_as(video))
+
+
+@pytest.mark.parametrize("kind", [FirstFrameModel, NearestClipModel, RandomActionModel, TrueShiftsModel])
+def test_a_transfer_has_as_many_frames_as_asked_or_says_that_there_are_none(kind: type[TrivialModel], memory: Memory):
+    network = memory if issubclass(kind, MemoryModel) else RigidCrop(threshold=0.1)
+    model, video = kind(network), noise(2, 4, 3, 6, 8)
+    for steps in (1, 3, 4):
+        assert model.transfer(video, video, steps=steps).shape == (2, steps, 3, 6, 8)
+    with pytest.raises(UserError, match=f"5 frames are asked for, but the source has 4: {model.title} shows"):
+        model.transfer(video, video, steps=5)
+    with pytest.raises(UserError, match="steps is 0, expected 1 or more"):
+        model.transfer(video, video, steps=0)
 
 
 def walking(figure: list[tuple[int, int]], ground: list[tuple[int, int]]) -> VideoBatch:
