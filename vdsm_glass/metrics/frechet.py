@@ -83,8 +83,14 @@ class FrechetDistance(Metric):
         self.add_state("total", default=torch.zeros(2, f, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("outer", default=torch.zeros(2, f, f, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def add(self, features: Tensor, *, real: bool) -> None:
-        """Adds samples.  Args: features (n, f)."""
+    @torch.no_grad()
+    def add(self, inputs: Tensor, *, real: bool) -> None:
+        """Adds samples.  Args: inputs (n, ...), as the extractor takes them."""
+        for part in inputs.split(self.chunk):
+            self.add_features(self.extractor(part.float()), real=real)
+
+    def add_features(self, features: Tensor, *, real: bool) -> None:
+        """Adds samples by their features (n, f)."""
         side, features = SIDES.index("real" if real else "generated"), features.double()
         self.n[side] += len(features)
         self.total[side] += features.sum(dim=0)
@@ -127,7 +133,7 @@ class FID(FrechetDistance):
 
     def update(self, video: Tensor, *, real: bool) -> None:
         """Args: video (b, t, 3, h, w) in [0, 1]."""
-        self.add(self.extractor.of_frames(video, chunk=self.chunk), real=real)
+        self.add_features(self.extractor.of_frames(video, chunk=self.chunk), real=real)
 
 
 class FVD(FrechetDistance):
@@ -136,7 +142,6 @@ class FVD(FrechetDistance):
     samples = "clips"
     default_chunk = 4
 
-    @torch.no_grad()
     def update(self, video: Tensor, *, real: bool) -> None:
         """Args: video (b, t, 3, h, w) in [0, 1].   Raises: UserError, t < 10."""
         if video.shape[1] < I3D_FEWEST_FRAMES:
@@ -144,5 +149,4 @@ class FVD(FrechetDistance):
                 f"FVD needs clips of at least {I3D_FEWEST_FRAMES} frames, and these have {video.shape[1]}; set "
                 f"--data.clip_length {I3D_FEWEST_FRAMES} or more, or leave fvd out"
             )
-        for part in video.split(self.chunk):
-            self.add(self.extractor(part.float()), real=real)
+        self.add(video, real=real)
