@@ -22,8 +22,8 @@ from torch import Tensor
 
 from benchmarks import common
 from benchmarks.loop import LoopedConvTranspose2d
-from vdsm_glass.allocator import keep_freed_memory
 from vdsm_glass.layers.mixture_conv import Method, MixtureConvTranspose2d
+from vdsm_glass.processor import keep_freed_memory
 
 Way = Method | Literal["loop"]
 WAYS: tuple[Way, ...] = ("matmul", "grouped", "subpixel", "loop")

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 
 from benchmarks import common
-from vdsm_glass.allocator import keep_freed_memory
 from vdsm_glass.glass.gma import Foregrounds
 from vdsm_glass.glass.module import GLASSModule
 from vdsm_glass.layers import vgg
+from vdsm_glass.processor import keep_freed_memory
 
 PHASES = ("gma", "joint")
 
@@ -52,7 +52,7 @@ class Case:
     def loss(self, phase: str) -> torch.Tensor:
         terms, layers, motion = self.module.global_terms(self.video)
         if phase == "joint":
-            terms |= self.module.local_terms(Foregrounds.of(layers, motion), T_f=self.T_f)[0]
+            terms |= self.module.local_terms(Foregrounds.of(layers, motion), self.video, T_f=self.T_f)[0]
         return self.module.weights.total(terms)
 
     def trained(self, phase: str) -> torch.nn.Module:

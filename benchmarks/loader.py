@@ -33,7 +33,7 @@ from data_modules.batch import VideoBatch
 from data_modules.sprites import Sprites
 from data_modules.store.reader import StoreSplit
 from data_modules.w_sprites import WSprites
-from vdsm_glass.allocator import keep_freed_memory
+from vdsm_glass.processor import keep_freed_memory
 
 CPU = torch.device("cpu")
 STORE, DECODED, PNG, FLOOR = "store", "decoded", "PNG", "copy"

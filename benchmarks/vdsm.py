@@ -5,7 +5,7 @@
 Sprites' sizes by default (Tables 1 and 2). A step is ELBO, backward pass and Adam. `loop` is the same model and
 step, with the decoder that one would write with PyTorch's own layers (`benchmarks/loop.py`). On a CPU both are timed in
 turns under each setting of the C library's allocator, in a process of its own: `default` is as PyTorch ships, `kept` is
-what `vdsm-glass fit` sets (`vdsm_glass/allocator.py`). On a GPU fp32 and bf16 are timed, `--way compiled` or `graph`
+what `vdsm-glass fit` sets (`vdsm_glass/processor.py`). On a GPU fp32 and bf16 are timed, `--way compiled` or `graph`
 too, on an H200 beside the floor that its memory allows: 6 GB (pretraining, with Adam) and 2 GB (sequence) a step.
 """
 
@@ -23,7 +23,7 @@ import torch
 
 from benchmarks import common
 from benchmarks.loop import LoopedDecoder
-from vdsm_glass.allocator import keep_freed_memory
+from vdsm_glass.processor import keep_freed_memory
 from vdsm_glass.vdsm.elbo import ElboWeights, evaluate
 from vdsm_glass.vdsm.frames import FrameVDSM
 from vdsm_glass.vdsm.sequences import SequenceVDSM

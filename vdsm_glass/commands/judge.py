@@ -11,9 +11,9 @@ from jsonargparse.typing import PositiveFloat, PositiveInt
 from rich.console import Console
 from rich.table import Table
 
-from vdsm_glass.allocator import keep_freed_memory
 from vdsm_glass.commands.arguments import parse
 from vdsm_glass.commands.signatures import options_of
+from vdsm_glass.processor import keep_freed_memory
 
 if TYPE_CHECKING:
     from data_modules.base import VideoDataModule

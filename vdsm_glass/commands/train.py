@@ -18,6 +18,7 @@ import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import distributed
 from torch.multiprocessing.spawn import ProcessExitedException
@@ -36,10 +37,10 @@ from callbacks import (
 )
 from data_modules.common.errors import UserError
 from vdsm_glass import recipes, runs
-from vdsm_glass.allocator import keep_freed_memory
 from vdsm_glass.checkpoints import steps_in
 from vdsm_glass.commands.arguments import join_sizes
 from vdsm_glass.commands.config_errors import ConfigChecker
+from vdsm_glass.processor import keep_freed_memory, precision_here
 
 UNNAMED = "unnamed"
 # 128 + the signal's number, as in shells.
@@ -140,6 +141,11 @@ class RecipeCLI(LightningCLI):
         config.run.name = config.run.name or (recipes.name_of(self.recipe) if self.recipe else UNNAMED)
         self.paths = runs.RunPaths(command=self.command, options=config.run, ckpt_path=config.ckpt_path)
         config.ckpt_path = str(self.paths.checkpoint) if self.paths.checkpoint else None
+        trainer = config.trainer
+        precision = precision_here(str(trainer.precision), accelerator=str(trainer.accelerator))
+        if trainer.precision is not None and precision != str(trainer.precision):
+            rank_zero_info(f"This processor has no instructions for bfloat16, so trainer.precision is {precision}.")
+            trainer.precision = precision
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, which writes to the run's folder."""

@@ -141,6 +141,11 @@ class Model:
         """What the model is, in two sentences, for the page about an export."""
         raise NotImplementedError
 
+    @property
+    def page_title(self) -> str:
+        """What its page is called."""
+        return f"Play with {self.title}"
+
     def frame_size(self, trained_on: tuple[int, int] | None) -> tuple[int, int] | None:
         """(height, width) of the frames it takes, given that of the frames it was trained on."""
         return trained_on
@@ -253,6 +258,18 @@ class Model:
             raise UserError(f"{len(a)} videos and {len(b)} make no pairs; give as many of both, or one of either")
         n = max(len(a), len(b))
         return a.expand(n, *a.shape[1:]), b.expand(n, *b.shape[1:]), one and other
+
+    def steps_within(self, clips: Tensor, steps: int | None) -> int:
+        """The `steps` of a transfer, all of the source's by default.  Args: clips, the sources (b, t, 3, h, w).
+
+        Raises: UserError, there are fewer than 1, or more than t.
+        """
+        if steps is not None and at_least(steps, 1, "steps") > clips.shape[1]:
+            raise UserError(
+                f"{steps} frames are asked for, but the source has {clips.shape[1]}: {self.title} shows what happens "
+                "in them and no more"
+            )
+        return clips.shape[1] if steps is None else steps
 
     def result(self, value: Tensor, one: bool = False) -> Tensor:
         """A batch on the output device, or its only element if `one`."""

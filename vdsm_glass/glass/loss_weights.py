@@ -24,6 +24,7 @@ class LossWeights(TermWeights):
         decorrelate: of LMA; ours, not the paper's, see `losses.decorrelation_loss`.
         outline: of LMA; ours, not the paper's, see `losses.outline_loss`. Needs `LMASizes.outline`.
         edges: of LMA; ours, not the paper's, see `losses.edges_loss`. Needs `LMASizes.edges`.
+        found: of LMA, in training only; ours, not the paper's, see `GLASS.found_again`.
     """
 
     bin: float = 0.5
@@ -45,6 +46,7 @@ class LossWeights(TermWeights):
     decorrelate: float = 0.0
     outline: float = 0.0
     edges: float = 0.0
+    found: float = 0.0
 
     @property
     def of_terms(self) -> dict[str, float]:

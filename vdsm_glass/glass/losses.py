@@ -199,6 +199,18 @@ def lma_terms(
     return {name: term() for name, term in terms.items() if weights[name]}
 
 
+def found_loss(found: Tensor, m: Tensor) -> Tensor:
+    """One minus how far masks overlap, Σ m m' / Σ (m + m' - m m'), a mean over frames; see `GLASS.found_again`.
+
+    Not in the paper.
+
+    Args: found, m (n, 1, h, w) in [0, 1].
+    """
+    both = reduce(found * m, "n 1 h w -> n", "sum")
+    either = reduce(found + m, "n 1 h w -> n", "sum") - both
+    return 1 - (both / either.clamp(min=1)).mean()
+
+
 def told_terms(outline: Tensor | None, within: Tensor | None, seen: Foregrounds) -> dict[str, Callable[[], Tensor]]:
     """How to compute `outline` and `edges`.  Args: what `LMA.told` gives; seen, what LMA saw."""
     terms: dict[str, Callable[[], Tensor]] = {}

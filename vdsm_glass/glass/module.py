@@ -22,6 +22,7 @@ from vdsm_glass.glass.loss_weights import LossWeights
 from vdsm_glass.glass.losses import (
     difference_terms,
     foreground_loss,
+    found_loss,
     gma_terms,
     lma_terms,
     steadiness_loss,
@@ -209,7 +210,7 @@ class GLASSModule(LightningModule):
         if self.gma_steps <= step < self.drawing_from:
             terms |= self.action_terms(foregrounds)
         elif step >= self.gma_steps:
-            terms |= self.local_terms(foregrounds, T_f=self.T_f)[0]
+            terms |= self.local_terms(foregrounds, video, T_f=self.T_f)[0]
         loss = self.weights.total(terms)
         # Named in the error if one of them is not finite.
         self.last_terms = {name: term.detach() for name, term in terms.items()}
@@ -233,7 +234,7 @@ class GLASSModule(LightningModule):
         """
         video = self.checked(batch)
         terms, layers, motion = self.global_terms(video)
-        local, actions = self.local_terms(Foregrounds.of(layers, motion), T_f=1)
+        local, actions = self.local_terms(Foregrounds.of(layers, motion), video, T_f=1)
         terms |= local
         inference = inferred(layers, motion, actions)
         animation = animate(self.net, batch.video[:, 0], inference.actions)
@@ -284,14 +285,17 @@ class GLASSModule(LightningModule):
         terms |= told_terms(*lma.told(actions.a), seen)
         return {name: term() for name, term in terms.items() if self.weights.of_terms[name]}
 
-    def local_terms(self, foregrounds: Foregrounds, *, T_f: int) -> tuple[dict[str, Tensor], Actions]:
-        """Eqs. (6)-(11), and the actions they were computed with."""
+    def local_terms(self, foregrounds: Foregrounds, video: Tensor, *, T_f: int) -> tuple[dict[str, Tensor], Actions]:
+        """Eqs. (6)-(11) of the foregrounds of a video (b, t, 3, h, w) in [-1, 1], and the actions inferred for them."""
         seen = self.net.seen_by_lma(foregrounds)
         rollout = self.net.lma(seen.f, seen.f_moved, seen.delta_F, T_f=T_f, m=seen.m)
         weights = self.weights.of_terms
         if self.training and self.net.lma.actions_finished:
             weights = weights | dict.fromkeys(OF_ACTIONS, 0.0)
-        return lma_terms(seen, rollout, weights=weights, perceptual=self.perceptual), rollout.actions
+        terms = lma_terms(seen, rollout, weights=weights, perceptual=self.perceptual)
+        if self.training and weights["found"]:
+            terms["found"] = found_loss(*self.net.found_again(rollout, foregrounds, video))
+        return terms, rollout.actions
 
     def checked(self, batch: VideoBatch) -> Tensor:
         """The batch's video, (b, t, 3, h, w) in [-1, 1].  Raises: UserError, frames that GLASS cannot take."""

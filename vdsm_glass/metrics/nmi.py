@@ -10,6 +10,8 @@ from torchmetrics.utilities import dim_zero_cat
 
 PERMUTATIONS = 200
 """Of inferred actions, for what chance gives."""
+WITHIN = 50
+"""Of inferred actions among pairs of the same true label."""
 
 
 def nmi(true: np.ndarray, predicted: np.ndarray) -> float:
@@ -50,6 +52,29 @@ def permuted_nmi(true: np.ndarray, predicted: np.ndarray, *, seed: int, times: i
     return np.array([nmi(true, generator.permutation(predicted)) for _ in range(times)])
 
 
+def permuted_within(
+    identity: np.ndarray, true: np.ndarray, predicted: np.ndarray, *, seed: int, times: int = WITHIN
+) -> tuple[float, float]:
+    """What NMI with identity and NMI_S are on average where `predicted` is permuted among pairs of the same true label.
+
+    A permutation keeps NMI_G, and takes away all that actions tell of identities and true labels do not. All are sorted
+    first, as in `permuted_nmi`.
+
+    Args: (n,) each.   Returns: the mean NMI with identity, and the mean NMI_S.
+    """
+    order = np.lexsort([predicted, identity, true])
+    identity, true, predicted = identity[order], true[order], predicted[order]
+    generator = np.random.default_rng(seed)
+    alike = [np.flatnonzero(true == label) for label in np.unique(true)]
+    found = []
+    for _ in range(times):
+        for pairs in alike:
+            predicted[pairs] = generator.permutation(predicted[pairs])
+        found.append((nmi(identity, predicted), identity_nmi(identity, true, predicted)))
+    with_identity, of_identities = np.mean(found, axis=0)
+    return float(with_identity), float(of_identities)
+
+
 class ActionNMI(Metric):
     """NMI of inferred and true local actions over all pairs of frames.  [GLASS section 6, Table 3]
 
@@ -62,6 +87,8 @@ class ActionNMI(Metric):
     permutations: NMI_G is high for actions that follow the shift alone, `nmi_rest` is not. If identities are known,
     `nmi_identity` is that of inferred actions and identities, `nmi_identity_chance` the mean of its permutations, and
     `nmi_identity_true` that of the true actions: a clip shows few of them, so they tell clips apart, too.
+    `nmi_identity_given_true` and `con_given_true` are what `nmi_identity` and `con` would be for actions that tell of
+    the identity no more than the true ones do, see `permuted_within`: the levels to compare with where clips are few.
 
     The state is all labels, 32 bytes for each pair of frames, because entropies cannot be summed over batches.
 
@@ -115,4 +142,7 @@ class ActionNMI(Metric):
             results["nmi_identity"] = nmi(identity, predicted)
             results["nmi_identity_chance"] = permuted_nmi(identity, predicted, seed=self.seed).mean()
             results["nmi_identity_true"] = nmi(identity, true)
+            given_true, of_identities = permuted_within(identity, true, predicted, seed=self.seed)
+            results["nmi_identity_given_true"] = given_true
+            results["con_given_true"] = of_identities - results["nmi_g"]
         return {name: torch.tensor(value, device=rows.device) for name, value in results.items()}

@@ -56,7 +56,7 @@ class ClipsTab:
         """The page."""
         dress()
         with tag("main", "vdsm moving"):
-            heading(f"Play with {self.model.title}", about)
+            heading(self.model, about)
             self.message = Message()
             with tag("section", "panel stage", aria_label="The clip"):
                 self.screen = tag("div", "screen film", role="img")
@@ -116,6 +116,6 @@ def add(model: Model, data: Data | None, *, about: str, address: str = "/") -> N
     """The page at `address`."""
     clips = clips_to_play(model, data, by="identity", most=CLIPS)
 
-    @ui.page(address, title=f"Play with {model.title}")
+    @ui.page(address, title=model.page_title)
     async def page() -> None:
         await ClipsTab(model, clips, about=about).choose()

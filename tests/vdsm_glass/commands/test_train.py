@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from tests.runs import write_recipe
+from vdsm_glass import processor
 from vdsm_glass.cli import main
 
 # torchdata 0.11 still calls what torch 2.15 deprecates.
@@ -49,6 +50,16 @@ def test_a_run_keeps_config_metrics_and_checkpoints_in_a_folder_of_its_own(home:
         rows = list(csv.DictReader(lines))
     assert [row["step"] for row in rows if row["loss"]] == [str(step) for step in range(10)]
     assert len([row for row in rows if row["val_loss"]]) == 1
+
+
+def test_a_processor_without_bfloat16_trains_in_float32_and_says_so(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(processor, "has_bfloat16", lambda: False)
+    assert fit("--trainer.precision", "bf16-mixed", "--trainer.accelerator", "cpu") == 0
+    saved = yaml.safe_load((home / "runs" / "toy" / "version_0" / "config.yaml").read_text("utf-8"))
+    assert saved["trainer"]["precision"] == "32-true"
+    assert "no instructions for bfloat16" in caplog.text
 
 
 def test_the_saved_config_is_runnable_alone_and_repeats_the_run(home: Path):

@@ -12,7 +12,9 @@ from data_modules.common.errors import UserError
 from tests.vdsm_glass.glass.small import finding, small_glass, small_sizes, written_out
 from tests.vdsm_glass.glass.test_gma import NARROW
 from vdsm_glass.glass.animation import animate, infer
+from vdsm_glass.glass.gma import Foregrounds
 from vdsm_glass.glass.loss_weights import LossWeights
+from vdsm_glass.glass.losses import found_loss
 from vdsm_glass.glass.module import GLASSModule, rate
 from vdsm_glass.schedules import Schedule
 
@@ -327,7 +329,7 @@ def test_terms_of_a_validation_are_those_of_a_rollout_from_one_frame(batch: Vide
     made.schedule(T_f=3)
     made.validation_step(batch)
     foregrounds = made.net.gma.foregrounds(2 * batch.video - 1)
-    alone, forced = (made.local_terms(foregrounds, T_f=T_f)[0] for T_f in (1, 3))
+    alone, forced = (made.local_terms(foregrounds, 2 * batch.video - 1, T_f=T_f)[0] for T_f in (1, 3))
     for name in LOCAL:
         torch.testing.assert_close(logged[name], alone[name])
     assert all(abs(alone[name] - forced[name]) > 1e-4 for name in ("recu", "recs", "msk", "cyc"))
@@ -340,6 +342,47 @@ def test_the_local_losses_are_computed_with_actions_of_moved_foregrounds(batch: 
     expected, seen = written_out(made.net, batch.video), []
     made.net.lma.A.register_forward_hook(lambda module, args, u: seen.append(u))
     foregrounds = made.net.gma.foregrounds(2 * batch.video - 1)
-    made.local_terms(foregrounds, T_f=1)
+    made.local_terms(foregrounds, 2 * batch.video - 1, T_f=1)
     made.action_terms(foregrounds)
     torch.testing.assert_close(seen, [expected, expected], rtol=1e-4, atol=1e-5)
+
+
+def test_drawn_figures_must_be_found_again_and_m_learns_nothing_from_it(batch: VideoBatch):
+    made = module(step=10, weights=LossWeights(found=1), gma_until=10)
+    kept = {name: value.clone() for name, value in made.net.gma.state_dict().items()}
+    made.training_step(batch)
+    made.last_terms.clear()
+    made.weights = LossWeights(**dict.fromkeys(vars(LossWeights()), 0.0) | {"found": 1.0})
+    made.training_step(batch).backward()
+    assert made.last_terms.keys() == {"found"}
+    assert all(gradient.abs().max() > 0 for gradient in gradients(made.net.lma.D.heads[-1]))
+    assert not gradients(made.net.gma)
+    for name, value in made.net.gma.state_dict().items():
+        torch.testing.assert_close(value, kept[name], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("window", [0, 64])
+def test_figures_drawn_as_they_are_make_the_frame_again(window: int, batch: VideoBatch):
+    net = module(lma=small_sizes(window=window)).net.eval()
+    video = 2 * batch.video - 1
+    m = torch.zeros(2, 4, 1, 32, 48)
+    m[..., 8:24, 16:32] = 1
+    still = Foregrounds(f=video * m, m=m, f_moved=(video * m)[:, :-1], delta_F=torch.zeros(2, 3, 2))
+    seen = net.seen_by_lma(still)
+    drawn = SimpleNamespace(frames=(seen.f[:, 1:],), mask=seen.m[:, 1:])
+    looked_at = []
+    net.gma.M.register_forward_pre_hook(lambda module, args: looked_at.append(args[0]))
+    _, real = net.found_again(drawn, still, video)  # pyright: ignore[reportArgumentType]
+    torch.testing.assert_close(real, m[:, 0])
+    assert all(
+        min((each - frame).abs().max() for frame in clip[1:]) < 1e-5
+        for each, clip in zip(looked_at[0], video, strict=True)
+    )
+
+
+def test_found_is_one_minus_the_overlap():
+    m = torch.zeros(1, 1, 4, 4)
+    m[..., :2, :] = 1
+    assert found_loss(m, m) == 0
+    assert found_loss(1 - m, m) == 1
+    torch.testing.assert_close(found_loss(torch.ones_like(m), m), torch.tensor(0.5))

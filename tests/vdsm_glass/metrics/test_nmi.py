@@ -109,3 +109,19 @@ def test_chance_does_not_depend_on_the_order_of_pairs():
     rows = generator.integers(4, size=(4, 300))
     one, other = (scored(*labels[:3], labels[3] > 1) for labels in (rows, rows[:, generator.permutation(300)]))
     assert one == pytest.approx(other)
+
+
+def test_actions_that_tell_of_identities_what_the_true_ones_do_are_at_their_level():
+    generator = np.random.default_rng(0)
+    n = 2000
+    identity = generator.integers(20, size=n)
+    # Every identity does three things of six, as a clip does, so that even the true actions tell identities apart.
+    true = (identity + generator.integers(3, size=n)) % 6
+    noise = np.where(generator.random(n) < 0.4, generator.integers(6, size=n), true)
+    leaky = np.where(generator.random(n) < 0.4, identity % 6, true)
+    rest = np.zeros(n, dtype=bool)
+    honest, leaking = scored(true, noise, identity, rest), scored(true, leaky, identity, rest)
+    assert honest["nmi_identity"] > honest["nmi_identity_chance"] + 0.05
+    assert honest["nmi_identity"] == pytest.approx(honest["nmi_identity_given_true"], abs=0.01)
+    assert honest["con"] == pytest.approx(honest["con_given_true"], abs=0.02)
+    assert leaking["nmi_identity"] > leaking["nmi_identity_given_true"] + 0.05

@@ -4,9 +4,11 @@ import sys
 
 import pytest
 
+from vdsm_glass import processor
+
 FAULTS = """
 import resource
-from vdsm_glass.allocator import keep_freed_memory
+from vdsm_glass.processor import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -28,3 +30,19 @@ def test_a_second_allocation_of_the_same_size_touches_no_new_page():
     mapped_afresh, kept = map(int, run.stdout.split())
     assert mapped_afresh > 30  # 64 MB are 32 huge pages at the least
     assert kept < mapped_afresh / 10
+
+
+@pytest.mark.parametrize(
+    ("precision", "accelerator", "has_bfloat16", "expected"),
+    [
+        ("bf16-mixed", "cpu", False, "32-true"),
+        ("bf16-mixed", "cpu", True, "bf16-mixed"),
+        ("bf16-mixed", "cuda", False, "bf16-mixed"),
+        ("64-true", "cpu", False, "64-true"),
+    ],
+)
+def test_bfloat16_is_left_where_a_processor_lacks_it(
+    precision: str, accelerator: str, has_bfloat16: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(processor, "has_bfloat16", lambda: has_bfloat16)
+    assert processor.precision_here(precision, accelerator=accelerator) == expected
