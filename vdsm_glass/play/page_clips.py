@@ -10,7 +10,7 @@ from nicegui import ui
 from nicegui.element import Element
 from torch import Tensor
 
-from vdsm_glass.generate.vocabulary import Model
+from vdsm_glass.generate.vocabulary import DENSITIES, Model
 from vdsm_glass.pictures import grid
 from vdsm_glass.play import media
 from vdsm_glass.play.clips import Data, NamedClip, clips_to_play
@@ -103,7 +103,8 @@ class ClipsTab:
             self.video = await compute(VERBS[self.verb], self.model, a, b)
             content = media.data_url(await compute(lambda: media.png(media.strip(self.video))))
         show_film(self.screen, content, self.video)
-        self.said.say(f"{self.verb.replace('_', ' ')}: {len(self.video)} frames")
+        drawn_from = f", from {DENSITIES[self.model.densities[0]]}" if self.verb == "sample" else ""
+        self.said.say(f"{self.verb.replace('_', ' ')}: {len(self.video)} frames{drawn_from}")
         for name, made in self.buttons.items():
             set_pressed(made, name == self.verb)
         for number, pair in enumerate(self.choices):
