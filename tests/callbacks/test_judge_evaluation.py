@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from PIL import Image
 
-from callbacks import Disentanglement, JudgeEvaluation
+from callbacks import Disentanglement, Evaluation, JudgeEvaluation
 from data_modules import Pendulum
+from data_modules.batch import VideoBatch
 from data_modules.common.errors import UserError
 from vdsm_glass.judge.judge import Judge, save_judge
 from vdsm_glass.judge.labels import judgeable
 from vdsm_glass.judge.network import JudgeNetwork, JudgeSizes
-from vdsm_glass.judge.scores import judge_results
+from vdsm_glass.judge.scores import judge_results, judge_verbs
 from vdsm_glass.metrics.results import ResultSet
+from vdsm_glass.registry import model_of
+from vdsm_glass.trivial.modules import FirstFrameModule, NearestClipModule, RandomActionModule, TrivialModule
 from vdsm_glass.vdsm import VDSMPretrain
 from vdsm_glass.vdsm.sizes import Sizes
 
@@ -45,17 +49,21 @@ def judge(data: Pendulum) -> Judge:
     )
 
 
-def run_test(folder: Path, data: Pendulum, judge: Path, model: VDSMPretrain) -> list:
-    run = Trainer(
+def trainer(folder: Path, *callbacks: Callback) -> Trainer:
+    return Trainer(
         default_root_dir=folder,
         accelerator="cpu",
         logger=False,
-        callbacks=[JudgeEvaluation(judge=judge, clips=9, batch_size=4, seed=3), Disentanglement()],
+        callbacks=list(callbacks),
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    return run.test(model, data, verbose=False)
+
+
+def run_test(folder: Path, data: Pendulum, judge: Path, model: VDSMPretrain) -> list:
+    judged = JudgeEvaluation(judge=judge, clips=9, batch_size=4, seed=3)
+    return trainer(folder, judged, Disentanglement()).test(model, data, verbose=False)
 
 
 def test_a_test_ends_with_the_judges_scores_and_the_leaks(data: Pendulum, judge: Judge, tmp_path: Path):
@@ -72,6 +80,31 @@ def test_a_test_ends_with_the_judges_scores_and_the_leaks(data: Pendulum, judge:
     assert recorded["identity_from_s_on_val"].protocol.split == "val"
     with Image.open(tmp_path / "pictures" / "leaks.png") as picture:
         assert picture.width > picture.height / 2
+
+
+@pytest.mark.parametrize("module", [FirstFrameModule, NearestClipModule, RandomActionModule])
+def test_trivial_models_are_judged_too(module: type[TrivialModule], data: Pendulum, judge: Judge, tmp_path: Path):
+    options: dict[str, Any] = {} if module is FirstFrameModule else {"clips": 8, "frames": 6, "size": (16, 16)}
+    model = module(**options)
+    data.setup("fit")
+    model.look(next(iter(data.train_dataloader())).decoded().video)
+    judged = JudgeEvaluation(save_judge(judge, tmp_path / "judge.pt"), clips=9, fitted_to=4)
+    trainer(tmp_path, judged, Evaluation(["mse"])).test(model, data, verbose=False)
+    found = ResultSet.read(tmp_path / "results.json").values
+    wanted = judge_verbs(model_of(model), judge, data, clips=9)  # pyright: ignore[reportArgumentType]
+    assert {"judge/action/swap/acc", "judge/identity/swap/acc", "judge/all/swap/acc"} < wanted.keys()
+    assert {name: found[name] for name in wanted} == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_model_that_has_not_registered_cannot_be_judged(data: Pendulum, judge: Judge, tmp_path: Path):
+    class Unknown(FirstFrameModule):
+        kind = "unknown"
+
+        def test_step(self, batch: VideoBatch) -> None: ...
+
+    judged = JudgeEvaluation(save_judge(judge, tmp_path / "judge.pt"))
+    with pytest.raises(UserError, match="Unknown has not registered as a kind of model"):
+        trainer(tmp_path, judged).test(Unknown(), data, verbose=False)
 
 
 def test_a_judge_of_other_clips_ends_the_test_before_it_begins(data: Pendulum, judge: Judge, tmp_path: Path):

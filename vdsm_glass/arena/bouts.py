@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from data_modules.common.errors import UserError
 from data_modules.common.files import write_json
 from vdsm_glass.arena.entries import Entry
-from vdsm_glass.commands.table import run
 from vdsm_glass.runs import CHECKPOINTS, LATEST
-from vdsm_glass.sweeps.processes import interpreter_line
+from vdsm_glass.sweeps.processes import LOG
 from vdsm_glass.tables.runs import Stage, chain, newest_results
 
-STATE, LOG = "arena.json", "log.txt"
-SAVE_SECONDS = 5.0
+STATE = "arena.json"
 
 
 @dataclass
@@ -35,6 +32,15 @@ class State:
     fitted: list[str] = field(default_factory=list)
     tested: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of a bout.  Args: stage, whose runs it adds to; words, behind `vdsm-glass`; fits, or else tests."""
+
+    stage: str
+    words: list[str]
+    fits: bool
 
 
 @dataclass(frozen=True)
@@ -104,51 +110,24 @@ class Bout:
         """Whether nothing is left to do."""
         return self.state().tested == self.lines[-1] and self.results is not None
 
-    def fight(self, show: Callable[[str], object]) -> int:
-        """Trains and tests what is missing; what the commands print goes to `log.txt`.
+    def left(self, state: State) -> list[Step]:
+        """The commands that have not ended, in order."""
+        *fits, test = self.lines
+        steps = [Step(stage.name, words, fits=True) for stage, words in zip(self.stages, fits, strict=True)]
+        left = [step for step in steps if step.stage not in state.fitted]
+        return left if self.done() else [*left, Step(self.stages[-1].name, test, fits=False)]
 
-        Args: show, called repeatedly with the running stage's folder below the arena's.
-        Returns: 0, or the code of the command that failed or was stopped.
-        """
-        state, (*fits, test) = self.state(), self.lines
-        for stage, words in zip(self.stages, fits, strict=True):
-            if stage.name not in state.fitted:
-                if code := self.timed(words, state, lambda stage=stage: show(f"{self.name}/{stage.name}")):
-                    return code
-                state.fitted.append(stage.name)
-                self.save(state)
-        if not self.done():
-            if code := self.logged(test, lambda: show(f"{self.name}/{self.stages[-1].name}")):
-                return code
-            state.tested = test
-            self.save(state)
-        return 0
-
-    def timed(self, words: list[str], state: State, tick: Callable[[], object]) -> int:
-        """`logged`, and its seconds are saved now and then, because the arena itself may be killed."""
-        began, before, saved = time.monotonic(), state.seconds, 0.0
-
-        def tock() -> None:
-            nonlocal saved
-            state.seconds = before + time.monotonic() - began
-            if time.monotonic() - saved > SAVE_SECONDS:
-                saved = time.monotonic()
-                self.save(state)
-            tick()
-
-        code = self.logged(words, tock)
-        tock()
+    def ended(self, step: Step, state: State) -> None:
+        """Notes that a command has ended well."""
+        if step.fits:
+            state.fitted.append(step.stage)
+        else:
+            state.tested = step.words
         self.save(state)
-        return code
-
-    def logged(self, words: list[str], tick: Callable[[], object]) -> int:
-        """Runs a command and returns its code."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / LOG).open("ab") as output:
-            return run(interpreter_line(words), output=output, tick=tick)
 
     def save(self, state: State) -> None:
         """Writes `arena.json`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         write_json(asdict(state), self.folder / STATE)
 
     def last_words(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from torch import Tensor
 from data_modules.common.files import replacing
 from vdsm_glass.architecture import load_checkpoint
 from vdsm_glass.arena.bouts import Bout
-from vdsm_glass.arena.scores import PROTOCOLS, Contender, columns, published, sheet, verdicts
+from vdsm_glass.arena.scores import PROTOCOLS, Contender, columns, named, published, sheet, verdicts
+from vdsm_glass.arena.words import glossary
 from vdsm_glass.metrics.results import ResultSet
 from vdsm_glass.pictures import write_gif
 from vdsm_glass.report.html import Section, write_report
@@ -22,10 +24,15 @@ from vdsm_glass.tables.render import Sheet, lines_of
 
 NAME = "arena"
 ABOUT = """Every model was trained on the same clips and tested on the same others, with the same protocols and seeds.
-Trivial models learn next to nothing; a model that learns has to beat them in what it claims."""
-BEATS = """In each metric "yes" where a model is better than every trivial one and the intervals do not overlap,
-"unsure" with the names of those whose intervals do overlap, "no" with those that are as good or better. True shifts is
-told what the labels say. With one seed there are no intervals: "yes" then says that this one run was better."""
+Trivial models learn next to nothing: they copy a frame, or show a training clip. What such a model reaches takes no
+skill, so a model that learns has to beat them in what it claims."""
+BEATS = """Each model that learns is compared with all trivial models for which the metric was measured.
+
+"yes": it is better than every one of them, and the intervals do not overlap. "unsure": it is better, but its interval
+overlaps with that of the models named. "no": the models named are as good or better.
+
+With one seed there are no intervals: "yes" then says that this one run was better. True shifts is told what the labels
+say, and the first frame of a clip has the true identity: no model can show more of that."""
 
 
 def contender(bouts: Sequence[Bout]) -> Contender | None:
@@ -53,12 +60,16 @@ def write(title: str, bouts: Sequence[Bout], home: Path) -> tuple[Path, Path]:
     for bout in bouts:
         by_model.setdefault(bout.entry.name, []).append(bout)
     contenders = [found for each in by_model.values() if (found := contender(each))]
+    contenders = told_apart(contenders)
     shown = columns(contenders)
     table, verdict = sheet(contenders, shown), verdicts(contenders, shown)
-    sections = [section("Scores", " ".join(table.notes), table)]
-    if verdict.rows and len(verdict.header) > 1:
-        sections.append(section("Who beats the trivial models", BEATS, verdict))
-    sections += [pictures(protocol, by_model, contenders, home) for protocol in PROTOCOLS]
+    words = glossary(shown, [named(title, column) for title, column in shown.items()])
+    sections = [
+        section("Scores", "\n\n".join(table.notes), table),
+        section("Who beats the trivial models", BEATS, verdict),
+        *(pictures(protocol, by_model, contenders, home) for protocol in PROTOCOLS),
+        Section("What the metrics are", "", header=("metric", "what it is"), rows=words),
+    ]
     page = write_report(
         home / f"{NAME}.html",
         title=title,
@@ -67,10 +78,22 @@ def write(title: str, bouts: Sequence[Bout], home: Path) -> tuple[Path, Path]:
     )
     text = [f"**{title}**", "", *lines_of(table), *(f"\n{note}" for note in table.notes)]
     if verdict.rows:
-        text += ["", " ".join(BEATS.split()), "", *lines_of(verdict)]
+        paragraphs = (" ".join(part.split()) for part in BEATS.split("\n\n"))
+        text += [*(line for part in paragraphs for line in ("", part)), "", *lines_of(verdict)]
+    if words:
+        text += ["", *lines_of(Sheet(["metric", "what it is"], [list(row) for row in words]))]
     with replacing(home / f"{NAME}.md") as temporary:
         temporary.write_text("\n".join([*text, ""]), encoding="utf-8")
     return page, home / f"{NAME}.md"
+
+
+def told_apart(contenders: Sequence[Contender]) -> list[Contender]:
+    """The same, where models of one kind have the names of their recipes beside their title."""
+    titles = [each.title for each in contenders]
+    return [
+        replace(each, title=f"{each.title} ({each.entry.name})") if titles.count(each.title) > 1 else each
+        for each in contenders
+    ]
 
 
 def section(title: str, text: str, table: Sheet) -> Section:
@@ -94,7 +117,7 @@ def pictures(protocol: str, by_model: dict[str, list[Bout]], contenders: Sequenc
         for caption, name, half in names:
             files.append(write_gif(half, home / "pictures" / f"{protocol}_{name}.gif"))
             captions.append(caption)
-    text = "The same test clips, by every model, of the first seed."
+    text = "The same test clips, by every model, of the first seed. What stands one below the other belongs together."
     return Section(protocol.capitalize(), text, pictures=files, captions=captions)
 
 

@@ -17,6 +17,8 @@ PROTOCOLS = ("reconstruction", "transfer")
 """Under which models are compared, as far as they have them."""
 CONFIDENCE = 0.95
 COUNTED = "first_frame_counted"
+REAL = "/real/"
+"""What a judge says of real clips."""
 MORE = ("psnr", "ssim")
 """Metrics of generated clips of which more is better; of all others less is."""
 LABELLED = {
@@ -113,7 +115,7 @@ def columns(contenders: Sequence[Contender]) -> dict[str, Column]:
 
 def sheet(contenders: Sequence[Contender], shown: Mapping[str, Column]) -> Sheet:
     """The table: rows models, columns metrics."""
-    header = ["", *(f"{title} {BETTER[column.better]}" for title, column in shown.items()), "parameters", "training"]
+    header = ["", *(named(title, column) for title, column in shown.items()), "parameters", "training"]
     rows = []
     for each in contenders:
         cells = [f"{each.title}{' (trivial)' if each.trivial else ''}"]
@@ -127,18 +129,29 @@ def sheet(contenders: Sequence[Contender], shown: Mapping[str, Column]) -> Sheet
 
 
 def verdicts(contenders: Sequence[Contender], shown: Mapping[str, Column]) -> Sheet:
-    """For each model that is not trivial, and each metric: whether it beats all trivial ones, and if not, which not."""
+    """Whether models that learn beat all trivial ones: rows metrics, columns models; the first row counts."""
     rivals: dict[str, dict[str, Score]] = {}
     for title, column in shown.items():
+        if REAL in column.measure:  # the same for all models
+            continue
         scores = {each.title: each.score(column.measure) for each in contenders if each.trivial}
         if found := {name: score for name, score in scores.items() if score is not None}:
             rivals[title] = found
+    learners = [each for each in contenders if not each.trivial]
     rows = []
-    for each in contenders:
-        if not each.trivial:
-            said = [verdict(each.score(shown[title].measure), of, shown[title].better) for title, of in rivals.items()]
-            rows.append([each.title, *said])
-    return Sheet(["", *(f"{title} {BETTER[shown[title].better]}" for title in rivals)], rows)
+    for title, of in rivals.items():
+        measure, better = shown[title].measure, shown[title].better
+        rows.append([named(title, shown[title]), *(verdict(each.score(measure), of, better) for each in learners)])
+    if not learners or not rows:
+        return Sheet([], [])
+    said = [[cell for cell in column if cell != NOT_RUN] for column in list(zip(*rows, strict=True))[1:]]
+    won = [f"{column.count('yes')} of {len(column)}" for column in said]
+    return Sheet(["metric", *(each.title for each in learners)], [["metrics won", *won], *rows])
+
+
+def named(title: str, column: Column) -> str:
+    """A metric's title, and whether more of it is better."""
+    return f"{title} {BETTER[column.better]}"
 
 
 def verdict(own: Score | None, rivals: Mapping[str, Score], better: str) -> str:
@@ -172,7 +185,8 @@ def notes(contenders: Sequence[Contender]) -> list[str]:
         said += [f"{where}: {', '.join(names)}." for where, names in clips.items()]
     seeds = " or ".join(map(str, sorted({len(each.results) for each in contenders})))
     said.append(
-        f"Means over {seeds} seed(s), ± half of the {CONFIDENCE:.0%} interval by Student's t. {NOT_RUN} not measured."
+        f"Means over {seeds} seed(s), ± half of the {CONFIDENCE:.0%} interval by Student's t. "
+        f"{BETTER['more']} more is better, {BETTER['less']} less is better, {NOT_RUN} not measured."
     )
     return [*said, *(f"{name}: not computed: {' '.join(why.split())}." for name, why in gaps.items())]
 

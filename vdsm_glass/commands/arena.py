@@ -6,9 +6,10 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vdsm_glass.commands.arguments import known, whole_number
+from vdsm_glass.commands.places import add_places, places_of
 from vdsm_glass.metrics.registry import DEFAULT_METRICS, check_names
 from vdsm_glass.sweeps.processes import behind_dashes, interpreter_line
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 ABOUT = """Trains and tests every model that has a recipe experiments/MODEL/DATA/RUN.yaml, once for each seed, and
 writes one page: their scores over the seeds, their pictures of the same clips, and whether they beat the trivial
-models. To go on after Ctrl-C, a kill or a failure, repeat the command: what has results is not run again."""
+models. A bout is one model with one seed; they are run one after the other, or as many at a time as --jobs or --cluster
+says. To go on after Ctrl-C, a kill or a failure, repeat the command: what has results is not run again."""
 
 
 def main(argv: list[str]) -> int:
@@ -29,6 +31,7 @@ def main(argv: list[str]) -> int:
     chosen = parser().parse_args(own)
     known(chosen.data)
     check_names(chosen.metrics)
+    places = places_of(chosen)
     home: Path = chosen.runs / "arena" / chosen.data / chosen.run
     bouts = enter(chosen, options, home)
     if chosen.dry_run:
@@ -36,7 +39,7 @@ def main(argv: list[str]) -> int:
             for words in bout.lines:
                 print(shlex.join(interpreter_line(words)))
         return 0
-    code = fight(bouts, home)
+    code = fight(bouts, home, places)
     if any(bout.results for bout in bouts):
         from vdsm_glass.arena.page import write
 
@@ -61,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
         "--metrics", nargs="+", default=list(DEFAULT_METRICS), metavar="NAME", help="of generated clips"
     )
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs")
+    add_places(parser, what="bout")
     parser.add_argument("--dry_run", action="store_true", help="print the commands and run nothing")
     return parser
 
@@ -86,27 +90,22 @@ def enter(chosen: argparse.Namespace, options: list[str], home: Path) -> list[Bo
     return bouts
 
 
-def fight(bouts: list[Bout], home: Path) -> int:
-    """Runs what is missing, one after the other; after a failure it goes on with the next.
+def fight(bouts: list[Bout], home: Path, places: dict[str, Any]) -> int:
+    """Runs what is missing.  Args: places, as `pool_of`.
 
     Returns: 0, 1 if one failed, 130 or 143 if the user stopped it.
     """
-    from vdsm_glass.arena.bouts import LOG
+    from vdsm_glass.arena.fights import Fights
     from vdsm_glass.sweeps.progress import SweepProgress
+    from vdsm_glass.sweeps.runner import pool_of
 
     left = [bout for bout in bouts if not bout.done()]
-    failed = 0
-    with SweepProgress(home, trials=len(left)) as progress:
-        progress.say(f"{home}: {len(bouts)} bouts, {len(bouts) - len(left)} done before")
-        for ended, bout in enumerate(left):
-            progress.say(f"[{ended + 1}/{len(left)}] {bout.name}")
-            code = bout.fight(lambda name, ended=ended: progress.show([name], ended))
-            if code >= 128:
-                progress.say(f"{bout.name}: stopped; repeat the command to go on")
-                return code
-            if code:
-                failed += 1
-                progress.say(f"{bout.name}: failed with code {code}: {bout.last_words()}; see {bout.folder / LOG}")
-    if failed:
-        print(f"{failed} of {len(left)} bouts failed; repeat the command to try them again", file=sys.stderr)
-    return int(bool(failed))
+    print(f"{home}: {len(bouts)} bouts, {len(bouts) - len(left)} done before")
+    if not left:
+        return 0
+    with pool_of(**places) as (pool, slots), SweepProgress(home, trials=len(left)) as progress:
+        fights = Fights(left, pool=pool, slots=slots, say=progress.say, show=progress.show)
+        code = fights.run()
+    if fights.failed:
+        print(f"{fights.failed} of {len(left)} bouts failed; repeat the command to try them again", file=sys.stderr)
+    return code

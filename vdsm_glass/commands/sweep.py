@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_modules.common.errors import UserError
-from vdsm_glass.commands.arguments import CLUSTER_HELP, whole_number
+from vdsm_glass.commands.arguments import whole_number
+from vdsm_glass.commands.places import add_places, places_of
 from vdsm_glass.sweeps.processes import behind_dashes, interpreter_line
 
 if TYPE_CHECKING:
@@ -27,12 +28,7 @@ def main(argv: list[str]) -> int:
     """
     own, options = behind_dashes(argv)
     chosen = parser().parse_args(own)
-    if chosen.gpus and chosen.cluster:
-        raise UserError("--gpus names the GPUs of this machine; with --cluster, say --resources GPU=1")
-    if chosen.resources and not chosen.cluster:
-        raise UserError(
-            "--resources are those of a cluster's workers; say with --cluster which, or take --gpus or --jobs"
-        )
+    places_of(chosen)
     from vdsm_glass.sweeps.definition import read
 
     sweep = read(chosen.file)
@@ -57,39 +53,12 @@ def parser() -> argparse.ArgumentParser:
         "file", type=Path, metavar="FILE", help="a sweep, such as experiments/sweeps/glass/actions.yaml"
     )
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs")
-    side = parser.add_mutually_exclusive_group()
-    side.add_argument("--gpus", type=gpus, default=[], metavar="0,1", help="one trial at a time on each of these")
-    side.add_argument("--jobs", type=whole_number(), metavar="N", help="how many trials to train at a time; 1")
-    parser.add_argument("--cluster", metavar="ADDRESS", help=CLUSTER_HELP)
-    parser.add_argument(
-        "--resources",
-        type=resource,
-        nargs="+",
-        default=[],
-        metavar="GPU=1",
-        help="what a trial takes of the resources of a cluster's worker",
-    )
+    add_places(parser, what="trial")
     parser.add_argument("--count", type=whole_number(), help="the largest number of trials; random and bayes need it")
     parser.add_argument("--seed", type=int, default=0, help="the seed of random and bayes")
     parser.add_argument("--dry_run", action="store_true", help="print the command lines and train nothing")
     parser.epilog = "OPTIONS are added to every trial's `vdsm-glass fit`: -- --trainer.max_epochs 8"
     return parser
-
-
-def gpus(text: str) -> list[str]:
-    """`0,1` as names for CUDA_VISIBLE_DEVICES."""
-    names = [name.strip() for name in text.split(",")]
-    if not all(names) or len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different GPUs; write 0,1")
-    return names
-
-
-def resource(text: str) -> tuple[str, float]:
-    """`GPU=1` as a name and a number."""
-    name, _, number = text.partition("=")
-    if not name or not number.isdecimal() or not int(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a resource of Dask's workers; write GPU=1")
-    return name, int(number)
 
 
 def line(sweep: Sweep, trial: Trial, options: list[str], *, runs: Path) -> list[str]:
@@ -115,8 +84,7 @@ def run(sweep: Sweep, trials: list[Trial], chosen: argparse.Namespace, options: 
     ended = {record.name for record in study.records() if record.status in ("done", "pruned")}
     if left:
         check(sweep, [trial for trial in trials if trial.name not in ended], options)
-    where = {"gpus": chosen.gpus, "jobs": chosen.jobs, "cluster": chosen.cluster, "resources": dict(chosen.resources)}
-    with pool_of(**where) as (pool, slots), SweepProgress(study.folder, trials=left) as progress:
+    with pool_of(**places_of(chosen)) as (pool, slots), SweepProgress(study.folder, trials=left) as progress:
         words = partial(line, sweep, options=options, runs=chosen.runs)
         code = Runner(study, words, pool=pool, slots=slots, total=left, say=progress.say, show=progress.show).run()
     records = study.records()

@@ -8,9 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 from data_modules.common.errors import UserError
 from data_modules.common.files import replacing
@@ -113,18 +111,14 @@ def train(table: Table, budget: str, *, runs: Path, options: list[str], dry_run:
     return int(bool(failed))
 
 
-def run(line: list[str], *, output: IO[bytes] | None = None, tick: Callable[[], object] = lambda: None) -> int:
-    """Runs a command and returns its exit code; the first Ctrl-C lets it save its state, a second ends it at once.
-
-    Args: output, the file for what it prints, by default the terminal; tick, called several times a second.
-    """
+def run(line: list[str]) -> int:
+    """Runs a command and returns its exit code; the first Ctrl-C lets it save its state, a second ends it at once."""
     with stop_signals() as asked:
-        process = subprocess.Popen(line, start_new_session=True, stdout=output, stderr=output)
+        process = subprocess.Popen(line, start_new_session=True)
         passed_on = 0
         while process.poll() is None:
             while len(asked) > passed_on:
                 passed_on += 1
                 process.send_signal(signal.SIGTERM if passed_on == 1 else signal.SIGKILL)
-            tick()
             time.sleep(POLL_SECONDS)
     return 128 + asked[0] if asked else process.wait()

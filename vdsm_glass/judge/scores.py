@@ -1,4 +1,4 @@
-"""Scores of generated clips by a judge of real ones, and what it finds in the clips that VDSM draws."""
+"""Scores of generated clips by a judge of real ones, and what it finds in the clips that models draw."""
 
 from __future__ import annotations
 
@@ -7,79 +7,30 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from data_modules.base import VideoDataModule
+from data_modules.batch import VideoBatch
+from data_modules.common.errors import UserError
 from data_modules.loading.clips import ClipDataset
+from vdsm_glass.generate.vocabulary import Model
 from vdsm_glass.judge.judge import Judge
-from vdsm_glass.judge.labels import ACTION, split_labels
-from vdsm_glass.metrics.clip_choice import balanced, partners
+from vdsm_glass.judge.results import (
+    FITTED,
+    FROZEN_DYNAMICS,
+    FROZEN_IDENTITY,
+    REAL,
+    RECONSTRUCTION,
+    SWAP,
+    Choice,
+    Judged,
+    results_of,
+)
 from vdsm_glass.vdsm.fitted import FittedPrior
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
-Judged = dict[str, Tensor]
-"""p(y | x) of n clips, (n, classes) by head."""
-
-REAL, RECONSTRUCTION, SWAP = "real", "reconstruction", "swap"
-FROZEN_DYNAMICS, FROZEN_IDENTITY = "frozen_dynamics", "frozen_identity"
-FITTED = "_fitted"
-
-
-class JudgeScores(Metric):
-    """Scores of clips x by a judge's p(y | x).  [Salimans et al. 2016, with natural logarithms]
-
-    `compute` gives scalars, with p(y) the mean of p(y | x) over all clips:
-    `acc`, how often the likeliest label is the one the clip should have; NaN if that is known of no clip;
-    `h_y`, H(y) = -Σ_y p(y) log p(y), at most log K: how much clips differ;
-    `h_y_given_x`, H(y | x) = -mean_x Σ_y p(y | x) log p(y | x): 0 if the judge is sure of every clip;
-    `is`, the inception score exp(mean_x KL(p(y | x) || p(y))) = exp(H(y) - H(y | x)), in [1, K].
-
-    Clips should be balanced over labels (`balanced`): H(y) of real clips is then log K.
-
-    Args: classes, K.
-
-    >>> scores = JudgeScores(classes=2)
-    >>> scores.update(torch.eye(2), torch.tensor([0, 1]))
-    >>> {name: round(value.item(), 4) for name, value in scores.compute().items()}
-    {'acc': 1.0, 'is': 2.0, 'h_y': 0.6931, 'h_y_given_x': 0.0}
-    """
-
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
-
-    right: Tensor
-    known: Tensor
-    seen: Tensor
-    probability: Tensor
-    entropy: Tensor
-
-    def __init__(self, *, classes: int) -> None:
-        super().__init__()
-        for count in ("right", "known", "seen"):
-            self.add_state(count, default=torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("probability", default=torch.zeros(classes, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("entropy", default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, probabilities: Tensor, wanted: Tensor) -> None:
-        """Args: probabilities (b, classes), rows sum to 1; wanted (b,) int64, -1 where unknown."""
-        self.right += (probabilities.argmax(dim=1) == wanted).sum()
-        self.known += (wanted >= 0).sum()
-        self.seen += len(probabilities)
-        probabilities = probabilities.double()
-        self.probability += probabilities.sum(dim=0)
-        self.entropy += torch.special.entr(probabilities).sum()
-
-    def compute(self) -> dict[str, Tensor]:
-        h_y = torch.special.entr(self.probability / self.seen).sum()
-        h_y_given_x = self.entropy / self.seen
-        return {
-            "acc": self.right.double() / self.known,
-            "is": torch.exp(h_y - h_y_given_x),
-            "h_y": h_y,
-            "h_y_given_x": h_y_given_x,
-        }
+VERBS = {RECONSTRUCTION: ("reconstruction",), SWAP: ("swap", "transfer")}
+"""Protocols of models without latents that a judge knows of; of several, the first that a model has."""
 
 
 @torch.no_grad()
@@ -114,6 +65,8 @@ def judge_results(
     is the share of those that show the label of the clip which should not give it. Both are left out if there are none.
     `judge_acc`, the judge's accuracy on all test clips when it was trained; `clips`, how many were scored; `chance`,
     1 / the number of labels among them.
+    `judge/all/real/acc`, and so on of `reconstruction` and `swap`: the share of clips of any head in which the judge
+    finds the action and every static factor that should be there. A model that copies one of two clips has one of both.
 
     Results depend on `batch_size` only by rounding.
 
@@ -124,21 +77,17 @@ def judge_results(
         fitted_to: the most training clips that a density is fitted to for these scores, evenly spread; 0 fits none.
     Raises: UserError, the judge was trained on other clips.
     """
-    judge.check(data)
-    dataset = data.evaluation_dataset("test")
-    wanted = judge.targets(split_labels(data, dataset))
-    subsets = {head: balanced(labels, most=clips, seed=seed) for head, labels in wanted.items()}
-    shown = np.unique(np.concatenate(list(subsets.values())))
+    choice = Choice.of(judge, data, clips=clips, seed=seed)
     device = next(net.parameters()).device
     judge.network.to(device)
 
     seen: list[Judged] = []
     parts: list[Latents] = []
-    for video in _videos(dataset, shown, batch_size, device):
+    for video in _videos(choice.dataset, choice.shown, batch_size, device):
         seen.append(judge.probabilities(video))
         parts.append(net.encode(video))
     latents = Latents.concatenate(parts)
-    partner = torch.from_numpy(partners(len(shown), seed=seed)).to(device)
+    partner = torch.from_numpy(choice.partner).to(device)
 
     generator = torch.Generator(device=device).manual_seed(seed)
     count, steps = latents.z.shape[:2]
@@ -161,49 +110,47 @@ def judge_results(
         pairs = zip(z.split(batch_size), s.split(batch_size), strict=True)
         judged[name] = _joined([judge.probabilities(net.decode(*pair)) for pair in pairs])
 
-    results: dict[str, float] = {}
-    for head, positions in subsets.items():
-        rows = torch.from_numpy(np.searchsorted(shown, positions)).to(device)
-        labels = torch.from_numpy(wanted[head][shown]).to(device)
-        if len(rows):
-            found = _scores({name: part[head] for name, part in judged.items()}, rows, labels, partner, head)
-            chance = 1 / len(labels[rows].unique())
-            found |= {"judge_acc": judge.accuracy[head], "clips": len(rows), "chance": chance}
-            results |= {f"judge/{head}/{name}": value for name, value in found.items()}
-    return results
+    return results_of(judged, choice, judge)
 
 
-def _scores(judged: dict[str, Tensor], rows: Tensor, labels: Tensor, partner: Tensor, head: str) -> dict[str, float]:
-    """The scores of one head.  Args: judged (n, classes) by protocol; rows, the m of n that count; labels (n,)."""
-    motion, who = rows, partner[rows]
-    drawn, right, wrong = (FROZEN_IDENTITY, motion, who) if head == ACTION else (FROZEN_DYNAMICS, who, motion)
-    results = {}
-    for name, probabilities in judged.items():
-        targets = labels[right] if name == SWAP else labels[rows]
-        scores = JudgeScores(classes=probabilities.shape[1]).to(rows.device)
-        scores.update(probabilities[rows], targets)
-        results |= {f"{name}/{measure}": float(value) for measure, value in scores.compute().items()}
-        if name.startswith(drawn):
-            del results[f"{name}/acc"]  # it should not have the clip's label
-    said = {name: part.argmax(dim=1) for name, part in judged.items()}
-    real, swapped = said[REAL], said[SWAP][rows]
-    results["reconstruction/consistency"] = _agreement(said[RECONSTRUCTION][rows], real[rows])
-    results["swap/consistency"] = _agreement(swapped, real[right])
-    differ = real[right] != real[wrong]
-    if differ.any():
-        results["swap/right_clip"] = _agreement(swapped[differ], real[right][differ])
-        results["swap/wrong_clip"] = _agreement(swapped[differ], real[wrong][differ])
-    return results
+@torch.no_grad()
+def judge_verbs(
+    model: Model, judge: Judge, data: VideoDataModule, *, clips: int = 500, batch_size: int = 32, seed: int = 0
+) -> dict[str, float]:
+    """As `judge_results`, of a model that has protocols and no latents to freeze: `reconstruction/` and `swap/` alone.
+
+    What a swap draws has what happens in one clip and the identity of another; the protocol is "swap", or "transfer" of
+    a model without it. Where a model draws at random, results depend on `batch_size`.
+
+    Raises: UserError, as `judge_results`; or the model has no such protocol.
+    """
+    choice = Choice.of(judge, data, clips=clips, seed=seed)
+    ways = {name: next((way for way in known if way in model.protocols), None) for name, known in VERBS.items()}
+    chosen = {name: model.protocol(way) for name, way in ways.items() if way}
+    if not chosen:
+        raise UserError(f"{model.title} draws neither reconstructions nor transfers: a judge has nothing to look at")
+    judge.network.to(model.device)
+    generator = torch.Generator(model.device).manual_seed(seed)
+    parts: dict[str, list[Judged]] = {name: [] for name in (REAL, *chosen)}
+    sides = (choice.shown, choice.shown[choice.partner])
+    pairs = zip(*(_batches(choice.dataset, side, batch_size, model.device) for side in sides), strict=True)
+    for batch, other in pairs:
+        parts[REAL].append(judge.probabilities(batch.video))
+        for name, way in chosen.items():
+            given = (batch, other) if way.needs_labels else (batch.video, other.video)
+            parts[name].append(judge.probabilities(way.make(model, *given, generator).clamp(0, 1)))
+    return results_of({name: _joined(part) for name, part in parts.items()}, choice, judge)
 
 
 def _videos(dataset: ClipDataset, chosen: np.ndarray, size: int, device: torch.device) -> Iterator[Tensor]:
     """The chosen clips' videos, `size` at a time, (b, t, 3, h, w) in [0, 1]."""
+    return (batch.video for batch in _batches(dataset, chosen, size, device))
+
+
+def _batches(dataset: ClipDataset, chosen: np.ndarray, size: int, device: torch.device) -> Iterator[VideoBatch]:
+    """The chosen clips with their labels, `size` at a time, decoded."""
     for first in range(0, len(chosen), size):
-        yield dataset[chosen[first : first + size].tolist()].to(device).decoded().video
-
-
-def _agreement(a: Tensor, b: Tensor) -> float:
-    return float((a == b).double().mean())
+        yield dataset[chosen[first : first + size].tolist()].to(device).decoded()
 
 
 def _joined(parts: list[Judged]) -> Judged:

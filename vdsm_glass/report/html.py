@@ -9,6 +9,8 @@ from pathlib import Path
 from data_modules.common.errors import UserError
 from data_modules.common.files import replacing
 
+MARKS = ("yes", "no", "unsure", "reached", "missed")
+"""Verdicts, which have a colour of their own."""
 MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
 
 TEMPLATE = """<!doctype html>
@@ -21,31 +23,45 @@ TEMPLATE = """<!doctype html>
   body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a202c }
   h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
   img { max-width: 100%; image-rendering: pixelated }
-  table { border-collapse: collapse } .wide { overflow-x: auto }
+  table { border-collapse: separate; border-spacing: 0 } .wide { overflow-x: auto }
   figure { margin: 1rem 0 }
-  td, th { padding: .25rem .8rem; border-bottom: 1px solid #cbd5e0; text-align: left }
+  td, th { padding: .25rem .8rem; border-bottom: 1px solid #cbd5e0; text-align: left; vertical-align: top }
+  th { vertical-align: bottom } td:first-child { min-width: 9rem }
   td { font-variant-numeric: tabular-nums }
-  .reached { color: #276749 } .missed { color: #9b2c2c }
-  @media (max-width: 30rem) { td, th { padding: .25rem .35rem; font-size: .85rem } }
+  .long td { white-space: nowrap } .long td.words { white-space: normal; min-width: 9rem }
+  .long td:first-child, .long th:first-child {
+    position: sticky; left: 0; background: #fff; border-right: 1px solid #cbd5e0; white-space: normal; min-width: 8rem
+  }
+  .yes, .reached { color: #276749 } .no, .missed { color: #9b2c2c } .unsure { color: #975a16 }
+  .named { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .25rem .8rem; align-items: center }
+  .named figure { display: contents } .named img { width: min(100%, 32rem) }
+  @media (max-width: 30rem) {
+    td, th { padding: .25rem .35rem; font-size: .85rem }
+    td:first-child, .long td:first-child, .long th:first-child { min-width: 5.5rem }
+    .named { grid-template-columns: minmax(0, 1fr) }
+  }
 </style>
 <h1>{{ title }}</h1>
 <p>{{ about }}</p>
 {% for section in sections %}
 <h2>{{ section.title }}</h2>
-<p>{{ section.text }}</p>
+{% for part in section.text.split("\n\n") %}<p>{{ part }}</p>
+{% endfor %}
 {% if section.rows %}
-<div class="wide"><table>
+<div class="wide"><table{% if section.header|length > 5 %} class="long"{% endif %}>
 <tr>{% for name in section.header %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for row in section.rows %}
-<tr>{% for cell in row %}<td class="{{ cell if loop.last else '' }}">{{ cell }}</td>{% endfor %}</tr>
+<tr>{% for cell in row %}<td class="{{ classes(cell) }}">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </table></div>
 {% endif %}
+{% if section.captions %}<div class="named">{% endif %}
 {% for image in section.images %}
 {% set caption = section.captions[loop.index0] if section.captions else "" %}
 <figure>{% if caption %}<figcaption>{{ caption }}</figcaption>{% endif %}
 <img src="{{ image }}" alt="{{ caption or section.title }}"></figure>
 {% endfor %}
+{% if section.captions %}</div>{% endif %}
 {% endfor %}
 </html>
 """
@@ -53,7 +69,11 @@ TEMPLATE = """<!doctype html>
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a paragraph, and perhaps a table and pictures (PNG or GIF files), with captions or without."""
+    """A heading, paragraphs between empty lines, and perhaps a table and pictures (PNG or GIF files).
+
+    A table of many columns scrolls beside its first one. Pictures with captions stand one below the other, each beside
+    its caption and all equally wide.
+    """
 
     title: str
     text: str
@@ -66,6 +86,16 @@ class Section:
     def images(self) -> list[str]:
         """The pictures as data URLs.  Raises: UserError, a picture's file is missing."""
         return [data_url(picture) for picture in self.pictures]
+
+
+def classes(cell: str) -> str:
+    """How a cell of a table is shown.
+
+    >>> classes("no: First frame"), classes("reached"), classes("12.5")
+    ('no words', 'reached', '')
+    """
+    word, told, _ = cell.partition(":")
+    return f"{word if word in MARKS else ''} {'words' if told else ''}".strip()
 
 
 def data_url(picture: Path) -> str:
@@ -84,6 +114,7 @@ def write_report(path: Path, *, title: str, about: str, sections: list[Section],
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(TEMPLATE)
     with replacing(path) as temporary:
         temporary.write_text(
-            page.render(title=title, about=about, sections=sections, refresh=refresh), encoding="utf-8"
+            page.render(title=title, about=about, sections=sections, refresh=refresh, classes=classes),
+            encoding="utf-8",
         )
     return path

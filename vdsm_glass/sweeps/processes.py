@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
 from socket import gethostname
@@ -72,6 +73,30 @@ def train(words: Sequence[str], folder: Path, home: Path, environment: Mapping[s
             for number in asked_to_stop(folder) - sent:
                 process.send_signal(number)
                 sent.add(number)
+
+
+def begun(pool: Executor, words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Future[int]:
+    """The exit code to come of `vdsm-glass WORDS`, which runs by `train` in a pool and in the present folder.
+
+    What an earlier call was asked to stop is forgotten.
+    """
+    folder = folder.absolute()
+    for number in asked_to_stop(folder):
+        (folder / f".{number.name}").unlink()
+    return pool.submit(train, list(words), folder, Path.cwd(), environment)
+
+
+def pass_on(asked: Sequence[int], before: int, folders: Sequence[Path], say: Callable[[str], None]) -> int:
+    """Passes signals on to what runs in folders: first SIGTERM, at which `fit` saves its state, then SIGKILL.
+
+    Args: asked, the signals that came; before, how many of them have been passed on.   Returns: how many now have.
+    """
+    for number in range(before, len(asked)):
+        if number == 0:
+            say(f"stopping {len(folders)} trainings, which save their state; once more ends them at once")
+        for folder in folders:
+            ask_to_stop(folder, SIGNALS[min(number, 1)])
+    return len(asked)
 
 
 def locked(file: Path) -> int | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from data_modules.common.executors import executor
 from vdsm_glass.runs import LATEST
 from vdsm_glass.sweeps.definition import Trial
-from vdsm_glass.sweeps.processes import LOG, POLL_SECONDS, SIGNALS, ask_to_stop, asked_to_stop, stop_signals, train
+from vdsm_glass.sweeps.processes import LOG, POLL_SECONDS, ask_to_stop, begun, pass_on, stop_signals
 from vdsm_glass.sweeps.progress import METRICS
 from vdsm_glass.sweeps.study import Status, SweepStudy, Taken
 
@@ -89,7 +89,8 @@ class Runner:
         with stop_signals() as asked:
             try:
                 while self.running or not asked:
-                    self.pass_on(asked)
+                    folders = [self.folder(each.name) for each in self.running]
+                    self._passed_on = pass_on(asked, self._passed_on, folders, self.say)
                     for each in list(self.running):
                         self.look_at(each)
                     if not asked:
@@ -104,15 +105,6 @@ class Runner:
         if asked:
             return 128 + asked[0]
         return int(any(record.status not in ("done", "pruned") for record in self.study.records()))
-
-    def pass_on(self, asked: list[int]) -> None:
-        """Passes signals on to the trials: first SIGTERM, at which `fit` saves its state, then SIGKILL."""
-        while len(asked) > self._passed_on:
-            self._passed_on += 1
-            if self._passed_on == 1:
-                self.say(f"stopping {len(self.running)} trials, which save their state; once more ends them at once")
-            for each in self.running:
-                ask_to_stop(self.folder(each.name), SIGNALS[min(self._passed_on, 2) - 1])
 
     def fill(self) -> None:
         """Begins trials in the free slots, as long as there are some."""
@@ -129,10 +121,7 @@ class Runner:
 
     def begin(self, taken: Taken, slot: int) -> None:
         """Starts a trial."""
-        folder = self.folder(taken.trial.name).absolute()
-        for number in asked_to_stop(folder):  # in an earlier call
-            (folder / f".{number.name}").unlink()
-        code = self.pool.submit(train, self.words(taken.trial), folder, Path.cwd(), self.slots[slot])
+        code = begun(self.pool, self.words(taken.trial), self.folder(taken.trial.name), self.slots[slot])
         self.running.append(Running(taken, code, slot, time.monotonic()))
         where = f" on GPU {self.slots[slot][GPUS]}" if GPUS in self.slots[slot] else ""
         self.say(f"{taken.trial.name}: {'goes on' if taken.again else 'begins'}{where}")

@@ -14,9 +14,12 @@ from scipy.stats import entropy
 from torch import Tensor, nn
 
 from data_modules import Pendulum
+from data_modules.common.errors import UserError
 from vdsm_glass.judge.judge import Judge
 from vdsm_glass.judge.labels import judgeable
-from vdsm_glass.judge.scores import JudgeScores, judge_results
+from vdsm_glass.judge.results import JudgeScores
+from vdsm_glass.judge.scores import judge_results, judge_verbs
+from vdsm_glass.trivial.models import FirstFrameModel
 from vdsm_glass.vdsm.fitted import FittedPrior
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
@@ -98,6 +101,7 @@ def reader(data: Told) -> Judge:
 
 def test_a_model_that_keeps_its_labels_scores_one(data: Told, reader: Judge):
     found = judge_results(Oracle(), reader, data, clips=60)
+    assert [found[f"judge/all/{name}/acc"] for name in ("real", "reconstruction", "swap")] == [1, 1, 1]
     for name in ("action/frozen_dynamics", "identity/frozen_identity", "action/real", "identity/real"):
         assert found[f"judge/{name}/acc"] == 1
     for head, classes in (("action", SWINGS), ("identity", COLOURS)):
@@ -219,6 +223,38 @@ def test_frozen_sides_are_kept_while_the_others_are_from_the_prior(data: Told, r
     # 60 clips each: further from chance than this by luck has a probability below 1e-4.
     assert abs(found["judge/action/frozen_dynamics/acc"] - 1 / 2) < 0.26
     assert abs(found["judge/identity/frozen_identity/acc"] - 1 / 3) < 0.25
+
+
+def test_models_without_latents_are_judged_by_what_their_verbs_draw(data: Told, reader: Judge):
+    """A copy of the first frame keeps who is there; what it shows of the motion is the other clip's."""
+    still = judge_verbs(FirstFrameModel(nn.Identity()), reader, data, clips=60)
+    assert still["judge/action/reconstruction/acc"] == still["judge/identity/swap/acc"] == 1
+    assert still["judge/identity/swap/right_clip"] == still["judge/action/swap/wrong_clip"] == 1
+    assert still["judge/action/swap/right_clip"] == still["judge/identity/swap/wrong_clip"] == 0
+    assert still["judge/all/reconstruction/acc"] == still["judge/all/real/acc"] == 1
+    # The first pixels spell the action, so that swaps show both labels only of pairs that share it: half of all.
+    for head in ("all", "action"):
+        assert still[f"judge/{head}/swap/acc"] == pytest.approx(0.5, abs=0.2)
+    assert not any("frozen" in name for name in still)
+
+    class Mixed(FirstFrameModel):
+        """Puts the action of one clip into the frames of the other."""
+
+        def transferred(self, motion: Tensor, identity: Tensor) -> Tensor:
+            drawn = identity.clone()
+            drawn[..., 0, 1] = motion[..., 0, 1]
+            return drawn
+
+    assert judge_verbs(Mixed(nn.Identity()), reader, data, clips=60)["judge/all/swap/acc"] == 1
+    for size in (7, 60):
+        assert judge_verbs(FirstFrameModel(nn.Identity()), reader, data, clips=60, batch_size=size) == still
+
+
+def test_of_a_model_that_draws_nothing_a_judge_says_so(data: Told, reader: Judge):
+    model = FirstFrameModel(nn.Identity())
+    model.protocols = {}  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(UserError, match="First frame draws neither reconstructions nor transfers"):
+        judge_verbs(model, reader, data)
 
 
 @pytest.mark.parametrize("stage", [1, 2])

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from data_modules.common.errors import UserError
+from tests.vdsm_glass.play.browser import chromium
 from vdsm_glass.pictures import write_gif, write_png
 from vdsm_glass.report import demo
 from vdsm_glass.report.curves import draw_run, read_curve
@@ -31,6 +32,46 @@ def test_page_holds_its_pictures_and_fetches_nothing(tmp_path: Path):
     assert all(link.startswith("data:image/") for link in links.found)
     assert "One &amp; &lt;two&gt;" in page
     assert page.count("<table>") == page.count('<div class="wide"><table>') == 1  # else a phone cuts it off
+
+
+def test_verdicts_have_a_colour_and_captions_stand_beside_their_pictures(tmp_path: Path):
+    gifs = [write_gif(torch.rand(2, 3, 8, 8), tmp_path / f"{name}.gif") for name in "ab"]
+    table = Section(
+        "t", "one\n\ntwo", header=tuple("abcdef"), rows=[("x", "yes", "no: y", "unsure: z", "yesterday", "5")]
+    )
+    pictures = Section("p", "", pictures=gifs, captions=["first", "second"])
+    page = write_report(tmp_path / "r.html", title="T", about="A", sections=[table, pictures]).read_text("utf-8")
+    for cell in ('"yes">yes', '"no words">no: y', '"unsure words">unsure: z', '"">yesterday', '"">5'):
+        assert f"<td class={cell}</td>" in page
+    assert "<p>one</p>" in page
+    assert "<p>two</p>" in page
+    assert page.count('<table class="long">') == page.count('<div class="named">') == 1
+    assert page.index("first</figcaption>") < page.index("data:image/gif") < page.index("second</figcaption>")
+
+
+@pytest.mark.thorough
+def test_in_a_browser_wide_tables_scroll_beside_their_names_and_pictures_are_aligned(tmp_path: Path):
+    gifs = [write_gif(torch.rand(2, 3, 8, 32), tmp_path / f"{name}.gif") for name in "abc"]
+    table = Section("t", "", header=tuple("m" * 30 for _ in range(14)), rows=[("name", *["12.34 ± 0.56"] * 13)] * 7)
+    pictures = Section("p", "", pictures=gifs, captions=["first", "a name that is longer", "third"])
+    page = write_report(tmp_path / "r.html", title="T", about="A", sections=[table, pictures])
+    with chromium(tmp_path / "profile", width=1000) as driver:
+        driver.get(page.as_uri())
+
+        def places(selector: str) -> list[dict[str, float]]:
+            found = "[...document.querySelectorAll(arguments[0])].map(e => e.getBoundingClientRect().toJSON())"
+            return driver.execute_script(f"return {found}", selector)
+
+        before = places("td:first-child")[0]["x"]
+        driver.execute_script("document.querySelector('.wide').scrollLeft = 300")
+        assert driver.execute_script("return document.querySelector('.wide').scrollLeft") == 300
+        assert places("td:first-child")[0]["x"] == before
+        assert driver.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+        images, names = places("figure img"), places("figcaption")
+        assert len({each["x"] for each in images}) == len({each["width"] for each in images}) == 1
+        for name, image in zip(names, images, strict=True):
+            assert name["right"] <= image["x"]
+            assert image["top"] <= name["top"] <= name["bottom"] <= image["bottom"]
 
 
 def test_a_page_refreshes_if_it_is_told_to(tmp_path: Path):
