@@ -7,16 +7,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TRAINED := train-vdsm-pendulum train-vdsm-mmnist train-vdsm-sprites train-vdsm-mug
-TRAINED_GLASS := $(addprefix train-glass-,w_sprites w_sprites/compact w_sprites/actions tennis bair)
+TRAINED_ONCE := $(addprefix train-glass-,w_sprites w_sprites/compact w_sprites/actions tennis bair) \
+  $(addprefix train-caddy-,w_sprites w_sprites/compact tennis bair) \
+  $(addprefix train-latent_actions-,w_sprites w_sprites/compact bair folder) \
+  $(foreach model,c_dsvae dbse,$(addprefix train-$(model)-,pendulum pendulum/compact sprites sprites/compact mug))
 BENCHMARKS := decoder vdsm glass loader frechet startup
 BOXED ?= glass-w_sprites
 CKPT ?=
 ARGS ?=
 
-.PHONY: help install demo play test test-all fuzz lint format bench gpu docs clean study-vdsm study-glass arena $(TRAINED) $(TRAINED_GLASS)
+.PHONY: help install demo play test test-all fuzz lint format bench gpu docs clean study-vdsm study-glass arena $(TRAINED) $(TRAINED_ONCE)
 
 help: ## this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z$$][^ ]*:.*## / { sub(/^\$$\(TRAINED\)/, "train-vdsm-NAME", $$1); sub(/^\$$\(TRAINED_GLASS\)/, "train-glass-NAME", $$1); printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z$$][^:]*:.*## / { sub(/^\$$\(TRAINED\)/, "train-vdsm-NAME", $$1); sub(/^\$$\(TRAINED_ONCE\)/, "train-MODEL-NAME", $$1); sub(/ study-/, ", -", $$1); printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## a private .venv with everything in it; done by every other target, too
 
@@ -47,7 +50,7 @@ format: $(INSTALLED) ## put the code into the project's style
 bench: $(INSTALLED) ## time it against the loops and the floor; writes benchmarks/results/*.json
 	set -e; for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name; done
 
-gpu: $(INSTALLED) ## 25 minutes on one GPU: speed, VDSM's Sprites, GLASS, in runs/gpu/; ARGS=--rehearse: tiny, on the CPU
+gpu: $(INSTALLED) ## 25 minutes on one GPU: speed, VDSM's Sprites, GLASS, in runs/gpu/; ARGS=--rehearse: tiny, on a CPU
 	$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 docs: $(INSTALLED) ## the documentation as a site, in site/; BOXED=name: the model in the box that its page plays with
@@ -60,8 +63,8 @@ $(TRAINED): train-vdsm-%: $(INSTALLED) ## NAME: pendulum, mmnist, sprites or mug
 	$(BIN)/vdsm-glass fit --config experiments/vdsm/$*_pretrain.yaml $(ARGS)
 	$(BIN)/vdsm-glass fit --config experiments/vdsm/$*_sequence.yaml $(ARGS)
 
-$(TRAINED_GLASS): train-glass-%: $(INSTALLED) ## NAME: w_sprites, w_sprites/compact or w_sprites/actions (for a CPU), tennis or bair
-	$(BIN)/vdsm-glass fit --config experiments/glass/$*.yaml $(ARGS)
+$(TRAINED_ONCE): train-%: $(INSTALLED) ## experiments/MODEL/NAME.yaml; MODEL: glass, caddy, latent_actions, c_dsvae or dbse
+	$(BIN)/vdsm-glass fit --config experiments/$(subst -,/,$*).yaml $(ARGS)
 
 STUDY_vdsm := --config experiments/vdsm/compact/sprites_pretrain.yaml --config experiments/vdsm/compact/sprites_sequence.yaml
 STUDY_glass := --config experiments/glass/w_sprites/actions.yaml

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from callbacks.csv_logger import RunCSVLogger
     from callbacks.disentanglement import Disentanglement
     from callbacks.evaluation import Evaluation
+    from callbacks.fitted_density import FittedDensity
     from callbacks.glass_evaluation import GLASSEvaluation
     from callbacks.glass_pictures import GLASSPictures
     from callbacks.glass_schedules import GLASSSchedules
@@ -44,6 +45,7 @@ _MODULES = {
     "CodebookHealth": "codebook",
     "Disentanglement": "disentanglement",
     "Evaluation": "evaluation",
+    "FittedDensity": "fitted_density",
     "GLASSEvaluation": "glass_evaluation",
     "GLASSPictures": "glass_pictures",
     "GLASSSchedules": "glass_schedules",

@@ -105,6 +105,10 @@ class RunCheckpoint(Checkpoint):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.save_last(trainer, between_epochs=True)
 
+    def outdated(self) -> None:
+        """Says that what last.ckpt should hold has changed since its step; called before training ends."""
+        self._saved_step = -1
+
     def save_last(self, trainer: Trainer, *, between_epochs: bool = False) -> None:
         """Writes last.ckpt, unless it holds this step already."""
         self._postponed, self._between_epochs = False, between_epochs

@@ -116,6 +116,9 @@ class Evaluation(Scoring):
         mine = len(chosen[trainer.global_rank :: trainer.world_size])
         with progress(trainer, mine * len(ways)) as advance:
             for name, way in ways.items():
+                if lacks := way.lacks(model_of(pl_module)):
+                    self._found[1].append(NotComputed(name, lacks))
+                    continue
                 results, gaps = self.of_protocol(trainer, pl_module, dataset, chosen, name, way, advance)
                 self._found[0].extend(results)
                 self._found[1].extend(gaps)

@@ -25,7 +25,7 @@ class JudgeEvaluation(Callback):
         batch_size: the number of clips drawn at once.
         seed: for the choice of clips and everything that is drawn.
         fitted_to: the largest number of training clips to which a density is fitted that is scored beside the prior; 0
-            leaves it out.
+            takes the one that the checkpoint carries, if it carries one.
     Raises: UserError when the test begins, there is no such judge, or it was trained on other clips.
     """
 

@@ -22,7 +22,7 @@ class VDSMPictures(Drawing):
 
     `reconstruction.png` pairs of rows, a clip above its reconstruction;
     `swap.png`, `swap.gif` row i has the identity of its first cell, column j the motion of its top cell [Fig. 5-9];
-    `samples.gif` clips from the prior;
+    `samples.gif` clips from the prior; `samples_fitted.gif` from the density fitted to training clips, if it is there;
     `transfer.gif` (stage 2) the actions of the grid's columns unfolded on its rows' identities, `rollout_steps` frames;
     `rollout.gif`, `rollout.png` (stage 2) `rollout_steps` frames of d: the real video where it lasts, the poses of
     the guide, those of the transition [Fig. 4].
@@ -72,9 +72,13 @@ class VDSMPictures(Drawing):
         return [write_gif(grid(scaled(cells)), folder / "transfer.gif", fps=self.fps)]
 
     def draw_samples(self, model: VDSMFramesModel, folder: Path) -> list[Path]:
-        clips = model.sample(self.identities * self.actions, steps=16, seed=0)
-        cells = rearrange(clips, "(n m) t c h w -> n m t c h w", n=self.identities)
-        return [write_gif(grid(scaled(cells)), folder / "samples.gif", fps=self.fps)]
+        written = []
+        for density in model.densities:
+            clips = model.sample(self.identities * self.actions, steps=16, seed=0, density=density)
+            cells = rearrange(clips, "(n m) t c h w -> n m t c h w", n=self.identities)
+            name = "samples.gif" if density == "prior" else f"samples_{density}.gif"
+            written.append(write_gif(grid(scaled(cells)), folder / name, fps=self.fps))
+        return written
 
     def draw_rollout(self, model: VDSMModel, dataset: ClipDataset, motions: Tensor, folder: Path) -> list[Path]:
         kinds = [self.whole(dataset, clips_of_each_label(dataset, "action", self.actions), like=motions)]

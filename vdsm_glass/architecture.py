@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from data_modules.common.errors import UserError
-from vdsm_glass.checkpoints import CheckpointError, misfits, read_checkpoint, shortened
+from vdsm_glass.checkpoints import FITTED, CheckpointError, misfits, read_checkpoint, shortened
 from vdsm_glass.registry import kind_named
 
+BESIDE = f"{FITTED}."
+"""Begins the names of tensors that lie beside the weights and are none."""
 MALFORMED = (UserError, TypeError, ValueError, KeyError, AttributeError, RuntimeError, OverflowError, MemoryError)
 """What it raises to make a network from the values of a foreign file."""
 
@@ -48,19 +50,26 @@ class Architecture:
     def filled(self, state: Mapping[str, Tensor]) -> nn.Module:
         """The network with these weights, in evaluation mode, without gradients.
 
+        What is named as `BESIDE` is given to it by `Model.carry`.
+
         It is made on PyTorch's meta device first, where tensors have shapes and no memory: a file that asks for
         absurdly large ones costs nothing before its weights are seen not to fit.
 
         Raises: one of `MALFORMED`, the values make no network or the weights do not fit.
         """
-        build = kind_named(self.kind).model_class.build
+        model_class = kind_named(self.kind).model_class
+        build = model_class.build
+        beside = {name.removeprefix(BESIDE): value for name, value in state.items() if name.startswith(BESIDE)}
+        state = {name: value for name, value in state.items() if not name.startswith(BESIDE)}
         with torch.random.fork_rng(devices=[]), WithoutInit():
             with torch.device("meta"):
                 wanted = build(self.arguments).state_dict()
-            if problems := misfits(wanted, dict(state)) or _not_weights(wanted, state):
+            if problems := misfits(wanted, state) or _not_weights(wanted, state):
                 raise ValueError(shortened(problems))
             network = build(self.arguments)
-        network.load_state_dict(dict(state))
+        network.load_state_dict(state)
+        if beside:
+            model_class.carry(network, beside)
         return network.eval().requires_grad_(False)
 
 
@@ -75,7 +84,8 @@ def load_checkpoint(path: Path | str) -> tuple[Architecture, nn.Module]:
     }
     try:
         architecture = Architecture.of_checkpoint(checkpoint["hyper_parameters"], state)
-        return architecture, architecture.filled(state)
+        beside = {f"{BESIDE}{name}": value for name, value in checkpoint.get(FITTED, {}).items()}
+        return architecture, architecture.filled(state | beside)
     except MALFORMED as error:
         raise CheckpointError(
             f"{path}: does not hold a network that can be read here ({type(error).__name__}: {error}); give a "

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from data_modules.common.errors import UserError
 
+FITTED = "fitted"
+"""The key of what was fitted to a trained model and is not one of its weights: tensors by name."""
+
 
 class CheckpointError(UserError):
     """A checkpoint that is missing, truncated, foreign or of other sizes."""

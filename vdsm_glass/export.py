@@ -21,7 +21,7 @@ from safetensors.torch import load, save_file
 from torch import nn
 
 from data_modules.common.errors import UserError
-from vdsm_glass.architecture import MALFORMED, Architecture, load_checkpoint
+from vdsm_glass.architecture import BESIDE, MALFORMED, Architecture, load_checkpoint
 from vdsm_glass.box.place import ABOUT, located
 from vdsm_glass.checkpoints import CheckpointError
 from vdsm_glass.generate.vocabulary import Model
@@ -111,6 +111,7 @@ def export(checkpoint: Path, folder: Path) -> Path:
             shutil.copytree(checkpoint, made, dirs_exist_ok=True)
             return folder
         state = {name: value.contiguous() for name, value in model.network.state_dict().items()}
+        state |= {f"{BESIDE}{name}": value.contiguous() for name, value in model.carried().items()}
         save_file(state, made / WEIGHTS)
         (made / WEIGHTS).chmod(0o644)
         description = describe(model, digest=hashlib.sha256((made / WEIGHTS).read_bytes()).hexdigest())

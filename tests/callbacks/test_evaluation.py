@@ -24,6 +24,7 @@ from vdsm_glass.generate.vdsm import VDSMModel
 from vdsm_glass.generate.vocabulary import GenerationProtocol, Model
 from vdsm_glass.metrics.results import MARKDOWN, RESULTS, ResultSet
 from vdsm_glass.vdsm import VDSMPretrain
+from vdsm_glass.vdsm.fitted import FittedPrior
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
 
@@ -98,6 +99,26 @@ def test_missing_weights_are_named_and_stand_ins_have_names_of_their_own(
         assert result.network == "random_features"
         assert result.checksum
         assert result.value > 0
+
+
+def test_a_fitted_density_is_scored_beside_the_prior_and_one_that_is_not_there_is_a_gap(tmp_path: Path):
+    data, model = pendula(tmp_path), VDSMPretrain(SIZES)
+    evaluation = Evaluation(metrics=["fmd"], protocols=["prior", "fitted"], batch_size=3)
+    scored(tmp_path / "old", model, data, evaluation)
+    old = ResultSet.read(tmp_path / "old" / RESULTS)
+    assert "carries no density that was fitted to training clips" in old.not_computed["fitted"].reason
+    assert not any(name.startswith("fitted/") for name in old.results)
+    model.net.eval()
+    model.net.fitted = FittedPrior.of_training_clips(model.net, data, most=9)
+    scored(tmp_path / "new", model, data, evaluation)
+    new = ResultSet.read(tmp_path / "new" / RESULTS)
+    assert "fitted" not in new.not_computed
+    names = {name.partition("/")[2] for name in new.results if name.startswith("prior/fmd")}
+    assert names == {name.partition("/")[2] for name in new.results if name.startswith("fitted/fmd")}
+    (name,) = names
+    assert new.results[f"prior/{name}"].value == pytest.approx(old.results[f"prior/{name}"].value)
+    assert new.results[f"fitted/{name}"].value != pytest.approx(new.results[f"prior/{name}"].value, rel=1e-3)
+    assert "fitted to the latents of training clips" in new.results[f"fitted/{name}"].protocol.generated_by
 
 
 class Untested(VDSMPretrain):
@@ -223,6 +244,7 @@ def test_what_vdsm_generates_is_what_each_protocol_says():
     video, other = torch.rand(2, 3, 5, 3, 16, 16)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
+        net.fitted = FittedPrior.of(net.encode(torch.rand(9, 5, 3, 16, 16)))
         model = VDSMModel(net)
         drawn = {name: way.make(model, video, other, generator) for name, way in model.protocols.items()}
         latents, who = net.encode(video), net.encode(other)
@@ -232,7 +254,10 @@ def test_what_vdsm_generates_is_what_each_protocol_says():
         torch.testing.assert_close(drawn["reconstruction"], net.decode(latents.z, latents.s))
     assert drawn["rollout"].shape[1] == 60
     torch.testing.assert_close(drawn["rollout"][:, :5], drawn["reconstruction"], rtol=1e-4, atol=1e-5)
-    assert drawn["prior"].shape == video.shape
+    for density in model.densities:
+        assert drawn[density].shape == video.shape
+        seeded = model.protocols[density].make(model, video, other, torch.Generator().manual_seed(1))
+        assert torch.equal(seeded, model.sample(3, steps=5, seed=1, density=density))
 
 
 def test_with_teacher_forcing_every_frame_comes_from_the_real_one_before():

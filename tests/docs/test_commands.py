@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_modules.drawings.tiny_video import write_videos
+from tests.docs.test_makefile import asked_of_make
 from tests.docs.test_pages import PAGES, ROOT, blocks
 from vdsm_glass.cli import main
 
@@ -88,11 +89,9 @@ def made_by(target: str) -> Iterator[str]:
         yield from DEMO
         return
     text = (ROOT / "Makefile").read_text("utf-8")
-    train = re.fullmatch(r"train-(vdsm|glass)-(.+)", target)
-    if train:
-        recipes = [f"{train[2]}_{stage}" for stage in ("pretrain", "sequence")] if train[1] == "vdsm" else [train[2]]
-        assert train[2] in re.sub(r"train-vdsm-", "", text), f"the Makefile has no {target}"
-        yield from (f"vdsm-glass fit --config experiments/{train[1]}/{recipe}.yaml" for recipe in recipes)
+    if target.startswith("train-"):
+        said = asked_of_make("-n", target)
+        yield from (line.partition("/bin/")[2] for line in said.splitlines() if "/bin/vdsm-glass fit" in line)
         return
     rule = re.search(rf"^{re.escape(target)}:.*\n((?:\t.*\n)+)", text, re.MULTILINE)
     assert rule, f"the Makefile has no {target}"

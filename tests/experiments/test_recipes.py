@@ -83,7 +83,10 @@ def test_both_stages_take_two_steps(recipe: str, trained: Callable[[str], Path],
         assert (run / "pictures" / "schedules.png").is_file()
         assert (run / "pictures" / "swap.gif").is_file()
         assert (run / "config.yaml").is_file()
-        assert (run / "checkpoints" / "best.ckpt").is_file()
+        for name in ("best", "last"):
+            carries = "fitted" in torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)
+            assert carries == (run == second)
+    assert (second / "pictures" / "samples_fitted.gif").is_file()
     before = torch.load(first / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     after = torch.load(second / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     frozen = {name: value for name, value in after.items() if name.startswith("net.frames.") and "tau" not in name}

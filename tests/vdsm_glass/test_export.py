@@ -198,6 +198,24 @@ def test_numbers_that_cannot_be_weights_are_named(tmp_path: Path, broken: Any, e
         load(path)
 
 
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("glass", r"does not describe .*nothing is fitted to GLASS, and here is identity\.root"),
+        ("vdsm", r"does not describe .*the density fitted to training clips does not fit this model: .*is missing"),
+    ],
+)
+def test_what_is_fitted_to_a_model_has_to_fit(tmp_path: Path, kind: str, error: str):
+    folder = export(checkpoint(kind, tmp_path / "run"), tmp_path / "out")
+    weights, config = folder / "weights.safetensors", folder / "config.json"
+    save_file(load_file(weights) | {"fitted.identity.root": torch.eye(4)}, weights)
+    content = json.loads(config.read_text(encoding="utf-8"))
+    content["weights_sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+    config.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=error):
+        load(folder)
+
+
 def test_weights_of_another_network_do_not_fill_this_one(tmp_path: Path):
     folder = export(checkpoint("vdsm_frames", tmp_path / "run"), tmp_path / "out")
     state = load_file(folder / "weights.safetensors")

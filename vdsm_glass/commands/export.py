@@ -46,10 +46,13 @@ def main(argv: list[str]) -> int:
 
 def write_page(options: argparse.Namespace, others: list[str]) -> int:
     """Writes the page, and says how large it is and how to look at it."""
-    from vdsm_glass.commands.play import to_play
-    from vdsm_glass.web.export import export_web
+    from vdsm_glass.api import load
+    from vdsm_glass.commands.play import data_of
+    from vdsm_glass.web.export import check, export_web
 
-    model, data = to_play(options.checkpoint, options.data, others)
+    model = load(options.checkpoint)
+    check(model)  # before its data is prepared, which may take long
+    data = data_of(model, options.checkpoint, options.data, others)
     said = about(options.checkpoint)
     of_clips = {"name": str(said.get("data", "")), "rights": str(said.get("rights", ""))}
     folder = export_web(model, data, options.web, **of_clips)

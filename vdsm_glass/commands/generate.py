@@ -55,7 +55,7 @@ VERBS = {
     "interpolate": Verb(
         "from the first video's identity, or motion, to the second's", ("count", "of"), 2, least=2, most=2
     ),
-    "sample": Verb("videos drawn from the prior", ("count", "steps"), clips=0, least=0),
+    "sample": Verb("videos of nobody in particular, drawn by chance", ("count", "steps", "from"), clips=0, least=0),
     "actions": Verb("what each action does to the first frames of videos", ("steps", "kind", "pixels")),
 }
 
@@ -167,6 +167,12 @@ OPTIONS: dict[str, Callable[[argparse.ArgumentParser], object]] = {
     "of": lambda p: p.add_argument("--of", choices=("identity", "motion"), default="identity", help="what goes over"),
     "dynamics": lambda p: p.add_argument(
         "--dynamics", choices=("posterior", "prior"), default="posterior", help="prior: draw poses by the transition"
+    ),
+    "from": lambda p: p.add_argument(
+        "--from",
+        dest="density",
+        choices=("fitted", "prior"),
+        help="the density fitted to training clips, which is the default where the model carries one, or the prior",
     ),
     "kind": lambda p: p.add_argument("--kind", choices=("local", "global"), default="local", help="actions, or shifts"),
     "pixels": lambda p: p.add_argument("--pixels", type=finite, help="of a shift a step; by default width / 24"),

@@ -77,12 +77,18 @@ def to_play(path: Path, data: str | None, options: list[str]) -> tuple[Model, Da
     Raises: UserError, the model or its data cannot be had.
     """
     from vdsm_glass.api import load
+
+    model = load(path)
+    return model, data_of(model, path, data, options)
+
+
+def data_of(model: Model, path: Path, data: str | None, options: list[str]) -> Data | None:
+    """As `to_play`, of a model that is loaded."""
     from vdsm_glass.box.clips import read_clips
     from vdsm_glass.commands.clips import dataset
     from vdsm_glass.runs import run_of
 
-    model = load(path)
     if data or run_of(path):
-        return model, dataset(model, path, data, options)
+        return dataset(model, path, data, options)
     # An export may have no clips. Some pages can do without: people bring pictures of their own.
-    return model, read_clips(path) or None
+    return read_clips(path) or None

@@ -3,6 +3,7 @@
 # ruff: noqa: ARG001  (all are called alike)
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vdsm_glass.generate.vocabulary import LONG, STEPS, Model
+from vdsm_glass.generate.vocabulary import DENSITIES, LONG, STEPS, Model
 from vdsm_glass.pictures import with_margins
 
 Steps = Callable[[Sequence[Any]], Iterable[Any]]
@@ -84,7 +85,10 @@ def interpolate(model: Model, videos: list[Tensor], options: Namespace, steps: S
 
 
 def sample(model: Model, videos: list[Tensor], options: Namespace, steps: Steps) -> Made:
-    made = model.sample(options.count, steps=options.steps or 16, seed=options.seed)
+    density = options.density or model.densities[0]
+    made = model.sample(options.count, steps=options.steps or 16, seed=options.seed, density=density)
+    other = next((f"; --from {name}: {DENSITIES[name]}" for name in model.densities if name != density), "")
+    print(f"vdsm-glass: drawn from {DENSITIES[density]}{other}", file=sys.stderr)
     return Made(made[None], made)
 
 

@@ -77,6 +77,9 @@ class DSVAE(nn.Module):
     What VDSM calls d, all that is known of the motion, is here the whole of z_{1:T}, frame after frame, (b, t z).
     """
 
+    fitted: None = None
+    """Where VDSM has a density that is fitted to training clips."""
+
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.sizes = sizes

@@ -9,7 +9,7 @@ from einops import rearrange, repeat
 from torch import Tensor
 
 from data_modules.common.errors import UserError
-from vdsm_glass.generate.vocabulary import GenerationProtocol, Model, at_least, reconstructed, transferred
+from vdsm_glass.generate.vocabulary import GenerationProtocol, Model, reconstructed, transferred
 from vdsm_glass.media import Source
 
 LARGEST = 512
@@ -72,12 +72,7 @@ class AnimatedModel(Model):
     def transfer(self, source: Source, target: Source, *, steps: int | None = None) -> Tensor:
         """animate(y_1, infer(x)): other frames of the target are not looked at.  [GLASS Fig. 5]"""
         clips, first, one = self.pairs(source, target)
-        steps = clips.shape[1] if steps is None else at_least(steps, 1, "steps")
-        if steps > clips.shape[1]:
-            raise UserError(
-                f"{steps} frames are asked for, but the source has {clips.shape[1]}: {self.title} takes actions from "
-                "them"
-            )
+        steps = self.steps_within(clips, steps)
         found = self.inferred(moving(clips)).map(lambda value: value[:, : steps - 1])
         return self.result(self.drawn(first[:, 0], found), one)
 

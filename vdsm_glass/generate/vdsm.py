@@ -7,16 +7,30 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from einops import rearrange, repeat
-from torch import Tensor
+from torch import Tensor, nn
 
-from vdsm_glass.generate.vocabulary import LONG, GenerationProtocol, Model, at_least, reconstructed, transferred
+from data_modules.common.errors import UserError
+from vdsm_glass.generate.vocabulary import (
+    DENSITIES,
+    LONG,
+    Density,
+    GenerationProtocol,
+    Model,
+    at_least,
+    reconstructed,
+    transferred,
+)
 from vdsm_glass.media import Source
 from vdsm_glass.sizes import as_sizes
+from vdsm_glass.vdsm.fitted import FittedPrior, Net
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
 
-Net = FrameVDSM | SequenceVDSM
+NOT_FITTED = (
+    "the model carries no density that was fitted to training clips; a recipe with `callbacks.FittedDensity` fits one "
+    "when training ends"
+)
 
 
 def decode_grid(net: Net, z: Tensor, s: Tensor) -> Tensor:
@@ -33,6 +47,18 @@ def between(a: Tensor, b: Tensor, *, count: int) -> Tensor:
     """`count` points on the segment from a to b, both ends included.  Args: a, b (n,).   Returns: (count, n)."""
     share = torch.linspace(0, 1, count, device=a.device).unsqueeze(dim=1)
     return torch.lerp(a.unsqueeze(dim=0), b.unsqueeze(dim=0), share)
+
+
+def _sampled(density: Density, about: str) -> GenerationProtocol:
+    """The protocol of the verb `sample`: as many clips as are given, of their length."""
+    return GenerationProtocol(
+        lambda model, video, _, generator: model.sample(
+            len(video), steps=video.shape[1], seed=generator, density=density
+        ),
+        about=about,
+        paired=False,
+        lacks=lambda model: "" if density in model.densities else NOT_FITTED,
+    )
 
 
 class VDSMFramesModel(Model):
@@ -52,11 +78,8 @@ class VDSMFramesModel(Model):
             paired=False,
             needs_others=True,
         ),
-        "prior": GenerationProtocol(
-            lambda model, video, _, generator: model.sample(len(video), steps=video.shape[1], seed=generator),
-            about="the prior",
-            paired=False,
-        ),
+        "prior": _sampled("prior", about="the prior"),
+        "fitted": _sampled("fitted", about="a density fitted to the latents of training clips"),
     }
 
     @classmethod
@@ -72,8 +95,15 @@ class VDSMFramesModel(Model):
         return (
             f"VDSM takes a clip apart into an identity (s, {sizes.kappa_s} numbers) and a pose in every frame (z, "
             f"{sizes.kappa_z} numbers) [Vowels et al., arXiv 2103.07292]. This is its first stage: frames are "
-            "independent given the identity, and it cannot roll out."
+            f"independent given the identity, and it cannot roll out.{self.drawn_from}"
         )
+
+    @property
+    def drawn_from(self) -> str:
+        """A sentence about the density that `sample` draws from, if one was fitted."""
+        if self.network.fitted is None:
+            return ""
+        return f" Clips of nobody in particular are drawn from {DENSITIES['fitted']}."
 
     @torch.no_grad()
     def encode(self, video: Source) -> Latents:
@@ -107,13 +137,35 @@ class VDSMFramesModel(Model):
         s = between(a.s[0], b.s[0], count=at_least(count, 2, "count"))
         return self.result(self.network.decode(repeat(a.z[:1], "1 t z -> n t z", n=count), s))
 
+    @classmethod
+    def carry(cls, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        if isinstance(network, Net):
+            network.fitted = FittedPrior.from_tensors(tensors, network)
+        else:
+            super().carry(network, tensors)
+
+    def carried(self) -> dict[str, Tensor]:
+        return {} if self.network.fitted is None else self.network.fitted.tensors()
+
+    @property
+    def densities(self) -> tuple[Density, ...]:
+        return ("prior",) if self.network.fitted is None else ("fitted", "prior")
+
     @torch.no_grad()
-    def sample(self, count: int = 4, *, steps: int = 16, seed: int | torch.Generator = 0) -> Tensor:
+    def sample(
+        self, count: int = 4, *, steps: int = 16, seed: int | torch.Generator = 0, density: Density | None = None
+    ) -> Tensor:
         at_least(count, 1, "count")
         at_least(steps, 1, "steps")
-        generator = self.generator(seed)
-        s = self.network.sample_identity(count, generator)
-        return self.result(self.network.decode(self.network.sample_poses(count, steps, generator), s))
+        net, generator = self.network, self.generator(seed)
+        fitted = None if density == "prior" else net.fitted
+        if density == "fitted" and fitted is None:
+            raise UserError(f"{NOT_FITTED}; draw from the prior")
+        if fitted is None:
+            s, z = net.sample_identity(count, generator), net.sample_poses(count, steps, generator)
+        else:
+            s, z = fitted.sample_identity(count, generator), fitted.sample_poses(net, count, steps, generator)
+        return self.result(net.decode(z, s))
 
 
 class VDSMModel(VDSMFramesModel):
@@ -141,7 +193,7 @@ class VDSMModel(VDSMFramesModel):
         return (
             f"VDSM takes a clip apart into an identity (s, {sizes.kappa_s} numbers), dynamics (d, "
             f"{sizes.kappa_d} numbers) and a pose in every frame (z, {sizes.kappa_z} numbers) [Vowels et al., arXiv "
-            "2103.07292]. This is its second stage, which has learned the dynamics."
+            f"2103.07292]. This is its second stage, which has learned the dynamics.{self.drawn_from}"
         )
 
     @torch.no_grad()

@@ -21,6 +21,9 @@ LONG = 60
 """Frames of a rollout.  [VDSM suppl. Fig. 4]"""
 STEPS = 8
 """Frames that an action matrix draws after the first.  [GLASS appendix D]"""
+Density = Literal["fitted", "prior"]
+DENSITIES: dict[Density, str] = {"fitted": "the density fitted to training clips", "prior": "the prior"}
+"""What `Model.sample` can draw from, in words."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class GenerationProtocol:
         needs_others: whether other clips are looked at.
         given: leading frames that are shown to the renderer and copied into the clip.
         needs_labels: whether `video` and `other` are `VideoBatch`es, whose labels are looked at.
+        lacks: (model) -> why this one, unlike others of its kind, cannot do it; empty if it can.
     """
 
     make: Callable[[Any, Any, Any, torch.Generator], Tensor]
@@ -44,6 +48,7 @@ class GenerationProtocol:
     needs_others: bool = False
     given: int = 0
     needs_labels: bool = False
+    lacks: Callable[[Any], str] = lambda _: ""
 
 
 def reconstructed(about: str, *, given: int = 0) -> GenerationProtocol:
@@ -104,17 +109,42 @@ class Model:
         """(height, width) of the frames it takes; None if it takes any that `fit` returns."""
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(size={self.size}, device={self.device}): {', '.join(self.can)}"
+        can = ", ".join(f"sample (from {DENSITIES[self.densities[0]]})" if v == "sample" else v for v in self.can)
+        return f"{type(self).__name__}(size={self.size}, device={self.device}): {can}"
 
     @classmethod
     def build(cls, arguments: Mapping[str, Any]) -> nn.Module:
         """An untrained network from plain values.  Raises: KeyError, TypeError or ValueError, values that make none."""
         raise NotImplementedError
 
+    @classmethod
+    def carry(cls, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+        """Gives a network what its file holds beside the weights, as `carried` gave it.
+
+        Raises: ValueError or UserError, nothing of that kind goes with it.
+        """
+        raise ValueError(
+            f"nothing is fitted to {type(network).__name__}, and here is {', '.join(sorted(tensors))[:200]}"
+        )
+
+    def carried(self) -> dict[str, Tensor]:
+        """What an export holds beside the weights, by name."""
+        return {}
+
+    @property
+    def densities(self) -> tuple[Density, ...]:
+        """What `sample` can draw from; the first is its default."""
+        return ("prior",)
+
     @property
     def about(self) -> str:
         """What the model is, in two sentences, for the page about an export."""
         raise NotImplementedError
+
+    @property
+    def page_title(self) -> str:
+        """What its page is called."""
+        return f"Play with {self.title}"
 
     def frame_size(self, trained_on: tuple[int, int] | None) -> tuple[int, int] | None:
         """(height, width) of the frames it takes, given that of the frames it was trained on."""
@@ -162,8 +192,15 @@ class Model:
         """From one video's identity, or motion, to another's, all else as in `source`: (count, t, 3, h, w)."""
         raise self.cannot("interpolate")
 
-    def sample(self, count: int = 4, *, steps: int = 16, seed: int | torch.Generator = 0) -> Tensor:
-        """Videos from the prior: (count, steps, 3, h, w), the same for the same seed."""
+    def sample(
+        self, count: int = 4, *, steps: int = 16, seed: int | torch.Generator = 0, density: Density | None = None
+    ) -> Tensor:
+        """Videos of nobody in particular, drawn by chance: (count, steps, 3, h, w), the same for the same seed.
+
+        Args: density, one of `densities`: "fitted" to the latents of training clips, which is the default where the
+            model carries one, or the "prior".
+        Raises: UserError, the model carries no fitted density.
+        """
         raise self.cannot("sample")
 
     def actions(self, video: Source) -> ActionSequence:
@@ -221,6 +258,18 @@ class Model:
             raise UserError(f"{len(a)} videos and {len(b)} make no pairs; give as many of both, or one of either")
         n = max(len(a), len(b))
         return a.expand(n, *a.shape[1:]), b.expand(n, *b.shape[1:]), one and other
+
+    def steps_within(self, clips: Tensor, steps: int | None) -> int:
+        """The `steps` of a transfer, all of the source's by default.  Args: clips, the sources (b, t, 3, h, w).
+
+        Raises: UserError, there are fewer than 1, or more than t.
+        """
+        if steps is not None and at_least(steps, 1, "steps") > clips.shape[1]:
+            raise UserError(
+                f"{steps} frames are asked for, but the source has {clips.shape[1]}: {self.title} shows what happens "
+                "in them and no more"
+            )
+        return clips.shape[1] if steps is None else steps
 
     def result(self, value: Tensor, one: bool = False) -> Tensor:
         """A batch on the output device, or its only element if `one`."""

@@ -105,7 +105,8 @@ def judge_results(
     prior draws: static factors in `frozen_dynamics/`, where `h_y` tells how varied the drawn identities are, and the
     action in `frozen_identity/`.
     `frozen_dynamics_fitted/`, `frozen_identity_fitted/`: the same with a density in the prior's place that is fitted to
-    the guide's latents of training clips (`FittedPrior`); left out unless `fitted_to` is set.
+    the guide's latents of training clips (`FittedPrior`), the one that `net` carries or with `fitted_to` another; left
+    out where there is neither.
     `reconstruction/consistency`: the share of clips whose label does not change by reconstruction;
     `swap/consistency`: the share of clips drawn with z of one clip and s of another in which the judge finds the same
     action as in the first, or the same static factor as in the other. By chance these two may share their label:
@@ -120,7 +121,7 @@ def judge_results(
         net: in evaluation mode.
         clips: the most that are scored for each head.
         seed: of the choice of clips, of the partners in swaps, and of all samples.
-        fitted_to: the most training clips that the fitted density is fitted to, evenly spread; 0 fits none.
+        fitted_to: the most training clips that a density is fitted to for these scores, evenly spread; 0 fits none.
     Raises: UserError, the judge was trained on other clips.
     """
     judge.check(data)
@@ -149,13 +150,12 @@ def judge_results(
         FROZEN_DYNAMICS: (latents.z, anyone),
         FROZEN_IDENTITY: (anything, latents.s),
     }
+    fitted = net.fitted
     if fitted_to:
-        training = data.evaluation_dataset("train")
-        chosen = np.linspace(0, len(training) - 1, min(fitted_to, len(training))).round().astype(int)
-        learned = [net.encode(video) for video in _videos(training, chosen, batch_size, device)]
-        prior = FittedPrior.of(net, Latents.concatenate(learned))
-        drawn[FROZEN_DYNAMICS + FITTED] = latents.z, prior.sample_identity(count, generator)
-        drawn[FROZEN_IDENTITY + FITTED] = prior.sample_poses(count, steps, generator), latents.s
+        fitted = FittedPrior.of_training_clips(net, data, most=fitted_to, batch_size=batch_size)
+    if fitted is not None:
+        drawn[FROZEN_DYNAMICS + FITTED] = latents.z, fitted.sample_identity(count, generator)
+        drawn[FROZEN_IDENTITY + FITTED] = fitted.sample_poses(net, count, steps, generator), latents.s
     judged = {REAL: _joined(seen)}
     for name, (z, s) in drawn.items():
         pairs = zip(z.split(batch_size), s.split(batch_size), strict=True)

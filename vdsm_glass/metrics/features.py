@@ -7,6 +7,7 @@ import io
 import warnings
 from itertools import pairwise
 from pathlib import Path
+from weakref import ReferenceType, ref
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +38,7 @@ class Extractor(nn.Module):
         self.name = name
         self.checksum = checksum
         self.num_features = num_features
+        self._seen: list[tuple[ReferenceType[Tensor], int, Tensor]] = []
 
     @property
     def info(self) -> dict[str, str]:
@@ -50,6 +52,22 @@ class Extractor(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, ...) in [0, 1] -> (n, f)."""
         return self.network(x)
+
+    @torch.no_grad()
+    def of_frames(self, video: Tensor, *, chunk: int) -> Tensor:
+        """The features of all frames; metrics that share this network and get the same two tensors compute them once.
+
+        Args: video (b, t, 3, h, w) in [0, 1]; chunk, frames that the network is given at once.   Returns: (b t, f).
+        """
+        self._seen = [each for each in self._seen if each[0]() is not None]
+        for seen, version, features in self._seen:
+            if seen() is video and version == video._version:
+                return features
+        frames = rearrange(video, "b t c h w -> (b t) c h w").split(chunk)
+        features = torch.cat([self(part.float()) for part in frames])
+        # The real and the generated side.
+        self._seen = [*self._seen[-1:], (ref(video), video._version, features)]
+        return features
 
 
 class Fidelity(Extractor):

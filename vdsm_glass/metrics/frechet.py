@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from einops import rearrange
 from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 from torchmetrics import Metric
@@ -87,12 +86,15 @@ class FrechetDistance(Metric):
     @torch.no_grad()
     def add(self, inputs: Tensor, *, real: bool) -> None:
         """Adds samples.  Args: inputs (n, ...), as the extractor takes them."""
-        side = SIDES.index("real" if real else "generated")
         for part in inputs.split(self.chunk):
-            features = self.extractor(part.float()).double()
-            self.n[side] += len(features)
-            self.total[side] += features.sum(dim=0)
-            self.outer[side].addmm_(features.T, features)
+            self.add_features(self.extractor(part.float()), real=real)
+
+    def add_features(self, features: Tensor, *, real: bool) -> None:
+        """Adds samples by their features (n, f)."""
+        side, features = SIDES.index("real" if real else "generated"), features.double()
+        self.n[side] += len(features)
+        self.total[side] += features.sum(dim=0)
+        self.outer[side].addmm_(features.T, features)
 
     def gaussian(self, side: str) -> tuple[Tensor, Tensor]:
         """Mean (f,) and unbiased covariance (f, f) of the features of one side.
@@ -131,7 +133,7 @@ class FID(FrechetDistance):
 
     def update(self, video: Tensor, *, real: bool) -> None:
         """Args: video (b, t, 3, h, w) in [0, 1]."""
-        self.add(rearrange(video, "b t c h w -> (b t) c h w"), real=real)
+        self.add_features(self.extractor.of_frames(video, chunk=self.chunk), real=real)
 
 
 class FVD(FrechetDistance):

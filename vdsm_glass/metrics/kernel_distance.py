@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from einops import rearrange
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.image.kid import poly_mmd
@@ -47,11 +46,9 @@ class KID(Metric):
         for side in ("real", "generated"):
             self.add_state(side, default=[], dist_reduce_fx="cat")
 
-    @torch.no_grad()
     def update(self, video: Tensor, *, real: bool) -> None:
         """Args: video (b, t, 3, h, w) in [0, 1]."""
-        frames = rearrange(video, "b t c h w -> (b t) c h w").split(self.chunk)
-        (self.real if real else self.generated).extend(self.extractor(part.float()) for part in frames)
+        (self.real if real else self.generated).append(self.extractor.of_frames(video, chunk=self.chunk))
 
     def compute(self) -> Tensor:
         """The distance, a float64 scalar.  Raises: UserError, a side has fewer than two frames."""

@@ -79,6 +79,7 @@ class Suite:
             except UserError as error:
                 self.not_computed.append(NotComputed(shown, str(error)))
             else:
+                share_network(metric, [running.metric for running in self.running.values()])
                 self.running[shown] = Running(kind, metric.to(device))
 
     def update(self, generated: Tensor | None, reference: Tensor | None) -> None:
@@ -151,6 +152,14 @@ class Suite:
         """Stops a metric and records the reason."""
         del self.running[name]
         self.not_computed.append(NotComputed(name, str(error)))
+
+
+def share_network(metric: Metric, others: Iterable[Metric]) -> None:
+    """Gives a metric the network of one that has the same, so that features of the same frames are computed once."""
+    for other in others:
+        mine, theirs = (getattr(each, "extractor", None) for each in (metric, other))
+        if mine is not None and theirs is not None and mine.info == theirs.info:
+            metric.extractor = theirs
 
 
 def why_not_finite(value: float) -> str:

@@ -20,6 +20,7 @@ from nicegui.events import KeyEventArguments, UploadEventArguments
 from torch import Tensor
 
 from data_modules.common.errors import UserError
+from vdsm_glass.generate.vocabulary import Model
 from vdsm_glass.play import media
 
 HERE = Path(__file__).parent
@@ -73,10 +74,10 @@ class Words(Element):
             self.update()
 
 
-def heading(title: str, about: str) -> None:
+def heading(model: Model, about: str) -> None:
     """Adds the page's name, what is played, and links to the other models that are served."""
     with tag("header"):
-        tag("h1", text=title)
+        tag("h1", text=model.page_title)
         tag("span", "dim", about)
         if len(SERVED) > 1:
             here = ui.context.client.page.path

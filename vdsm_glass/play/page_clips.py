@@ -10,7 +10,7 @@ from nicegui import ui
 from nicegui.element import Element
 from torch import Tensor
 
-from vdsm_glass.generate.vocabulary import Model
+from vdsm_glass.generate.vocabulary import DENSITIES, Model
 from vdsm_glass.pictures import grid
 from vdsm_glass.play import media
 from vdsm_glass.play.clips import Data, NamedClip, clips_to_play
@@ -56,7 +56,7 @@ class ClipsTab:
         """The page."""
         dress()
         with tag("main", "vdsm moving"):
-            heading(f"Play with {self.model.title}", about)
+            heading(self.model, about)
             self.message = Message()
             with tag("section", "panel stage", aria_label="The clip"):
                 self.screen = tag("div", "screen film", role="img")
@@ -103,7 +103,8 @@ class ClipsTab:
             self.video = await compute(VERBS[self.verb], self.model, a, b)
             content = media.data_url(await compute(lambda: media.png(media.strip(self.video))))
         show_film(self.screen, content, self.video)
-        self.said.say(f"{self.verb.replace('_', ' ')}: {len(self.video)} frames")
+        drawn_from = f", from {DENSITIES[self.model.densities[0]]}" if self.verb == "sample" else ""
+        self.said.say(f"{self.verb.replace('_', ' ')}: {len(self.video)} frames{drawn_from}")
         for name, made in self.buttons.items():
             set_pressed(made, name == self.verb)
         for number, pair in enumerate(self.choices):
@@ -115,6 +116,6 @@ def add(model: Model, data: Data | None, *, about: str, address: str = "/") -> N
     """The page at `address`."""
     clips = clips_to_play(model, data, by="identity", most=CLIPS)
 
-    @ui.page(address, title=f"Play with {model.title}")
+    @ui.page(address, title=model.page_title)
     async def page() -> None:
         await ClipsTab(model, clips, about=about).choose()

@@ -72,7 +72,7 @@ class GlassTab:
         """Builds the page."""
         dress()
         with tag("main", "glass"):
-            heading(f"Play with {self.model.title}", self.about)
+            heading(self.model, self.about)
             self.message = Message()
             with tag("section", "panel stage", aria_label="The clip"):
                 self.screen = tag("img", "screen", alt="the present frame", src="", width=self.size[1])
@@ -276,7 +276,7 @@ def add_tab(kind: type[GlassTab], model: AnimatedModel, data: Data | None, *, ab
             print(f"vdsm-glass: playing without test clips: {error}", file=sys.stderr)
     height, width = clips[0].video.shape[-2:] if clips else model.size or UNKNOWN_SIZE
 
-    @ui.page(address, title=f"Play with {model.title}")
+    @ui.page(address, title=model.page_title)
     async def page() -> None:
         tab = kind(model, clips, size=(height, width), about=about)
         if clips:

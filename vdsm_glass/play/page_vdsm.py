@@ -40,8 +40,18 @@ class VDSMTab:
     Args: rows, columns, what to call identities and actions; about, what is played; address, of the page.
     """
 
-    def __init__(self, board: Board, *, rows: list[str], columns: list[str], about: str, address: str) -> None:
-        self.session, self.rows, self.columns, self.about = VDSMSession(board), rows, columns, about
+    def __init__(
+        self,
+        model: VDSMFramesModel,
+        board: Board,
+        *,
+        rows: list[str],
+        columns: list[str],
+        about: str,
+        address: str,
+    ) -> None:
+        self.model, self.session = model, VDSMSession(board)
+        self.rows, self.columns, self.about = rows, columns, about
         self.pictures = f"{address.rstrip('/')}/cells"
         self.second = False
         self.turn = asyncio.Lock()
@@ -51,7 +61,7 @@ class VDSMTab:
         """Builds the page."""
         dress()
         with tag("main", "vdsm moving") as self.main:
-            heading("Play with VDSM", self.about)
+            heading(self.model, self.about)
             self.message = Message()
             with tag("section", "panel stage", aria_label="The clip"):
                 self.screen = tag("div", "screen film", role="img")
@@ -188,6 +198,6 @@ def add(model: VDSMFramesModel, data: Data | None, *, about: str, address: str =
             return Response(status_code=404)
         return Response(pictures[row][column], media_type="image/png")
 
-    @ui.page(address, title="Play with VDSM")
+    @ui.page(address, title=model.page_title)
     async def page() -> None:
-        await VDSMTab(board, **names, about=about, address=address).show()
+        await VDSMTab(model, board, **names, about=about, address=address).show()

@@ -165,6 +165,12 @@ def content(home: Path, seconds: dict[str, float]) -> dict:
                 pictures=[pictures / "transfer.gif"],
             ),
             Section(
+                "Clips of nobody in particular",
+                "Identity, dynamics and first pose are drawn by chance.",
+                pictures=[pictures / "samples_fitted.gif", pictures / "samples.gif"],
+                captions=["from the density fitted to training clips", "from the prior"],
+            ),
+            Section(
                 "Reconstruction", "Each clip above its reconstruction.", pictures=[pictures / "reconstruction.png"]
             ),
             Section(

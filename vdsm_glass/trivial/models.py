@@ -43,7 +43,7 @@ class TrivialModel(Model):
 
     def transfer(self, source: Source, target: Source, *, steps: int | None = None) -> Tensor:
         motion, identity, one = self.pairs(source, target)
-        return self.result(self.transferred(motion[:, :steps], identity), one)
+        return self.result(self.transferred(motion[:, : self.steps_within(motion, steps)], identity), one)
 
     def rebuilt(self, clips: Tensor) -> Tensor:
         """Clips (b, t, 3, h, w) in [0, 1] drawn anew."""
@@ -134,13 +134,25 @@ class RandomActionModel(MemoryModel):
     def transferred(self, motion: Tensor, identity: Tensor) -> Tensor:
         return self.drawn(identity, motion.shape[1], self.generator(0))
 
+    @property
+    def k(self) -> int:
+        """K, the number of actions that there are to choose from."""
+        return CANDIDATES
+
     def drawn(self, clips: Tensor, frames: int, generator: torch.Generator) -> Tensor:
-        """The first frames of `clips` (b, t, 3, h, w), and how one of `CANDIDATES` goes on: (b, frames, 3, h, w)."""
+        """The first frames of `clips` (b, t, 3, h, w), and how one of K clips goes on: (b, frames, 3, h, w)."""
+        action = torch.randint(self.k, (len(clips),), generator=generator, device=generator.device)
+        return self.acted(clips, action, frames)
+
+    def acted(self, clips: Tensor, action: Tensor, frames: int) -> Tensor:
+        """As `drawn`.  Args: action (b,), from 0 to K - 1, the place among the clips that begin alike, nearest first;
+
+        where fewer are kept, it begins again at the nearest.
+        """
         distances = self.network.distances(clips[:, :1])
-        nearest = distances.topk(min(CANDIDATES, distances.shape[1]), largest=False).indices
-        chosen = torch.randint(nearest.shape[1], (len(clips), 1), generator=generator, device=generator.device)
-        goes_on = self.network.recalled(nearest.gather(1, chosen)[:, 0], frames=frames)
-        return torch.cat([clips[:, :1], goes_on[:, 1:]], dim=1)
+        nearest = distances.topk(min(self.k, distances.shape[1]), largest=False).indices
+        chosen = nearest.gather(1, action[:, None] % nearest.shape[1])[:, 0]
+        return torch.cat([clips[:, :1], self.network.recalled(chosen, frames=frames)[:, 1:]], dim=1)
 
 
 class TrueShiftsModel(TrivialModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from einops import repeat
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
@@ -33,16 +34,23 @@ class TrivialModule(LightningModule):
     def look(self, video: Tensor) -> None:
         """Keeps of training clips (b, t, 3, h, w) in [0, 1] what the model needs."""
 
-    def validation_step(self, batch: VideoBatch) -> None:
-        self.compare(batch, "val")
+    def validation_step(self, batch: VideoBatch) -> Tensor | None:
+        return self.compare(batch, "val")
 
-    def test_step(self, batch: VideoBatch) -> None:
-        self.compare(batch, "test")
+    def test_step(self, batch: VideoBatch) -> Tensor | None:
+        return self.compare(batch, "test")
 
-    def compare(self, batch: VideoBatch, stage: str) -> None:
-        """Logs the mean squared error of reconstructions as `<stage>/loss`."""
+    def compare(self, batch: VideoBatch, stage: str) -> Tensor | None:
+        """Logs the mean squared error of reconstructions as `<stage>/loss`.
+
+        Returns: the actions (b, t-1) of a model that chooses some, for the callback that evaluates them.
+        """
         model: Any = model_of(self)
-        loss = (model.reconstruct(batch.video) - batch.video).square().mean()
+        self.log_error(model.reconstruct(batch.video), batch, stage)
+
+    def log_error(self, drawn: Tensor, batch: VideoBatch, stage: str) -> None:
+        """Logs the mean squared error of clips as `<stage>/loss`."""
+        loss = (drawn - batch.video).square().mean()
         self.log(f"{stage}/loss", loss, batch_size=len(batch), sync_dist=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -80,9 +88,16 @@ class NearestClipModule(MemoryModule):
 
 
 class RandomActionModule(MemoryModule):
-    """Goes on as a random training clip that begins alike."""
+    """Goes on as a random training clip that begins alike. One action is drawn for each clip and holds to its end."""
 
     kind = "random_action"
+
+    def compare(self, batch: VideoBatch, stage: str) -> Tensor:
+        model: Any = model_of(self)
+        clips, frames = batch.video.shape[:2]
+        action = torch.randint(model.k, (clips,), device=self.device)
+        self.log_error(model.acted(batch.video, action, frames), batch, stage)
+        return repeat(action, "b -> b t", t=frames - 1)
 
 
 class TrueShiftsModule(TrivialModule):

@@ -83,6 +83,8 @@ class RigidCrop(nn.Module):
         Returns: (b, t, 3, h, w) in [0, 1].
         """
         b, steps, _ = foreground_shift.shape
+        if not steps:
+            return first[:, None]
         behind = filled(first, mask)
         figure = moved(torch.cat([first * mask, mask], dim=1), foreground_shift, padding="zeros")
         ground = moved(behind, background_shift, padding="border")

@@ -6,59 +6,154 @@ what the decoder makes of latents like those of real clips.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
 
+from vdsm_glass.checkpoints import CheckpointError, misfits, shortened
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
+
+    from data_modules.base import VideoDataModule
+
+Net = FrameVDSM | SequenceVDSM
+COMPONENTS = (1, 2, 4, 8, 16)
+HELD_OUT = 4
+"""One sample in so many is held out when the number of components is chosen."""
+FEWEST = 10
+"""Samples for each component."""
+LEAST_VARIANCE = 1e-6
+"""Added to every variance, as a share of their mean: fewer samples than dimensions have a singular covariance."""
+
 
 @dataclass(frozen=True)
-class Gaussian:
-    """N(mean, root²).  Args: mean (n,); root (n, n), symmetric."""
+class Mixture:
+    """Σ_k share_k N(mean_k, root²): Gaussians of one covariance, because clips are few for one covariance each.
 
-    mean: Tensor
+    Args: shares (k,), which sum to 1; means (k, n); root (n, n), symmetric.
+    """
+
+    shares: Tensor
+    means: Tensor
     root: Tensor
 
     @classmethod
-    def fit(cls, x: Tensor) -> Gaussian:
-        """The mean and covariance of samples x (m, n), m > 1; the covariance may be singular."""
-        values, vectors = torch.linalg.eigh(torch.cov(x.double().T).reshape(x.shape[1], x.shape[1]))
+    def fit(cls, x: Tensor) -> Mixture:
+        """By expectation maximisation, with as many of `COMPONENTS` as make samples held out the likeliest.
+
+        Args: x (m, n), m > 1.
+        """
+        points = x.double().numpy(force=True)
+        centre = points.mean(axis=0)
+        # One number for all dimensions, so that those which carry nothing stay small.
+        scale = float(np.sqrt((points - centre).var(axis=0).mean())) or 1.0
+        points = np.random.default_rng(0).permutation((points - centre) / scale)
+        held, seen = points[: len(points) // HELD_OUT], points[len(points) // HELD_OUT :]
+        tried = [k for k in COMPONENTS if k == 1 or FEWEST * k <= len(seen)]
+        best = max(tried, key=lambda k: _mixture(seen, k).score(held)) if len(tried) > 1 else 1
+        found: Any = _mixture(points, best)
+        values, vectors = np.linalg.eigh(found.covariances_)
         # The symmetric root, because the signs of eigenvectors are arbitrary, and samples should not be.
-        root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-        return cls(mean=x.mean(dim=0), root=root.to(x.dtype))
+        root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+        parts = (found.weights_, found.means_ * scale + centre, root * scale)
+        return cls(*(torch.from_numpy(part).float() for part in parts))
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Samples (count, n).  Args: generator, on the parameters' device."""
-        noise = torch.randn(count, len(self.mean), generator=generator, device=self.mean.device, dtype=self.mean.dtype)
-        return self.mean + noise @ self.root
+        """Samples (count, n), on the generator's device."""
+        shares, means, root = (part.to(generator.device) for part in (self.shares, self.means, self.root))
+        which = torch.multinomial(shares, count, replacement=True, generator=generator)
+        return means[which] + torch.randn(count, len(root), generator=generator, device=root.device) @ root
+
+
+def _mixture(points: np.ndarray, components: int) -> GaussianMixture:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    made = GaussianMixture(
+        n_components=components,
+        covariance_type="tied",
+        reg_covar=LEAST_VARIANCE,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        # Also of clips that are all alike; and a mixture that could become a little likelier is a density as well.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return made.fit(points)
 
 
 @dataclass(frozen=True)
 class FittedPrior:
-    """Gaussians fitted to the means of q: of s, and of d and z_1 together; before stage 2 of every frame's z."""
+    """Mixtures fitted to the means of q: of s, and of d and z_1 together; before stage 2 of every frame's z.
 
-    net: FrameVDSM | SequenceVDSM
-    identity: Gaussian
-    motion: Gaussian
+    It takes the place of a network's own `sample_identity` and `sample_poses`.
+    """
+
+    identity: Mixture
+    motion: Mixture
 
     @classmethod
-    def of(cls, net: FrameVDSM | SequenceVDSM, latents: Latents) -> FittedPrior:
-        """Args: latents, what `net.encode` gives for many clips, on the network's device."""
+    def of(cls, latents: Latents) -> FittedPrior:
+        """Args: latents, what `encode` gives for two clips or more."""
         z, d = latents.z, latents.d
         motion = rearrange(z, "b t z -> (b t) z") if d is None else torch.cat([d, z[:, 0]], dim=-1)
-        return cls(net=net, identity=Gaussian.fit(latents.s), motion=Gaussian.fit(motion))
+        return cls(identity=Mixture.fit(latents.s), motion=Mixture.fit(motion))
+
+    @classmethod
+    @torch.no_grad()
+    def of_training_clips(cls, net: Net, data: VideoDataModule, *, most: int, batch_size: int = 32) -> FittedPrior:
+        """Args: net, in evaluation mode; most clips, evenly spread over the training split.
+
+        Raises: UserError, as `evaluation_dataset`.
+        """
+        dataset = data.evaluation_dataset("train")
+        chosen = np.linspace(0, len(dataset) - 1, min(most, len(dataset))).round().astype(int).tolist()
+        device = next(net.parameters()).device
+        parts = [chosen[first : first + batch_size] for first in range(0, len(chosen), batch_size)]
+        return cls.of(Latents.concatenate([net.encode(dataset[part].to(device).decoded().video) for part in parts]))
 
     def sample_identity(self, count: int, generator: torch.Generator) -> Tensor:
         """As `net.sample_identity`, (count, s)."""
         return self.identity.draw(count, generator)
 
-    def sample_poses(self, count: int, steps: int, generator: torch.Generator) -> Tensor:
+    def sample_poses(self, net: Net, count: int, steps: int, generator: torch.Generator) -> Tensor:
         """As `net.sample_poses`, (count, steps, z); after z_1 poses follow p(z_t | z_{t-1}, d)."""
-        if not isinstance(self.net, SequenceVDSM):
+        if not isinstance(net, SequenceVDSM):
             return rearrange(self.motion.draw(count * steps, generator), "(b t) z -> b t z", t=steps)
-        d, z_1 = self.motion.draw(count, generator).split([self.net.sizes.kappa_d, self.net.sizes.kappa_z], dim=-1)
-        return self.net.advance(z_1, d, steps=steps, generator=generator)
+        d, z_1 = self.motion.draw(count, generator).split([net.sizes.kappa_d, net.sizes.kappa_z], dim=-1)
+        return net.advance(z_1, d, steps=steps, generator=generator)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All its numbers by name, `identity.shares` and so on."""
+        parts = {side.name: getattr(self, side.name) for side in fields(self)}
+        return {f"{name}.{f.name}": getattr(part, f.name) for name, part in parts.items() for f in fields(part)}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], net: Net) -> FittedPrior:
+        """What `tensors` gave.  Raises: CheckpointError, they are no density of this network's latents."""
+        sizes = net.sizes
+        motion = sizes.kappa_z + (sizes.kappa_d if isinstance(net, SequenceVDSM) else 0)
+        wanted: dict[str, Tensor] = {}
+        for side, n in (("identity", sizes.kappa_s), ("motion", motion)):
+            k = len(tensors[f"{side}.shares"]) if f"{side}.shares" in tensors else 1
+            empty = Mixture(*(torch.empty(shape, device="meta") for shape in ((k,), (k, n), (n, n))))
+            wanted |= {f"{side}.{f.name}": getattr(empty, f.name) for f in fields(empty)}
+        problems = misfits(wanted, dict(tensors))
+        problems += [f"{name} is not finite" for name, value in tensors.items() if not value.isfinite().all()]
+        shares = [value for name, value in tensors.items() if name.endswith(".shares")]
+        if problems or any((part < 0).any() or not 0.99 < part.sum() < 1.01 for part in shares):
+            said = shortened(problems) or "shares do not sum to 1"
+            raise CheckpointError(f"the density fitted to training clips does not fit this model: {said}")
+        sides = {side.name: {} for side in fields(cls)}
+        for name, value in tensors.items():
+            side, _, part = name.partition(".")
+            sides[side][part] = value.float()
+        return cls(**{side: Mixture(**parts) for side, parts in sides.items()})

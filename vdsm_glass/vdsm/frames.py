@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import pyro
 import pyro.distributions as dist
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 
 from vdsm_glass.vdsm.densities import Encoder, MixtureDecoder, NormalParameters, isotropic
 from vdsm_glass.vdsm.sizes import Sizes
+
+if TYPE_CHECKING:
+    from vdsm_glass.vdsm.fitted import FittedPrior
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class FrameVDSM(nn.Module):
     """p(s) ∏_t p(z_t) p(x_t | z_t, s), with q(s | x_{1:T}) ∏_t q(z_t | x_t).  [VDSM suppl. sections 3 and 4]"""
 
     tau_s: Tensor
+    fitted: FittedPrior | None = None
+    """What is drawn from in the prior's place, once it is fitted; no part of the weights."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from data_modules.batch import VideoBatch
 from data_modules.common.errors import UserError
-from vdsm_glass.checkpoints import load_part
+from vdsm_glass.checkpoints import FITTED, load_part
 from vdsm_glass.sizes import as_sizes
 from vdsm_glass.training import psnr
 from vdsm_glass.vdsm.apart import ApartWeights, apart_terms
 from vdsm_glass.vdsm.elbo import Elbo, ElboWeights, evaluate
+from vdsm_glass.vdsm.fitted import FittedPrior
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
@@ -52,6 +53,16 @@ class VDSMModule(LightningModule):
     def frames(self) -> FrameVDSM:
         """The network of the first stage, wherever it stands."""
         return self.net.frames
+
+    def on_train_start(self) -> None:
+        self.net.fitted = None  # the latents to which it was fitted are about to change
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.net.fitted is not None:
+            checkpoint[FITTED] = self.net.fitted.tensors()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.net.fitted = FittedPrior.from_tensors(checkpoint[FITTED], self.net) if FITTED in checkpoint else None
 
     def anneal(self, *, tau_s: float | None = None, **weights: float) -> None:
         """Sets τ_s and the weights given (`kl_z`, `kl_s`, `kl_d`); called by the annealing callback."""

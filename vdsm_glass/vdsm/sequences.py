@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pyro
 import torch
@@ -21,12 +21,18 @@ from vdsm_glass.vdsm.densities import (
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents, draw
 from vdsm_glass.vdsm.sizes import Sizes
 
+if TYPE_CHECKING:
+    from vdsm_glass.vdsm.fitted import FittedPrior
+
 
 class SequenceVDSM(nn.Module):
     """p(s) p(d) p(z_1) ∏_t p(z_t | z_{t-1}, d) p(x_t | z_t, s) and its guide.  [VDSM suppl. Eqs. (1), (2) and (4)]
 
     `frames`, stage 1's network, is frozen: it has no gradient and is always in eval mode.
     """
+
+    fitted: FittedPrior | None = None
+    """As `FrameVDSM.fitted`."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from vdsm_glass.export import written_whole
 from vdsm_glass.generate.vocabulary import Model
 from vdsm_glass.pictures import to_uint8
 from vdsm_glass.play.clips import Data
-from vdsm_glass.registry import imported
+from vdsm_glass.registry import imported, kinds
 from vdsm_glass.web import graphs, runtime
 from vdsm_glass.web.page import WebPage
 
@@ -35,11 +35,7 @@ def export_web(model: Model, data: Data | None, folder: Path, *, name: str = "",
     Raises: UserError, this kind of model has no such page, something that writing it needs is missing, or the folder
         is there already.
     """
-    if not model.web:
-        raise UserError(
-            f"{model.title} has no page for the browser alone: its class sets no `web`, the import path of a function "
-            "(model, data) -> vdsm_glass.web.page.WebPage. Play it by `vdsm-glass play`"
-        )
+    check(model)
     graphs.check_installed()
     with written_whole(folder) as made:
         runtime.add_to(made / "ort")  # first, because it fails soonest
@@ -48,12 +44,23 @@ def export_web(model: Model, data: Data | None, folder: Path, *, name: str = "",
             name, rights = data.name, data.rights
         about = [name, "{} x {}".format(*model.size) if model.size else ""]
         said = {
-            "title": f"Play with {model.title}",
+            "title": model.page_title,
             "about": " · ".join(filter(None, about)),
             "rights": rights,
         }
         _write(page, made, said)
     return folder
+
+
+def check(model: Model) -> None:
+    """Raises: UserError, this kind of model has no such page."""
+    if not model.web:
+        able = sorted({kind.model_class.title for kind in kinds().values() if kind.model_class.web})
+        raise UserError(
+            f"{model.title} has no page for the browser alone; {', '.join(able)} have one, as has a model whose class "
+            "sets `web`, the import path of a function (model, data) -> vdsm_glass.web.page.WebPage. Play this one by "
+            "`vdsm-glass play`"
+        )
 
 
 def _write(page: WebPage, folder: Path, said: dict[str, str]) -> None:

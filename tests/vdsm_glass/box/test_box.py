@@ -163,6 +163,12 @@ def test_a_name_is_found_and_a_path_comes_first(
     assert "vdsm-pendulum is taken from this folder" in capsys.readouterr().err
 
 
+def test_the_boxed_vdsm_samples_from_its_fitted_density():
+    model = load("vdsm-pendulum", device="cpu")
+    assert model.densities[0] == "fitted"
+    assert model.about in (HOME / "vdsm-pendulum" / "README.md").read_text(encoding="utf-8")
+
+
 def test_commands_take_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["models"]) == 0
     said = capsys.readouterr().out

@@ -19,6 +19,7 @@ from vdsm_glass.cli import main as program
 from vdsm_glass.commands import generate
 from vdsm_glass.export import export
 from vdsm_glass.media import save
+from vdsm_glass.vdsm.fitted import FittedPrior
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,31 @@ def test_one_seed_makes_one_file(runs: dict[str, Path], tmp_path: Path, suffix: 
         assert generate.main(words) == 0
         files.append(out.read_bytes())
     assert files[0] == files[1] != files[2]
+
+
+def test_samples_say_what_they_are_drawn_from(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    def sampled(path: Path, *words: str) -> tuple[np.ndarray, str]:
+        found = made(tmp_path / "made.npz", "sample", path, "--count", 2, "--steps", 3, *words)
+        return found, capsys.readouterr().err
+
+    bare, said = sampled(runs["vdsm"])
+    assert said == "vdsm-glass: drawn from the prior\n"
+    with pytest.raises(UserError, match=r"carries no density that was fitted .*; draw from the prior"):
+        sampled(runs["vdsm"], "--from", "fitted")
+    path = checkpoint("vdsm", tmp_path / "run")
+    model = load(path, device="cpu")
+    fitted = FittedPrior.of(model.network.encode(clips("vdsm", b=9)))
+    torch.save(torch.load(path, weights_only=True) | {"fitted": fitted.tensors()}, path)
+    drawn, said = sampled(path)
+    assert said == "vdsm-glass: drawn from the density fitted to training clips; --from prior: the prior\n"
+    model.network.fitted = fitted
+    np.testing.assert_allclose(drawn, model.sample(2, steps=3), atol=1e-6)
+    assert np.abs(drawn - bare).max() > 1e-4
+    prior, said = sampled(path, "--from", "prior")
+    assert np.array_equal(prior, bare)
+    assert said.startswith("vdsm-glass: drawn from the prior; --from fitted: ")
 
 
 def test_videos_stand_before_or_behind_options(runs: dict[str, Path], tmp_path: Path):

@@ -17,6 +17,7 @@ from data_modules import Pendulum
 from vdsm_glass.judge.judge import Judge
 from vdsm_glass.judge.labels import judgeable
 from vdsm_glass.judge.scores import JudgeScores, judge_results
+from vdsm_glass.vdsm.fitted import FittedPrior
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
@@ -174,6 +175,19 @@ def test_a_fitted_density_is_scored_beside_the_prior(data: Told, reader: Judge):
     # Training clips show one swing twice as often; means of five poses around (1/3, 2/3) show the other in 0.21.
     assert both["judge/action/frozen_identity_fitted/h_y"] == pytest.approx(0.51, abs=0.2)
     assert "judge/identity/frozen_dynamics_fitted/acc" not in both
+
+
+def test_the_density_that_a_model_carries_is_scored_unless_another_is_fitted(data: Told, reader: Judge):
+    carrying, bare = Oracle(), Oracle()
+    one = F.one_hot(torch.full((9,), 1), COLOURS).float()
+    carrying.fitted = FittedPrior.of(Latents(s=one, z=torch.rand(9, 5, SWINGS)))
+    found = judge_results(carrying, reader, data, clips=60)
+    assert found["judge/identity/frozen_dynamics_fitted/h_y"] == pytest.approx(0)
+    assert found["judge/identity/frozen_dynamics/h_y"] > 0.9 * math.log(COLOURS)
+    assert found["judge/identity/frozen_identity_fitted/acc"] == 1
+    another = [judge_results(net, reader, data, clips=60, fitted_to=90) for net in (carrying, bare)]
+    assert another[0] == another[1]
+    assert another[0]["judge/identity/frozen_dynamics_fitted/h_y"] > 0.9 * math.log(COLOURS)
 
 
 def test_the_fitted_density_is_that_of_training_clips(data: Told, reader: Judge, monkeypatch: pytest.MonkeyPatch):

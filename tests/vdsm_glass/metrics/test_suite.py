@@ -13,6 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from data_modules.common.errors import UserError
+from vdsm_glass.metrics.features import RandomFeatures, random_frame_features
 from vdsm_glass.metrics.registry import METRICS, MetricKind
 from vdsm_glass.metrics.results import MARKDOWN, RESULTS, NotComputed, Protocol, Result, ResultSet
 from vdsm_glass.metrics.suite import Suite
@@ -249,3 +250,42 @@ def test_a_folder_is_no_book(tmp_path: Path):
 def test_a_book_that_is_not_there_says_who_writes_it(tmp_path: Path):
     with pytest.raises(UserError, match=r"is not there; `vdsm-glass test`"):
         ResultSet.read(tmp_path / RESULTS)
+
+
+def test_metrics_of_one_network_extract_the_features_of_a_frame_once(monkeypatch: pytest.MonkeyPatch):
+    draw = torch.Generator().manual_seed(0)
+    batches = [tuple(torch.rand(2, 3, 3, 16, 16, generator=draw) for _ in range(2)) for _ in range(3)]
+
+    def values(*names: str) -> dict[str, float]:
+        suite = Suite(names, paired=False, frames=3, stand_ins=True)
+        for pair in batches:
+            suite.update(*pair)
+        return {found.name: found.value for found in suite.compute(PROTOCOL)[0]}
+
+    alone = values("fid") | values("kid")
+    seen: list[int] = []
+    forward = RandomFeatures.forward
+
+    def counted(self: RandomFeatures, x: Tensor) -> Tensor:
+        seen.append(len(x))
+        return forward(self, x)
+
+    monkeypatch.setattr(RandomFeatures, "forward", counted)
+    assert values("fid", "kid") == alone
+    assert sum(seen) == 3 * 2 * 2 * 3, "batches, sides, clips and frames"
+    seen.clear()
+    values("fid", "fvd", "kid")
+    assert sum(seen) == 3 * 2 * 2 * 3, "FVD's network is another one, and clips of 3 frames are too short for it"
+
+
+def test_features_are_computed_anew_of_a_tensor_that_has_changed():
+    extractor, video = random_frame_features(), clips(0.5)
+    before = extractor.of_frames(video, chunk=4)
+    assert extractor.of_frames(video, chunk=4) is before
+    video += 0.25
+    after = extractor.of_frames(video, chunk=4)
+    torch.testing.assert_close(after, extractor(video.flatten(0, 1)))
+    assert not torch.equal(after, before)
+    del video
+    extractor.of_frames(clips(0.0), chunk=4)
+    assert len(extractor._seen) == 1, "what is gone is not kept"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,15 @@ from data_modules.common.errors import UserError
 from vdsm_glass.api import load
 from vdsm_glass.cli import main
 from vdsm_glass.metrics.results import ResultSet
-from vdsm_glass.trivial.models import FirstFrameModel, NearestClipModel, RandomActionModel, TrueShiftsModel
+from vdsm_glass.trivial.models import (
+    FirstFrameModel,
+    MemoryModel,
+    NearestClipModel,
+    RandomActionModel,
+    TrivialModel,
+    TrueShiftsModel,
+)
+from vdsm_glass.trivial.modules import RandomActionModule
 from vdsm_glass.trivial.networks import PART, Memory, RigidCrop, filled
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -74,8 +83,27 @@ def test_a_random_action_begins_as_it_is_told_and_goes_on_as_one_of_those_that_b
         drawn |= {n for n in range(len(kept)) if torch.equal(clip[1:], kept[n, 1:])}
     assert drawn <= set(order)
     assert len(drawn) > 4  # 30 draws of 8: fewer once in 10^7
+    for place, n in enumerate(order):
+        clip = model.acted(first, torch.tensor([place]), 4)[0]
+        torch.testing.assert_close(clip[1:], kept[n, 1:])
     told = model.protocols["transfer"].make(model, kept[:1], first, torch.Generator().manual_seed(0))
     torch.testing.assert_close(told[0, 0], first[0, 0])
+
+
+def test_random_actions_are_those_that_were_drawn_anew_for_each_batch_and_hold(memory: Memory):
+    module = RandomActionModule(clips=PART + 3, frames=4, size=(6, 8))
+    module.net.load_state_dict(memory.state_dict())
+    errors: list[Any] = []
+    module.log = lambda _, loss, **__: errors.append(loss)  # pyright: ignore[reportAttributeAccessIssue]
+    batch = VideoBatch.unlabelled(noise(6, 4, 3, 6, 8, seed=6))
+    torch.manual_seed(0)
+    first, second = module.test_step(batch), module.validation_step(batch)
+    assert first is not None and second is not None  # noqa: PT018
+    assert first.shape == (6, 3)
+    assert (first == first[:, :1]).all()
+    assert not torch.equal(first, second)  # once in 8^6
+    drawn = RandomActionModel(module.net).acted(batch.video, first[:, 0], 4)
+    torch.testing.assert_close(errors[0], (drawn - batch.video).square().mean())
 
 
 def test_a_first_frame_stays():
@@ -83,6 +111,18 @@ def test_a_first_frame_stays():
     model = FirstFrameModel(torch.nn.Identity())
     torch.testing.assert_close(model.reconstruct(video), video[:, :1].expand_as(video))
     torch.testing.assert_close(model.transfer(video, other), other[:, :1].expand_as(video))
+
+
+@pytest.mark.parametrize("kind", [FirstFrameModel, NearestClipModel, RandomActionModel, TrueShiftsModel])
+def test_a_transfer_has_as_many_frames_as_asked_or_says_that_there_are_none(kind: type[TrivialModel], memory: Memory):
+    network = memory if issubclass(kind, MemoryModel) else RigidCrop(threshold=0.1)
+    model, video = kind(network), noise(2, 4, 3, 6, 8)
+    for steps in (1, 3, 4):
+        assert model.transfer(video, video, steps=steps).shape == (2, steps, 3, 6, 8)
+    with pytest.raises(UserError, match=f"5 frames are asked for, but the source has 4: {model.title} shows"):
+        model.transfer(video, video, steps=5)
+    with pytest.raises(UserError, match="steps is 0, expected 1 or more"):
+        model.transfer(video, video, steps=0)
 
 
 def walking(figure: list[tuple[int, int]], ground: list[tuple[int, int]]) -> VideoBatch:
@@ -167,6 +207,8 @@ def test_every_recipe_is_fitted_tested_exported_and_loaded(recipe: str, folder: 
     results = ResultSet.read(run / "test/latest/results.json").results
     assert results["reconstruction/mse"].protocol.given_frames == 1
     assert results["reconstruction/first_frame_counted/mse"].protocol.given_frames == 0
+    # Sprites has no labels of what happens between two frames.
+    assert ("nmi_g" in results) == (recipe == "random_action/w_sprites/compact")
     file = run / "checkpoints/last.ckpt"
     assert torch.load(file, weights_only=True)["global_step"] == 2
     model, out = load(file, device="cpu"), folder / recipe.replace("/", "_")

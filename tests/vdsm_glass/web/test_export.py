@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,18 +16,46 @@ from data_modules.common.download import OFFLINE
 from data_modules.common.errors import UserError
 from tests.third_model.model import MeanFrameModel
 from tests.third_model.network import MeanFrame
-from tests.vdsm_glass.play.small import small_vdsm
+from tests.vdsm_glass.discrete.small import MODELS
+from tests.vdsm_glass.dsvae.test_network import NARROW
+from tests.vdsm_glass.play.small import VDSM_DATA, small_vdsm, write_run
 from vdsm_glass.cli import main
+from vdsm_glass.dsvae.model import DSVAEModel
+from vdsm_glass.dsvae.network import DSVAE
+from vdsm_glass.dsvae.sizes import Sizes
+from vdsm_glass.generate.vocabulary import Model
+from vdsm_glass.trivial.models import FirstFrameModel
+from vdsm_glass.trivial.modules import FirstFrameModule
 from vdsm_glass.web import graphs, runtime
 from vdsm_glass.web.export import export_web
 from vdsm_glass.web.page import Graph
 from vdsm_glass.web.vdsm import Decode, used
 
+WITHOUT: dict[str, Callable[[], Model]] = {
+    "Mean frame": lambda: MeanFrameModel(MeanFrame(start=0.0)),
+    "DSVAE": lambda: DSVAEModel(DSVAE(Sizes(**NARROW))),
+    "CADDY": MODELS["caddy"],
+    "Latent actions": MODELS["latent_actions"],
+    "First frame": lambda: FirstFrameModel(torch.nn.Identity()),
+}
 
-def test_a_model_without_such_a_page_says_so(tmp_path: Path):
-    with pytest.raises(UserError, match="Mean frame has no page for the browser alone: its class sets no `web`"):
-        export_web(MeanFrameModel(MeanFrame(start=0.0)), None, tmp_path / "page")
+
+@pytest.mark.parametrize("title", WITHOUT)
+def test_a_model_without_such_a_page_says_which_have_one(title: str, tmp_path: Path):
+    with pytest.raises(UserError) as error:
+        export_web(WITHOUT[title](), None, tmp_path / "page")
+    said = str(error.value)
+    assert said.startswith(f"{title} has no page for the browser alone; GLASS, VDSM, VDSM's first stage have one, ")
+    assert "whose class sets `web`" in said
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_says_so_before_it_prepares_any_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    checkpoint = write_run(tmp_path / "run", FirstFrameModule().net, {"kind": "first_frame"}, VDSM_DATA)
+    assert main(["export", str(checkpoint), "--web", str(tmp_path / "page")]) == 2
+    assert "First frame has no page for the browser alone" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "data").exists()
+    assert not (tmp_path / "page").exists()
 
 
 @pytest.mark.parametrize(
