@@ -36,10 +36,12 @@ class Elbo:
     Args:
         terms: scalars: `reconstruction`, -log p(x | z, s), and `kl_z`, `kl_s`, `kl_d` where the model has the site.
         latents: the guide's samples by site.
+        posteriors: the distributions that they are samples of.
     """
 
     terms: dict[str, Tensor]
     latents: dict[str, Tensor]
+    posteriors: dict[str, Any]
 
 
 def term_of(site: str) -> str:
@@ -67,7 +69,11 @@ def evaluate(model: Callable[[Tensor], object], guide: Callable[[Tensor], object
             value = kl_divergence(sampled[name]["fn"], site["fn"])
         term, per_sequence = term_of(name), value.sum() / video.shape[0]
         terms[term] = terms[term] + per_sequence if term in terms else per_sequence
-    return Elbo(terms=terms, latents={name: site["value"] for name, site in sampled.items()})
+    return Elbo(
+        terms=terms,
+        latents={name: site["value"] for name, site in sampled.items()},
+        posteriors={name: site["fn"] for name, site in sampled.items()},
+    )
 
 
 def random_sites(trace: poutine.Trace) -> dict[str, Any]:

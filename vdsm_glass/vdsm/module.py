@@ -16,6 +16,7 @@ from data_modules.common.errors import UserError
 from vdsm_glass.checkpoints import FITTED, load_part
 from vdsm_glass.sizes import as_sizes
 from vdsm_glass.training import psnr
+from vdsm_glass.vdsm.apart import ApartWeights, apart_terms
 from vdsm_glass.vdsm.elbo import Elbo, ElboWeights, evaluate
 from vdsm_glass.vdsm.fitted import FittedPrior
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
@@ -73,11 +74,15 @@ class VDSMModule(LightningModule):
         """The terms of the loss that is trained.  Args: video (b, t, 3, h, w) in [0, 1]."""
         return evaluate(self.net.model, self.net.guide, video)
 
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """The loss that is trained.  Args: terms, as `terms` gives them."""
+        return self.weights.total(terms)
+
     def training_step(self, batch: VideoBatch) -> Tensor:
         # Pyro's checks of every density cost as much as a small network, and find nothing the tests have not.
         with pyro.validation_enabled(False):
             elbo = self.terms(self.checked(batch))
-        loss = self.weights.total(elbo.terms)
+        loss = self.total(elbo.terms)
         # Named in the error if one of them is not finite.
         self.last_terms = {name: term.detach() for name, term in elbo.terms.items()}
         self.log_terms("train", elbo, loss=loss)
@@ -153,16 +158,33 @@ class VDSMPretrain(VDSMModule):
         compile: compile encoder and decoder.
         identity_from_half: ours, not the paper's: in training, infer s from the first half of a clip's frames, and draw
             all of them by it. With `pair_actions` that is one of the two actions, so that s cannot say which.
+        apart: ours, not the paper's: weights of terms that keep identity and poses apart; all are 0.
     """
 
     kind = "vdsm_frames"
 
     def __init__(
-        self, sizes: Sizes, learning_rate: float = 1e-3, compile: bool = False, identity_from_half: bool = False
+        self,
+        sizes: Sizes,
+        learning_rate: float = 1e-3,
+        compile: bool = False,
+        identity_from_half: bool = False,
+        apart: ApartWeights = ApartWeights(),  # noqa: B008  (frozen)
     ) -> None:
         net = FrameVDSM(as_sizes(sizes, Sizes))
         net.identity_from_half = identity_from_half
         super().__init__(net=net, learning_rate=learning_rate, compile=compile, identity_from_half=identity_from_half)
+        self.apart = as_sizes(apart, ApartWeights)
+
+    def terms(self, video: Tensor) -> Elbo:
+        elbo = super().terms(video)
+        wanted = self.apart.at(self.global_step)
+        return replace(elbo, terms=elbo.terms | apart_terms(self.net, video, elbo, wanted=set(wanted)))
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        ours = self.apart.at(self.global_step)
+        paper = super().total({name: term for name, term in terms.items() if name not in ours})
+        return sum((weight * terms[name] for name, weight in ours.items()), start=paper)
 
 
 class VDSMSequence(VDSMModule):
