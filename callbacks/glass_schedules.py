@@ -1,4 +1,4 @@
-"""GLASS's schedules: clip length T, the number T_f of real frames that the RNN sees, L_RECF's levels, λ_BIN."""
+"""GLASS's schedules: clip length T, how many real frames T_f the RNN sees, L_RECF's levels, and some weights λ."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ class GLASSSchedules(StepSchedules):
         bin: λ_BIN, in place of that of the weights. A large one from the beginning makes masks vanish; at the end it
             makes them sharp.
         difference: λ of the difference to a fixed ground, in place of that of the weights, see `MedianGround`.
+        found: λ of `GLASS.found_again`, in place of that of the weights. A large one gives figures coloured edges.
 
-    Raises: UserError, values are too small, or not whole numbers, which all are but those of `bin` and `difference`.
+    Raises: UserError, values are too small, or not whole numbers, which all are but the last three.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class GLASSSchedules(StepSchedules):
         clips: Schedule | None = None,
         bin: Schedule | None = None,
         difference: Schedule | None = None,
+        found: Schedule | None = None,
     ) -> None:
-        given = {"T_f": T_f, "T": T, "recf_levels": recf_levels, "clips": clips, "bin": bin, "difference": difference}
-        super().__init__(given)
+        given = {"T_f": T_f, "T": T, "recf_levels": recf_levels, "clips": clips}
+        super().__init__(given | {"bin": bin, "difference": difference, "found": found})

@@ -179,13 +179,14 @@ class GLASSModule(LightningModule):
         clips: int | None = None,
         bin: float | None = None,
         difference: float | None = None,
+        found: float | None = None,
     ) -> None:
         """Sets what is given; called by the schedules' callback."""
         self.T = self.T if T is None else T
         self.T_f = self.T_f if T_f is None else T_f
         self.clips = self.clips if clips is None else clips
         self.recf_levels = self.recf_levels if recf_levels is None else recf_levels
-        given = {"bin": bin, "difference": difference}
+        given = {"bin": bin, "difference": difference, "found": found}
         self.weights = replace(self.weights, **{name: value for name, value in given.items() if value is not None})
 
     def training_step(self, batch: VideoBatch) -> Tensor:
