@@ -5,8 +5,6 @@ from __future__ import annotations
 import ctypes
 import platform
 
-import torch
-
 # malloc.h
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
@@ -36,10 +34,14 @@ def precision_here(precision: str, *, accelerator: str) -> str:
 
     Args: precision, accelerator: as Lightning's trainer takes them.
     """
+    import torch
+
     cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
     return "32-true" if precision == "bf16-mixed" and cpu and not has_bfloat16() else precision
 
 
 def has_bfloat16() -> bool:
     """Whether this CPU multiplies in bfloat16 without converting every number."""
+    import torch
+
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def asked_of_make(*words: str) -> str:
     """What make prints, in the repository."""
-    return subprocess.run(["make", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = ["make", "--no-print-directory", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize("recipe", [*GLASS, *DISCRETE, *DSVAE])

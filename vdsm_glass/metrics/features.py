@@ -59,14 +59,16 @@ class Extractor(nn.Module):
 
         Args: video (b, t, 3, h, w) in [0, 1]; chunk, frames that the network is given at once.   Returns: (b t, f).
         """
+        # Tensors of inference mode count no versions; what is given to metrics is not written to.
+        version = 0 if video.is_inference() else video._version
         self._seen = [each for each in self._seen if each[0]() is not None]
-        for seen, version, features in self._seen:
-            if seen() is video and version == video._version:
+        for seen, its_version, features in self._seen:
+            if seen() is video and its_version == version:
                 return features
         frames = rearrange(video, "b t c h w -> (b t) c h w").split(chunk)
         features = torch.cat([self(part.float()) for part in frames])
         # The real and the generated side.
-        self._seen = [*self._seen[-1:], (ref(video), video._version, features)]
+        self._seen = [*self._seen[-1:], (ref(video), version, features)]
         return features
 
 

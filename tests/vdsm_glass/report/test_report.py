@@ -115,6 +115,6 @@ def test_the_demo_runs_to_its_report(tmp_path: Path, capsys):
     assert demo.main(["--dir", str(tmp_path / "runs"), "--root", str(tmp_path / "data"), "--epochs", "1"]) == 0
     report = tmp_path / "runs" / "demo" / "report.html"
     assert str(report) in capsys.readouterr().out
-    assert report.read_text("utf-8").count("data:image/") == 6
+    assert report.read_text("utf-8").count("data:image/") == 8
     results = demo.results(tmp_path / "runs" / "demo")
     assert {goal.name for goal in demo.GOALS} <= results.keys()
