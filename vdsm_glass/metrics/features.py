@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from weakref import ReferenceType, ref
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from data_modules.common.errors import UserError
 from vdsm_glass import published_weights
@@ -169,13 +171,27 @@ class RandomFeatures(Extractor):
 
 def _random(convolution: type[nn.Module], pool: nn.Module, *, seed: int) -> Extractor:
     widths = (3, 16, 32, 64)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layers: list[nn.Module] = []
-        for c_in, c_out in pairwise(widths):
-            layers += [convolution(c_in, c_out, kernel_size=3, stride=2, padding=1), nn.ReLU()]
+    layers: list[nn.Module] = []
+    for c_in, c_out in pairwise(widths):
+        layers += [skip_init(convolution, c_in, c_out, kernel_size=3, stride=2, padding=1), nn.ReLU()]
+    draw_weights(layers, seed=seed)
     network = nn.Sequential(*layers, pool, nn.Flatten())
     return RandomFeatures(network, name="random_features", checksum=parameters_sha256(network), num_features=widths[-1])
+
+
+@torch.no_grad()
+def draw_weights(modules: Iterable[nn.Module], *, seed: int) -> None:
+    """Draws the parameters of convolutions and linear layers uniformly within ±1/√fan_in, as PyTorch does.
+
+    They come from a generator of their own. The global one belongs to all threads of a process: in a Dask worker,
+    another thread may draw from it between our seed and our weights.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for module in modules:
+        if isinstance(weight := getattr(module, "weight", None), Tensor):
+            bound = weight[0].numel() ** -0.5
+            for parameter in module.parameters(recurse=False):
+                parameter.uniform_(-bound, bound, generator=generator)
 
 
 def parameters_sha256(network: nn.Module) -> str:

@@ -14,7 +14,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from data_modules.common.errors import UserError
 from vdsm_glass import published_weights
-from vdsm_glass.metrics.features import Extractor, parameters_sha256
+from vdsm_glass.metrics.features import Extractor, draw_weights, parameters_sha256
 
 if TYPE_CHECKING:
     import lpips
@@ -168,8 +168,8 @@ def lpips_network(net: Net, weights: Path | None = None) -> LPIPSNetwork:
 def random_lpips_network(net: Net, seed: int = 0) -> LPIPSNetwork:
     """The same layers on a backbone of random weights, whose distances are not those that people see."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
         network = _untrained(net)
+    draw_weights(network.net.modules(), seed=seed)
     return LPIPSNetwork(network, name="random_weights", checksum=parameters_sha256(network), num_features=1)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -15,7 +18,10 @@ from torchvision.transforms.functional import normalize
 from data_modules.common.errors import UserError
 from vdsm_glass import published_weights
 from vdsm_glass.layers import vgg
+from vdsm_glass.metrics.features import Extractor, random_frame_features, random_video_features
 from vdsm_glass.metrics.similarity import LPIPS, lpips_network, random_lpips_network
+
+STAND_INS = (partial(random_lpips_network, "squeeze"), random_frame_features, random_video_features)
 
 
 def opened(path: Path, *, size: tuple[int, int]) -> Tensor:
@@ -78,3 +84,24 @@ def test_the_stand_in_is_the_same_every_time_and_sees_differences():
     x = torch.rand(2, 3, 32, 32)
     assert torch.equal(network(x, x), torch.zeros(2))
     assert (network(x, 1 - x) > 0).all()
+
+
+@pytest.mark.parametrize("made", STAND_INS, ids=["lpips", "frames", "clips"])
+def test_stand_ins_are_the_same_while_another_thread_draws_random_numbers(made: Callable[[], Extractor]):
+    """As in a Dask worker of several threads, which share PyTorch's global generator."""
+    alone, over = made().checksum, Event()
+    started = Event()
+
+    def draw() -> None:
+        while not over.is_set():
+            torch.rand(100)
+            started.set()
+
+    other = Thread(target=draw)
+    other.start()
+    try:
+        started.wait()
+        assert {made().checksum for _ in range(10)} == {alone}
+    finally:
+        over.set()
+        other.join()
