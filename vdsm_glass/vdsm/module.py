@@ -14,6 +14,7 @@ from torch import Tensor
 from data_modules.batch import VideoBatch
 from data_modules.common.errors import UserError
 from vdsm_glass.checkpoints import FITTED, load_part
+from vdsm_glass.schedules import rate
 from vdsm_glass.sizes import as_sizes
 from vdsm_glass.training import psnr
 from vdsm_glass.vdsm.apart import ApartWeights, apart_terms
@@ -30,19 +31,29 @@ class VDSMModule(LightningModule):
     Args:
         net: the stage's network, with Pyro `model` and `guide`.
         learning_rate: Adam's.
+        learning_rate_decay: ours, not the paper's: [first step, last step] between which the rate falls to a fiftieth,
+            on a line. It follows from the step alone, so a run that began without it can go on with it.
         compile: compile encoder and decoder with torch.compile; the ELBO around them cannot be.
         options: further arguments of the subclass, to be kept in checkpoints.
     """
 
     kind: ClassVar[str]
 
-    def __init__(self, *, net: Any, learning_rate: float, compile: bool, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        net: Any,
+        learning_rate: float,
+        compile: bool,
+        learning_rate_decay: tuple[int, int] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__()
         # Plain values, so that the checkpoint can be read without running code from it.
         given = {"kind": self.kind, "sizes": asdict(net.sizes), "learning_rate": learning_rate, "compile": compile}
         self.save_hyperparameters(given | options)
         self.net = net
-        self.learning_rate = learning_rate
+        self.learning_rate, self.learning_rate_decay = learning_rate, learning_rate_decay
         self.weights = ElboWeights()
         self.last_terms: dict[str, Tensor] = {}
         if compile:
@@ -53,6 +64,12 @@ class VDSMModule(LightningModule):
     def frames(self) -> FrameVDSM:
         """The network of the first stage, wherever it stands."""
         return self.net.frames
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        if self.learning_rate_decay is not None:
+            factor = rate(self.global_step, drop=(0, 1.0), decay=self.learning_rate_decay)
+            for group in self.trainer.optimizers[0].param_groups:
+                group["lr"] = factor * self.learning_rate
 
     def on_train_start(self) -> None:
         self.net.fitted = None  # the latents to which it was fitted are about to change
@@ -156,6 +173,7 @@ class VDSMPretrain(VDSMModule):
         sizes: latent sizes and widths (Table 2).
         learning_rate: lr-Pre of Table 1.
         compile: compile encoder and decoder.
+        learning_rate_decay: see `VDSMModule`.
         identity_from_half: ours, not the paper's: in training, infer s from the first half of a clip's frames, and draw
             all of them by it. With `pair_actions` that is one of the two actions, so that s cannot say which.
         apart: ours, not the paper's: weights of terms that keep identity and poses apart; all are 0.
@@ -170,10 +188,17 @@ class VDSMPretrain(VDSMModule):
         compile: bool = False,
         identity_from_half: bool = False,
         apart: ApartWeights = ApartWeights(),  # noqa: B008  (frozen)
+        learning_rate_decay: tuple[int, int] | None = None,
     ) -> None:
         net = FrameVDSM(as_sizes(sizes, Sizes))
         net.identity_from_half = identity_from_half
-        super().__init__(net=net, learning_rate=learning_rate, compile=compile, identity_from_half=identity_from_half)
+        super().__init__(
+            net=net,
+            learning_rate=learning_rate,
+            compile=compile,
+            learning_rate_decay=learning_rate_decay,
+            identity_from_half=identity_from_half,
+        )
         self.apart = as_sizes(apart, ApartWeights)
 
     def terms(self, video: Tensor) -> Elbo:
@@ -196,14 +221,25 @@ class VDSMSequence(VDSMModule):
             everything and needs it no more.
         learning_rate: lr-Seq of Table 1.
         compile: compile encoder and decoder.
+        learning_rate_decay: see `VDSMModule`.
     """
 
     kind = "vdsm"
 
     def __init__(
-        self, sizes: Sizes, pretrained: Path | None = None, learning_rate: float = 1e-3, compile: bool = False
+        self,
+        sizes: Sizes,
+        pretrained: Path | None = None,
+        learning_rate: float = 1e-3,
+        compile: bool = False,
+        learning_rate_decay: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__(net=SequenceVDSM(as_sizes(sizes, Sizes)), learning_rate=learning_rate, compile=compile)
+        super().__init__(
+            net=SequenceVDSM(as_sizes(sizes, Sizes)),
+            learning_rate=learning_rate,
+            compile=compile,
+            learning_rate_decay=learning_rate_decay,
+        )
         self.pretrained = pretrained
 
     def on_fit_start(self) -> None:

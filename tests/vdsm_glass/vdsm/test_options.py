@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -77,3 +78,15 @@ def test_samples_begin_where_d_says(conditioned):
 def test_first_pose_is_trained_in_the_second_stage(conditioned, video):
     ElboWeights().total(evaluate(conditioned.model, conditioned.guide, video).terms).backward()
     assert (conditioned.first_pose.head.weight.grad != 0).any()
+
+
+def test_the_rate_follows_from_the_step_alone(sizes):
+    """So a run that began without the option can go on with it."""
+    model = VDSMPretrain(sizes, learning_rate=0.01, learning_rate_decay=(3, 5))
+    optimizer = model.configure_optimizers()
+    rates = []
+    for step in (2, 3, 4, 5, 6):
+        model._trainer = SimpleNamespace(global_step=step, optimizers=[optimizer])  # pyright: ignore[reportAttributeAccessIssue]
+        model.on_train_batch_start(None, 0)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.01, 0.01, 0.0051, 0.0002, 0.0002])
