@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import torch
@@ -11,6 +12,13 @@ from scipy import ndimage
 from torch import Tensor
 
 from vdsm_glass.layers.shift import to_grid
+
+TREMBLE, NO_TREMBLE = 2.5, 0.1
+"""Pixels that a fixed camera trembles at most, and below which it counts as still."""
+STEPS = 4
+"""Of the search for how far it trembled."""
+STEADY = 8.0
+"""Levels of 255 from which on a pixel counts half in that search."""
 
 
 @dataclass(frozen=True)
@@ -35,32 +43,64 @@ class Blob:
 def difference(frames: np.ndarray, ground: np.ndarray) -> np.ndarray:
     """How far pixels are from the ground, the largest of the channels, over 3x3 pixels.
 
-    A change of light is taken out, and that the camera trembled by a pixel.
+    A change of light is taken out, and that the camera trembled by a pixel or two. What it then showed of the frame's
+    border was not seen in the ground, and differs by 0.
 
     Args: frames (n, h, w, 3) and ground (h, w, 3) or (n, h, w, 3), uint8.   Returns: (n, h, w) float32 in [0, 255].
     """
     found = np.empty(frames.shape[:3], np.float32)
     for frame, below, into in zip(frames, np.broadcast_to(ground, frames.shape), found, strict=True):
-        signed = frame.astype(np.float32) - steadied(below, frame)
+        steady, border = steadied(below, frame)
+        signed = frame.astype(np.float32) - steady
         signed -= np.median(signed[::3, ::3], axis=(0, 1))
+        if border:
+            signed[:border] = signed[-border:] = signed[:, :border] = signed[:, -border:] = 0
         ndimage.uniform_filter(np.abs(signed).max(axis=2), size=3, output=into)
     return found
 
 
-def steadied(ground: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """The ground, moved by at most a pixel each way where it fits the frame better by a tenth.
+def steadied(ground: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, int]:
+    """The ground, moved to where the camera had it when it took the frame, if that is at most `TREMBLE` pixels away.
 
-    Args: ground and frame (h, w, 3).   Returns: (h, w, 3), like the ground.
+    Args: ground and frame (h, w, 3).
+    Returns: (h, w, 3), like the ground, and the width in pixels of the border where it says nothing.
     """
-    h, w = frame.shape[:2]
-    edged = np.pad(ground, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    signed = frame[::3, ::3].astype(np.float32) - ground[::3, ::3]
-    seen = frame[::3, ::3] - np.median(signed, axis=(0, 1))
-    misses = {
-        (y, x): float(np.abs(seen - edged[y : y + h : 3, x : x + w : 3]).mean()) for y in range(3) for x in range(3)
-    }
-    y, x = least = min(misses, key=lambda at: misses[at])
-    return edged[y : y + h, x : x + w] if 1.1 * misses[least] < misses[1, 1] else ground
+    x, y = trembled(ground, frame)
+    if x == y == 0:
+        return ground, 0
+    return ndimage.shift(ground, (y, x, 0), order=1, mode="nearest"), ceil(max(abs(x), abs(y)))
+
+
+def trembled(ground: np.ndarray, frame: np.ndarray) -> tuple[float, float]:
+    """How far a frame's picture is moved against the ground, (x, y) in pixels; (0, 0) where it does not fit better so.
+
+    Lucas and Kanade's step for the whole picture, repeated. Pixels that differ much count little, as they are the
+    agent's, and a change of light is taken out.
+
+    Args: ground and frame (h, w, 3).
+    """
+    h, w = (side // 2 for side in frame.shape[:2])
+    below, above = (
+        picture[: 2 * h, : 2 * w].reshape(h, 2, w, 6).mean(axis=(1, 3), dtype=np.float32) for picture in (ground, frame)
+    )
+    above, at = ndimage.uniform_filter(above, size=3), np.zeros(2)
+
+    def compared() -> tuple[np.ndarray, np.ndarray]:
+        moved = ndimage.uniform_filter(ndimage.shift(below, at[::-1], order=1, mode="nearest"), size=3)
+        misses = (above - moved)[2:-2, 2:-2]
+        return moved, misses - np.median(misses[::2, ::2])
+
+    moved, misses = compared()
+    first = np.abs(misses).mean()
+    for _ in range(STEPS):
+        down, right = np.gradient(moved)
+        slopes = np.stack([right, down])[:, 2:-2, 2:-2].reshape(2, -1)
+        weighted = slopes / (1 + (misses.ravel() / STEADY) ** 2)
+        at -= np.linalg.solve(weighted @ slopes.T + 1e-3 * misses.size * np.eye(2), weighted @ misses.ravel())
+        if not NO_TREMBLE <= 2 * np.abs(at).max() <= TREMBLE:
+            return 0.0, 0.0
+        moved, misses = compared()
+    return (2 * float(at[0]), 2 * float(at[1])) if 1.1 * np.abs(misses).mean() < first else (0.0, 0.0)
 
 
 def blobs(mask: np.ndarray, *, least: int) -> list[Blob]:

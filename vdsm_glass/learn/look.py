@@ -17,7 +17,7 @@ from scipy import ndimage
 from data_modules.common.errors import DataError
 from data_modules.common.files import replacing
 from data_modules.sources.collection import Video
-from vdsm_glass.glass.difference import difference
+from vdsm_glass.glass.difference import difference, trembled
 from vdsm_glass.learn.motion import Track, moves, track
 from vdsm_glass.learn.sample import BURST, Sample, median_picture, sample
 
@@ -25,6 +25,8 @@ MOST_VIDEOS, MOST_FRAMES = 24, 288
 """How many videos are looked at, and frames of all together at least."""
 LEAST_THRESHOLD, MOST_THRESHOLD, NOISES = 14.0, 35.0, 5.0
 """A pixel differs above so many times the noise, in these bounds of 255 levels: what is larger is no noise."""
+SOME, TREMBLES = 60, 0.25
+"""Frames from which a ground is made where the camera trembles, and by how many pixels it then does."""
 OFTEN = 0.3
 """Share of frames in which something is seen, for it to be believed."""
 
@@ -114,7 +116,7 @@ def look(videos: Sequence[Video]) -> tuple[Seen, list[Sample]]:
 
 def seen_in(samples: Sequence[Sample], *, videos: int, frames: int) -> Seen:
     """What is found in samples.  Args: videos and frames, how many there are in all."""
-    grounds = [median_picture(each.frames) for each in samples]
+    grounds = [ground_of(each.frames) for each in samples]
     alike = {ground.shape for ground in grounds}
     one_ground = len(alike) == 1 and (len(samples) == 1 or _same(grounds))
     if one_ground and len(samples) > 1:
@@ -123,7 +125,7 @@ def seen_in(samples: Sequence[Sample], *, videos: int, frames: int) -> Seen:
     differing = [difference(each.frames, ground) for each, ground in pairs]
     threshold = max(threshold_of(each) for each in differing)
     masks = [found > threshold for found in differing]
-    tracks = [track(each, mask) for each, mask in zip(samples, masks, strict=True)]
+    tracks = [track(each, found - threshold) for each, found in zip(samples, differing, strict=True)]
     camera = [moves(each, mask) | found.alike for each, mask, found in zip(samples, masks, tracks, strict=True)]
     boxes = np.concatenate([each.boxes for each in tracks])
     main = samples[0]
@@ -146,6 +148,19 @@ def seen_in(samples: Sequence[Sample], *, videos: int, frames: int) -> Seen:
         one_ground=one_ground,
     )
     return about if not len(boxes) else with_agent(about, main, tracks)
+
+
+def ground_of(frames: np.ndarray) -> np.ndarray:
+    """The median picture (h, w, 3) of frames (n, h, w, 3), sharp also where the camera trembled."""
+    ground = median_picture(frames)
+    some = frames[:: 1 + len(frames) // SOME]
+    ways = np.array([trembled(ground, frame) for frame in some])
+    if np.hypot(*ways.T).mean() < TREMBLES:
+        return ground
+    back = zip(some, ways, strict=True)
+    return median_picture(
+        np.stack([ndimage.shift(each, (-y, -x, 0), order=1, mode="nearest") for each, (x, y) in back])
+    )
 
 
 def with_agent(about: Seen, main: Sample, tracks: Sequence[Track]) -> Seen:
@@ -198,7 +213,7 @@ def _same(grounds: Sequence[np.ndarray]) -> bool:
 def draw_findings(samples: Sequence[Sample], seen: Seen, path: Path) -> Path:
     """Draws four frames, what differs in them in red and the region as a box, and the median picture last."""
     each = samples[0]
-    ground = median_picture(each.frames)
+    ground = ground_of(each.frames)
     frames = each.frames[:: 1 + len(each.frames) // 40]
     mask = difference(frames, ground) > seen.threshold
     order = np.argsort(-mask.mean(axis=(1, 2)))

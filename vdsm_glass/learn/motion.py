@@ -19,10 +19,12 @@ ALIKE = 6
 """Blocks of 16 that move alike where the camera moves: no agent reaches over so many."""
 LEAST_AREA = 6
 """Pixels of the smallest agent."""
-FAR = 3
-"""Pixels that the picture goes at least where the camera moves fast."""
+FAR, SLOW, WINDOW = 3, 0.125, 16
+"""Pixels that the picture goes in 2 frames at least where the camera moves fast; pixels a frame over so many frames at
+least where it moves slowly."""
 COMPARABLE = 0.3
-"""A second agent has at least this share of the area of the first."""
+"""A second agent has at least this share of the first's area, and of its area times its excess: where a film is coded
+coarsely, the ground differs a little where the agent was."""
 DISTURBED = 8.0
 """How many times an agent's area differs in a frame that is left out."""
 
@@ -48,11 +50,16 @@ class Track:
     steps: np.ndarray
 
 
-def track(each: Sample, mask: np.ndarray) -> Track:
+def track(each: Sample, excess: np.ndarray) -> Track:
     """Follows the main agent: of what differs and moves, that whose area is nearest to what the largest usually has.
 
-    Args: mask (n, h, w) bool, what differs from the ground.
+    Args: excess (n, h, w), levels by which pixels differ from the ground more than noise does.
     """
+
+    def weight(t: int, blob: Blob) -> float:
+        return float(excess[t][blob.place][blob.mask].sum())
+
+    mask = excess > 0
     found = [blobs(frame, least=LEAST_AREA) for frame in mask]
     parts = [mask[each.burst == number] for number in range(each.burst[-1] + 1)]
     moved = [part.any(axis=0) & ~part.all(axis=0) for part in parts]
@@ -62,6 +69,8 @@ def track(each: Sample, mask: np.ndarray) -> Track:
     ]
     largest = [max(blob.area for blob in blobs_of) for blobs_of in lively if blobs_of]
     usual = float(np.median(largest)) if largest else 0.0
+    heaviest = [max(weight(t, blob) for blob in blobs_of) for t, blobs_of in enumerate(lively) if blobs_of]
+    comparable = COMPARABLE * float(np.median(heaviest)) if heaviest else 0.0
     # Where much else differs, as when a person walks by, nothing is followed.
     disturbed = mask.sum(axis=(1, 2)) > DISTURBED * usual
     lively = [[] if disturbed[t] else blobs_of for t, blobs_of in enumerate(lively)]
@@ -73,7 +82,7 @@ def track(each: Sample, mask: np.ndarray) -> Track:
         fitting = [blob for blob in blobs_of if usual / 4 <= blob.area <= 4 * usual]
         fitting.sort(key=lambda blob: abs(np.log(blob.area / usual)))
         present.append(bool(fitting))
-        count.append(sum(blob.area >= COMPARABLE * usual for blob in fitting) if fitting else 0)
+        count.append(sum(blob.area >= COMPARABLE * usual and weight(t, blob) >= comparable for blob in fitting))
         if fitting:
             boxes.append(fitting[0].box)
             areas.append(fitting[0].area)
@@ -93,18 +102,23 @@ def track(each: Sample, mask: np.ndarray) -> Track:
 def moves(each: Sample, mask: np.ndarray) -> np.ndarray:
     """(n,) whether the picture changes everywhere, or moves alike in many places.
 
-    It moves where it has gone `FAR` pixels since 2 frames before, or a pixel since 8 frames before, a mean over 4
-    frames: so a camera may tremble by a pixel, but not go slowly.
+    It moves where it has gone `FAR` pixels since 2 frames before, or goes on by `SLOW` pixels a frame over `WINDOW`
+    frames: so a camera may tremble by a pixel to each side, but not go slowly.
     """
     everywhere = np.array([blocks(frame.astype(float), 8).mean(axis=(1, 2)) > 0.15 for frame in mask]).mean(axis=1)
     grey = each.frames.mean(axis=3, dtype=np.float32)
     panned = np.zeros(len(mask), bool)
     for number in range(each.burst[-1] + 1):
         (within,) = np.nonzero(each.burst == number)
-        for last in within[11::6]:
-            slow = [moved_alike(grey[t - 8], grey[t]) for t in range(last - 3, last + 1)]
-            fast = moved_alike(grey[last - 2], grey[last])
-            panned[last - 5 : last + 1] = np.hypot(*np.mean(slow, axis=0)) >= 1 or np.hypot(*fast) >= FAR
+        for stop in range(WINDOW, len(within) + WINDOW, WINDOW):
+            window = within[max(0, min(stop, len(within)) - WINDOW) :][:WINDOW]
+            if len(window) < WINDOW:
+                continue
+            middle, times = grey[window[WINDOW // 2]], np.arange(WINDOW) - (WINDOW - 1) / 2
+            ways = np.array([moved_alike(middle, grey[t]) for t in window])
+            pace = times @ ways / (times @ times)
+            fast = [moved_alike(grey[t - 2], grey[t]) for t in window[WINDOW // 2 :: WINDOW // 2 - 1]]
+            panned[window] |= np.hypot(*pace) >= SLOW or np.hypot(*np.transpose(fast)).max() >= FAR
     return (everywhere > EVERYWHERE) | panned
 
 

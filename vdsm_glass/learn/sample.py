@@ -14,7 +14,7 @@ from data_modules.sources.video import open_film
 
 LONGEST = 480
 """Pixels of a small frame's longer side."""
-BURST = 12
+BURST = 16
 """Neighbouring frames that are looked at together."""
 
 

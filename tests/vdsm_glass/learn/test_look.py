@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from itertools import product
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from data_modules.drawings.scenes import draw_push
 from data_modules.drawings.tiny_video import write_film, write_pictures
 from data_modules.sources.collection import find_videos
 from tests.vdsm_glass.learn.drawn import Drawn, draw, sprite
-from vdsm_glass.glass.difference import steadied
+from vdsm_glass.glass.difference import steadied, trembled
 from vdsm_glass.learn.look import Seen, draw_findings, look, seen_in
 from vdsm_glass.learn.motion import blocks, moved_alike
 from vdsm_glass.learn.sample import BURST, Sample, sample
@@ -87,16 +90,48 @@ def test_a_passer_by_moves_neither_the_region_nor_the_size():
     assert found.region[1] + found.region[3] < 160
 
 
-def test_a_camera_that_trembles_by_a_pixel_is_fixed():
+@pytest.mark.parametrize("coarseness", [None, 30])
+def test_a_camera_that_trembles_by_a_pixel_to_each_side_is_fixed(coarseness: int | None):
     drawn = draw(frames=100)
     generator = np.random.default_rng(0)
-    video = [np.roll(frame, generator.integers(0, 2, 2), axis=(0, 1)) for frame in drawn.video]
-    found = seen(Drawn(np.stack(video), drawn.mask, drawn.places))
+    video = np.stack([np.roll(frame, generator.integers(-1, 2, 2), axis=(0, 1)) for frame in drawn.video])
+    found = seen(Drawn(coded(video, coarseness) if coarseness else video, drawn.mask, drawn.places))
     assert found.refusal is None
-    assert found.area == pytest.approx(drawn.mask.mean(), rel=0.4)
-    for each in ([0, 0], [1, -1]):
-        moved = steadied(drawn.video[0], np.roll(drawn.video[0], each, axis=(0, 1)))
-        np.testing.assert_array_equal(moved[2:-2, 2:-2], np.roll(drawn.video[0], each, axis=(0, 1))[2:-2, 2:-2])
+    assert found.area == pytest.approx(drawn.mask.mean(), rel=0.5)
+
+
+@pytest.mark.parametrize("way", [(0, 0), (1, -1), (0.4, 0.7), (-1.6, 0.2), (2, 2)])
+def test_how_far_a_camera_trembled_is_measured(way: tuple[float, float]):
+    drawn = draw(frames=100)
+    ground, (x, y) = np.median(drawn.video, axis=0).astype(np.uint8), way
+    frame = ndimage.shift(drawn.video[50], (y, x, 0), order=1, mode="nearest")
+    assert trembled(ground, frame) == pytest.approx(way, abs=0.1)
+    steady, border = steadied(ground, frame)
+    assert max(np.abs(way)) - 0.1 <= border <= max(np.abs(way)) + 1
+    assert np.abs(steady.astype(float) - ndimage.shift(ground, (y, x, 0), order=1, mode="nearest")).mean() < 1
+    assert trembled(ground, np.roll(ground, 4, axis=1)) == (0, 0), "that is no trembling"
+
+
+def test_a_film_that_is_coded_coarsely_has_no_second_agent():
+    """Where the agent was, H.264 leaves the ground a little wrong until it codes it again."""
+    drawn = draw(frames=100, height=480, width=640)
+    found = seen(Drawn(coded(drawn.video, 40), drawn.mask, drawn.places))
+    assert found.refusal is None
+
+
+def coded(video: np.ndarray, crf: int) -> np.ndarray:
+    """What H.264 keeps of a video at a constant rate factor."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": str(crf)})
+        stream.height, stream.width = video.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in video:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    file.seek(0)
+    with av.open(file) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
 def test_a_camera_over_an_even_ground_moves_and_is_not_many_agents():
@@ -126,10 +161,10 @@ def test_a_long_film_is_looked_at_in_bursts(tmp_path: Path):
     write_pictures(tmp_path / "film", video)
     found = sample(find_videos(tmp_path)[0], frames=40)
     shown = found.frames[:, 0, 0, 0]
-    assert len(shown) == 4 * BURST
-    assert (np.diff(shown) == 1).sum() == 4 * (BURST - 1)
+    assert len(shown) == 3 * BURST
+    assert (np.diff(shown) == 1).sum() == 3 * (BURST - 1)
     assert (shown[0], shown[-1], found.total) == (0, 199, 200)
-    assert len(np.unique(found.burst)) == 4
+    assert len(np.unique(found.burst)) == 3
 
 
 def test_an_agent_is_seen_between_frames():
@@ -137,9 +172,9 @@ def test_an_agent_is_seen_between_frames():
     drawn.video[:48] = drawn.video[96:] = np.median(drawn.video, axis=0)
     parts = Sample(drawn.video, np.arange(144) // BURST, scale=1.0, size=(120, 160), total=1200)
     first, stop = seen_in([parts], videos=1, frames=1200).span
-    between = (1200 - BURST) / 11
-    assert first == pytest.approx(3.5 * between, abs=1)
-    assert stop == pytest.approx(7.5 * between + BURST, abs=1)
+    between = (1200 - BURST) / 8
+    assert first == pytest.approx(2.5 * between, abs=1)
+    assert stop == pytest.approx(5.5 * between + BURST, abs=1)
     assert seen(draw(frames=130)).span == (0, 130)
 
 
