@@ -222,6 +222,7 @@ class VDSMSequence(VDSMModule):
         learning_rate: lr-Seq of Table 1.
         compile: compile encoder and decoder.
         learning_rate_decay: see `VDSMModule`.
+        dynamics_from_swaps: ours, not the paper's: see `SequenceVDSM`.
     """
 
     kind = "vdsm"
@@ -233,12 +234,16 @@ class VDSMSequence(VDSMModule):
         learning_rate: float = 1e-3,
         compile: bool = False,
         learning_rate_decay: tuple[int, int] | None = None,
+        dynamics_from_swaps: bool = False,
     ) -> None:
+        net = SequenceVDSM(as_sizes(sizes, Sizes))
+        net.dynamics_from_swaps = dynamics_from_swaps
         super().__init__(
-            net=SequenceVDSM(as_sizes(sizes, Sizes)),
+            net=net,
             learning_rate=learning_rate,
             compile=compile,
             learning_rate_decay=learning_rate_decay,
+            dynamics_from_swaps=dynamics_from_swaps,
         )
         self.pretrained = pretrained
 

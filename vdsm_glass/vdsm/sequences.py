@@ -29,6 +29,9 @@ class SequenceVDSM(nn.Module):
     """p(s) p(d) p(z_1) ∏_t p(z_t | z_{t-1}, d) p(x_t | z_t, s) and its guide.  [VDSM suppl. Eqs. (1), (2) and (4)]
 
     `frames`, stage 1's network, is frozen: it has no gradient and is always in eval mode.
+
+    With `dynamics_from_swaps`, ours and not the paper's, d is inferred in training from poses seen in a drawing of the
+    clip with another clip's identity, and has to draw the clip itself. So d cannot tell what poses tell of an identity.
     """
 
     fitted: FittedPrior | None = None
@@ -37,6 +40,7 @@ class SequenceVDSM(nn.Module):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.sizes = sizes
+        self.dynamics_from_swaps = False
         self.frames = FrameVDSM(sizes).requires_grad_(False)
         self.dynamics_encoder = DynamicsEncoder(sizes)
         self.dynamics_decoder = DynamicsDecoder(sizes)
@@ -74,6 +78,9 @@ class SequenceVDSM(nn.Module):
         """q(s | x_{1:T}) q(d | x_{1:T}) ∏_t q(z_t | z_{t-1}, x_{1:T}, d).  Args: video (b, t, 3, h, w) in [0, 1]."""
         b, steps = video.shape[:2]
         s, poses = self.frames.encoder(video)
+        if self.training and self.dynamics_from_swaps:
+            with torch.no_grad():
+                _, poses = self.frames.encoder(self.frames.decode(poses.loc, s.loc.roll(1, dims=0)))
         with pyro.plate("sequences", b, dim=-1), exact(video):
             pyro.sample("s", s.distribution())
             d = pyro.sample("d", self.dynamics_encoder(poses.loc).distribution())

@@ -13,7 +13,7 @@ from pyro import poutine
 from torch import nn
 
 from tests.reference.vdsm import sequence_terms
-from vdsm_glass.vdsm import VDSMPretrain
+from vdsm_glass.vdsm import VDSMPretrain, VDSMSequence
 from vdsm_glass.vdsm.elbo import ElboWeights, evaluate
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
@@ -42,6 +42,25 @@ def test_a_checkpoint_remembers_what_s_is_inferred_from(sizes, tmp_path: Path):
     trainer.strategy.connect(VDSMPretrain(sizes, identity_from_half=True))
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     assert VDSMPretrain.load_from_checkpoint(tmp_path / "a.ckpt").net.identity_from_half
+
+
+def test_d_is_inferred_from_a_drawing_with_another_identity_and_only_in_training(sizes, video):
+    torch.manual_seed(0)
+    net, seen = VDSMSequence(sizes, dynamics_from_swaps=True).net, []
+    net.frames.tau_s.fill_(3.0)
+    net.dynamics_encoder.register_forward_pre_hook(lambda _, poses: seen.append(*poses))
+
+    def poses_of(clips: torch.Tensor) -> torch.Tensor:
+        return net.frames.encoder(clips)[1].loc
+
+    s, poses = net.frames.encoder(video)
+    swapped, own = (poses_of(net.frames.decode(poses.loc, s.loc.roll(by, dims=0))) for by in (1, 0))
+    assert not torch.equal(swapped, own)
+    for training, on, wanted in ((True, True, swapped), (False, True, poses.loc), (True, False, poses.loc)):
+        net.train(training)
+        net.dynamics_from_swaps = on
+        net.guide(video)
+        assert torch.equal(seen.pop(), wanted)
 
 
 @pytest.fixture
