@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 
 import torch
@@ -15,63 +14,38 @@ from vdsm_glass.generate.vdsm import VDSMFramesModel
 from vdsm_glass.play import media
 from vdsm_glass.play.clips import Data, clips_to_play
 from vdsm_glass.play.controls import ARROWS
-from vdsm_glass.play.page import (
-    Message,
-    Words,
-    button,
-    compute,
-    dress,
-    film,
-    heading,
-    listen,
-    recorders,
-    set_pressed,
-    show_film,
-    tag,
-)
+from vdsm_glass.play.page import Tab, Words, button, film, recorders, set_pressed, tag
 from vdsm_glass.play.session_vdsm import LONG, Board, Choice, VDSMSession
 
 ROWS, COLUMNS = 6, 6
 
 
-class VDSMTab:
-    """One browser tab: its session and the elements that show it.
+class VDSMTab(Tab):
+    """A session and the elements that show it.
 
     Args: rows, columns, what to call identities and actions; about, what is played; address, of the page.
     """
 
+    look = "vdsm moving"
+
     def __init__(
-        self,
-        model: VDSMFramesModel,
-        board: Board,
-        *,
-        rows: list[str],
-        columns: list[str],
-        about: str,
-        address: str,
+        self, model: VDSMFramesModel, board: Board, *, rows: list[str], columns: list[str], about: str, address: str
     ) -> None:
-        self.model, self.session = model, VDSMSession(board)
-        self.rows, self.columns, self.about = rows, columns, about
+        self.session = VDSMSession(board)
+        self.rows, self.columns, self.second = rows, columns, False
         self.pictures = f"{address.rstrip('/')}/cells"
-        self.second = False
-        self.turn = asyncio.Lock()
-        self.build()
+        super().__init__(model, about)
 
     def build(self) -> None:
-        """Builds the page."""
-        dress()
-        with tag("main", "vdsm moving") as self.main:
-            heading(self.model, self.about)
-            self.message = Message()
-            with tag("section", "panel stage", aria_label="The clip"):
-                self.screen = tag("div", "screen film", role="img")
-                with tag("div", "below dim"):
-                    self.counter = Words("span")
-                self.build_controls()
-            with tag("section", "panel", aria_label="The board"):
-                tag("h2", text="Rows are identities, columns are actions")
-                self.build_board()
-        listen(self.press)
+        """Builds the screen with its controls, and the board."""
+        with tag("section", "panel stage", aria_label="The clip"):
+            self.screen = tag("div", "screen film", role="img")
+            with tag("div", "below dim"):
+                self.counter = Words("span")
+            self.build_controls()
+        with tag("section", "panel", aria_label="The board"):
+            tag("h2", text="Rows are identities, columns are actions")
+            self.build_board()
 
     def build_controls(self) -> None:
         """Builds the sliders and buttons."""
@@ -158,10 +132,7 @@ class VDSMTab:
     async def show(self) -> None:
         """Shows the choices and the clip that follows from them."""
         session = self.session
-        async with self.turn:
-            video = await compute(session.video)
-            content = media.data_url(await compute(lambda: media.png(media.strip(video))))
-        show_film(self.screen, content, video)
+        video = await self.play_film(self.screen, session.video)
         self.screen.props["aria-label"] = f"{self.called(session.a)}, towards {self.called(session.b)}"
         self.counter.say(f"{len(video)} frames · {self.called(session.a)}")
         set_pressed(self.long, session.long)
