@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch
 from nicegui import app, ui
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
@@ -12,12 +11,10 @@ from starlette.responses import Response
 
 from vdsm_glass.generate.vdsm import VDSMFramesModel
 from vdsm_glass.play import media
-from vdsm_glass.play.clips import Data, clips_to_play
+from vdsm_glass.play.clips import Data
 from vdsm_glass.play.controls import ARROWS
 from vdsm_glass.play.page import Tab, Words, button, film, recorders, set_pressed, tag
 from vdsm_glass.play.session_vdsm import LONG, Board, Choice, VDSMSession
-
-ROWS, COLUMNS = 6, 6
 
 
 class VDSMTab(Tab):
@@ -156,11 +153,7 @@ class VDSMTab(Tab):
 
 def add(model: VDSMFramesModel, data: Data | None, *, about: str, address: str = "/") -> None:
     """Adds the page at `address` and the pictures of its cells, which are the same for all tabs."""
-    rows = clips_to_play(model, data, by="identity", most=ROWS)
-    columns = clips_to_play(model, data, by="action", most=COLUMNS)
-    identities, actions = (torch.stack([clip.video for clip in clips]) for clips in (rows, columns))
-    board = Board(model, identities=identities, actions=actions)
-    names = {"rows": [clip.identity for clip in rows], "columns": [clip.action for clip in columns]}
+    board, rows, columns = Board.of(model, data)
     pictures = [[media.png(media.strip(cell)) for cell in row] for row in board.cells]
 
     @app.get(address.rstrip("/") + "/cells/{row}/{column}.png")
@@ -171,4 +164,4 @@ def add(model: VDSMFramesModel, data: Data | None, *, about: str, address: str =
 
     @ui.page(address, title=model.page_title)
     async def page() -> None:
-        await VDSMTab(model, board, **names, about=about, address=address).show()
+        await VDSMTab(model, board, rows=rows, columns=columns, about=about, address=address).show()
