@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from vdsm_glass.arena.bouts import Bout, State, Step
-from vdsm_glass.sweeps.processes import LOG, POLL_SECONDS, ask_to_stop, begun, pass_on, stop_signals
+from vdsm_glass.sweeps.processes import LOG, SideBySide
 
 SAVE_SECONDS = 5.0
 
@@ -36,6 +37,11 @@ class Fight:
         """The running stage's folder below the arena's."""
         return f"{self.bout.name}/{self.steps[0].stage}"
 
+    @property
+    def folder(self) -> Path:
+        """The bout's."""
+        return self.bout.folder
+
     def tick(self) -> None:
         """Counts the seconds of a training, and saves them now and then, because the arena itself may be killed."""
         now = time.monotonic()
@@ -47,62 +53,32 @@ class Fight:
         self.since = now
 
 
-class Fights:
+class Fights(SideBySide):
     """Runs the commands of bouts, one of a bout at a time; after a failure it goes on with the other bouts.
 
-    Args:
-        bouts: those that are not done, in the order in which they begin.
-        pool: runs `train`.
-        slots: a dictionary of environment variables for each bout that is fought at the same time.
-        say: takes lines of progress.
-        show: is called repeatedly with the names of the running stages and the number of bouts that have ended.
+    Args: bouts, those that are not done, in the order in which they begin; others, as `SideBySide`.
     """
 
-    def __init__(
-        self,
-        bouts: Sequence[Bout],
-        *,
-        pool: Executor,
-        slots: Sequence[Mapping[str, str]],
-        say: Callable[[str], None] = print,
-        show: Callable[[Sequence[str], int], None] = lambda *_: None,
-    ) -> None:
-        self.waiting, self.total = list(bouts), len(bouts)
-        self.pool, self.slots, self.say, self.show = pool, slots, say, show
-        self.running: list[Fight] = []
-        self.ended, self.failed, self.stopped = 0, 0, 0
+    def __init__(self, bouts: Sequence[Bout], **others: Any) -> None:
+        super().__init__(**others)
+        self.waiting, self.total, self.failed = list(bouts), len(bouts), 0
 
     def run(self) -> int:
         """Fights all.  Returns: 0, 1 if one failed, 130 or 143 if the user stopped them, or someone one of them."""
-        passed_on = 0
-        with stop_signals() as asked:
-            try:
-                while self.running or (self.waiting and not self.stopped):
-                    passed_on = pass_on(asked, passed_on, [each.bout.folder for each in self.running], self.say)
-                    self.stopped = 128 + asked[0] if asked else self.stopped
-                    for each in list(self.running):
-                        self.look_at(each)
-                    self.fill()
-                    self.show([each.name for each in self.running], self.ended)
-                    time.sleep(POLL_SECONDS)
-            finally:
-                self.end_all()  # only after an error is there one left
+        self.run_all()
         return self.stopped or int(bool(self.failed))
 
-    def fill(self) -> None:
-        """Begins bouts in the free slots, as long as there are some."""
-        free = sorted(set(range(len(self.slots))) - {each.slot for each in self.running})
-        while free and self.waiting and not self.stopped:
-            bout, slot = self.waiting.pop(0), free.pop(0)
+    def waits(self) -> bool:
+        return bool(self.waiting)
+
+    def fill(self, free: list[int]) -> None:
+        for slot in free[: len(self.waiting)]:
+            bout = self.waiting.pop(0)
             state = bout.state()
             bout.save(state)
             steps = bout.left(state)
             self.say(f"[{self.total - len(self.waiting)}/{self.total}] {bout.name}")
-            self.running.append(Fight(bout, state, steps, slot, self.begin(bout, steps[0], slot)))
-
-    def begin(self, bout: Bout, step: Step, slot: int) -> Future[int]:
-        """Starts a command."""
-        return begun(self.pool, step.words, bout.folder, self.slots[slot])
+            self.running.append(Fight(bout, state, steps, slot, self.begin(steps[0].words, bout.folder, slot)))
 
     def look_at(self, each: Fight) -> None:
         """Counts the time of a bout; if its command has ended, notes that and begins the next one."""
@@ -116,7 +92,7 @@ class Fights:
             bout.ended(each.steps[0], each.state)
             if len(each.steps) > 1 and not self.stopped:
                 each.steps = each.steps[1:]
-                each.code = self.begin(bout, each.steps[0], each.slot)
+                each.code = self.begin(each.steps[0].words, bout.folder, each.slot)
                 return
         self.running.remove(each)
         self.ended += 1
@@ -128,8 +104,3 @@ class Fights:
         elif code:
             self.failed += 1
             self.say(f"{bout.name}: failed with code {code}: {bout.last_words()}; see {bout.folder / LOG}")
-
-    def end_all(self) -> None:
-        """Asks all that run to save their state and end."""
-        for each in self.running:
-            ask_to_stop(each.bout.folder, signal.SIGTERM)

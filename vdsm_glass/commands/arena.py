@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vdsm_glass.commands.arguments import known, whole_number
-from vdsm_glass.commands.places import add_places, places_of
+from vdsm_glass.commands.arguments import add_places, known, places_of, training_parser, whole_number
 from vdsm_glass.metrics.registry import DEFAULT_METRICS, check_names
 from vdsm_glass.sweeps.processes import behind_dashes, interpreter_line
 
@@ -49,13 +48,8 @@ def main(argv: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    parser = argparse.ArgumentParser(
-        prog="vdsm-glass arena",
-        description=ABOUT,
-        allow_abbrev=False,
-        usage="%(prog)s DATA [option ...] [-- OPTIONS]",
-        epilog="OPTIONS are added to every `vdsm-glass fit` and `test`: -- --data.sheets DIR",
-    )
+    added_to = "`vdsm-glass fit` and `test`: -- --data.sheets DIR"
+    parser = training_parser("arena", ABOUT, usage="DATA", added_to=added_to)
     parser.add_argument("data", metavar="DATA", help="a dataset, such as w_sprites")
     parser.add_argument("--run", default="compact", help="which recipes of it; `paper`: the papers' widths")
     parser.add_argument("--seeds", type=whole_number(), default=3, metavar="N", help="how many, from 0 (default: 3)")
@@ -63,7 +57,6 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--metrics", nargs="+", default=list(DEFAULT_METRICS), metavar="NAME", help="of generated clips"
     )
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs")
     add_places(parser, what="bout")
     parser.add_argument("--dry_run", action="store_true", help="print the commands and run nothing")
     return parser

@@ -1,11 +1,12 @@
-"""What the commands' arguments have in common: whole numbers, sizes of frames, and a dataset with its options."""
+"""What the commands' arguments have in common: numbers, sizes of frames, datasets, and where trainings run."""
 
 from __future__ import annotations
 
 import argparse
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -57,12 +58,6 @@ def join_sizes(argv: Sequence[str]) -> list[str]:
     return joined
 
 
-def dataset_class(name: str) -> type[VideoDataModule]:
-    """The data module called `name`.  Raises: as `known`."""
-    known(name)
-    return imported(DATASETS[name])
-
-
 def known(name: str) -> None:
     """Checks the name of a dataset.  Raises: UserError, with the nearest name, where there is none."""
     if name not in DATASETS:
@@ -88,7 +83,7 @@ def parse(
         add_options(parser)
     of_dataset = _add_options_of_dataset(parser, name)
     options = parser.parse_args(join_sizes(rest))
-    return dataset_class(name)(tiny=options.tiny, **{key: options[key] for key in of_dataset}), options
+    return imported(DATASETS[name])(tiny=options.tiny, **{key: options[key] for key in of_dataset}), options
 
 
 def _add_options_of_dataset(parser: ArgumentParser, name: str) -> list[str]:
@@ -96,7 +91,65 @@ def _add_options_of_dataset(parser: ArgumentParser, name: str) -> list[str]:
     try:
         of_dataset = [option for option in options_of(DATASETS[name]) if option.name != "tiny"]
     except UnreadableError:
-        return parser.add_class_arguments(dataset_class(name), skip={"tiny"})
+        return parser.add_class_arguments(imported(DATASETS[name]), skip={"tiny"})
     for option in of_dataset:
         parser.add_argument(f"--{option.name}", type=option.type, default=option.default, help=option.help)
     return [option.name for option in of_dataset]
+
+
+def parse_with_data(parser: argparse.ArgumentParser, argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The options of a command that takes `--data NAME`, and those behind it, which are the dataset's."""
+    options, others = parser.parse_known_args(argv)
+    if others and options.data is None:
+        parser.error(f"unrecognized arguments: {' '.join(others)} (options of a dataset follow its --data NAME)")
+    return options, others
+
+
+def training_parser(command: str, about: str, *, usage: str, added_to: str) -> argparse.ArgumentParser:
+    """The parser of a command that starts trainings, to each of which it gives what stands behind `--`."""
+    parser = argparse.ArgumentParser(
+        prog=f"vdsm-glass {command}",
+        description=about,
+        allow_abbrev=False,
+        usage=f"%(prog)s {usage} [option ...] [-- OPTIONS]",
+        epilog=f"OPTIONS are added to every {added_to}",
+    )
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs")
+    return parser
+
+
+def add_places(parser: argparse.ArgumentParser, *, what: str) -> None:
+    """Adds `--gpus`, `--jobs`, `--cluster` and `--resources`.  Args: what, which runs there, as in "trial"."""
+    side = parser.add_mutually_exclusive_group()
+    side.add_argument("--gpus", type=gpus, default=[], metavar="0,1", help=f"one {what} at a time on each of these")
+    side.add_argument("--jobs", type=whole_number(), metavar="N", help=f"how many {what}s to run at a time; 1")
+    parser.add_argument("--cluster", metavar="ADDRESS", help=CLUSTER_HELP)
+    taken = f"what a {what} takes of the resources of a cluster's worker"
+    parser.add_argument("--resources", type=resource, nargs="+", default=[], metavar="GPU=1", help=taken)
+
+
+def places_of(chosen: argparse.Namespace) -> dict[str, Any]:
+    """What was chosen, for `vdsm_glass.sweeps.runner.pool_of`.  Raises: UserError, options that exclude each other."""
+    if chosen.gpus and chosen.cluster:
+        raise UserError("--gpus names the GPUs of this machine; with --cluster, say --resources GPU=1")
+    if chosen.resources and not chosen.cluster:
+        raise UserError(
+            "--resources are those of a cluster's workers; say with --cluster which, or take --gpus or --jobs"
+        )
+    return {name: getattr(chosen, name) for name in ("gpus", "jobs", "cluster")} | {"resources": dict(chosen.resources)}
+
+
+def gpus(text: str) -> list[str]:
+    """`0,1` as names for CUDA_VISIBLE_DEVICES."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different GPUs; write 0,1")
+    return names
+
+
+def resource(text: str) -> tuple[str, float]:
+    """`GPU=1` as a name and a number."""
+    name, _, number = text.partition("=")
+    if not name or not number.isdecimal() or not int(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a resource of Dask's workers; write GPU=1")
+    return name, int(number)

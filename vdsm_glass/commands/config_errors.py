@@ -107,7 +107,9 @@ class ConfigChecker:
             r"(?:Option '|does not accept option '|unrecognized arguments: -*)(?P<key>[^'\s=]+)": self.unknown_key,
             r"given class_path '(?P<path>[^']+)':\s+(?P<why>(?:module|No module|Import|Not )[^\n]*)": self.bad_class,
             r"Expected a dot import path string: (?P<path>\S+)": self.bare_class,
-            r"following arguments are required: (?P<names>.+)": self.missing,
+            r"following arguments are required: (?P<names>.+)": lambda found: self.nothing_about(
+                ", ".join(name.rpartition(".")[2] for name in found["names"].split(", "))
+            ),
             r'Parser key "(?P<key>[^"]+)":\n(?P<tried>(?:(?!Parser key)[\s\S])*)$': self.bad_value,
         }
         for pattern, explanation in explanations.items():
@@ -157,10 +159,6 @@ class ConfigChecker:
         nearest = get_close_matches(found["path"], homes, n=1)
         hint = f"did you mean '{homes[nearest[0]]}.{nearest[0]}'?" if nearest else "write it with its module"
         return f"class_path {self.place_of_value(found['path'])} names no known class; {hint}"
-
-    def missing(self, found: re.Match[str]) -> str:
-        """No recipe, or half of one."""
-        return self.nothing_about(", ".join(name.rpartition(".")[2] for name in found["names"].split(", ")))
 
     def nothing_about(self, names: str) -> str:
         """What a recipe must say and this one does not."""

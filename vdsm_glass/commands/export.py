@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from vdsm_glass.box.place import about, located
+from vdsm_glass.commands.arguments import parse_with_data
 
 ABOUT = """Writes weights.safetensors, config.json and README.md, a page that says what the model is, how well it does
 and what it was trained on. `vdsm_glass.load(DIR)` and `vdsm-glass generate VERB DIR` read it. With --web DIR it writes
@@ -21,9 +22,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--web", metavar="DIR", type=Path, help="folder of a page to write, which is not there yet")
     parser.add_argument("--push", metavar="OWNER/NAME", help="upload the folder to the Hugging Face Hub, too")
     parser.add_argument("--data", metavar="NAME", help="with --web: a dataset, as for `play`; its options follow")
-    options, others = parser.parse_known_args(argv)
-    if others and options.data is None:
-        parser.error(f"unrecognized arguments: {' '.join(others)} (options of a dataset follow its --data NAME)")
+    options, others = parse_with_data(parser, argv)
     if (options.folder is None) == (options.web is None):
         parser.error("give either DIR or --web DIR")
     if options.web is not None and options.push:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_modules.common.errors import UserError, did_you_mean
 from vdsm_glass.box.place import located
@@ -97,9 +97,8 @@ def make(name: str, options: argparse.Namespace, data_options: list[str]) -> Mad
         raise model.cannot(name)
     videos = clips_for(model, options, data_options, count=verb.clips) if verb.least else []
     if len(videos) < verb.least:
-        raise UserError(
-            f"{name} needs {verb.least} videos, found {len(videos)}; give them behind the model, or --clips"
-        )
+        found = f"{name} needs {verb.least} videos, found {len(videos)}"
+        raise UserError(f"{found}; give them behind the model, or --clips")
     if verb.most is not None and len(videos) > verb.most:
         raise UserError(f"{name} takes {verb.most} videos, found {len(videos)}; leave out the others")
     with progress(f"{name} {options.model}") as steps:
@@ -146,12 +145,12 @@ def options_of(verb: Verb) -> argparse.ArgumentParser:
         )
         parser.add_argument("--frames", type=whole_number(), help="how many of each video are looked at")
     for option in verb.options:
-        OPTIONS[option](parser)
+        parser.add_argument(f"--{option}", **OPTIONS[option])
     return parser
 
 
 def finite(text: str) -> float:
-    """Parses a finite number."""
+    """An argument's type: a finite number."""
     try:
         value = float(text)
     except ValueError:
@@ -161,21 +160,19 @@ def finite(text: str) -> float:
     return value
 
 
-OPTIONS: dict[str, Callable[[argparse.ArgumentParser], object]] = {
-    "steps": lambda p: p.add_argument("--steps", type=whole_number(most=MOST_STEPS), help="frames to make"),
-    "count": lambda p: p.add_argument("--count", type=whole_number(), default=7, help="how many videos"),
-    "of": lambda p: p.add_argument("--of", choices=("identity", "motion"), default="identity", help="what goes over"),
-    "dynamics": lambda p: p.add_argument(
-        "--dynamics", choices=("posterior", "prior"), default="posterior", help="prior: draw poses by the transition"
-    ),
-    "from": lambda p: p.add_argument(
-        "--from",
-        dest="density",
-        choices=("fitted", "prior"),
-        help="the density fitted to training clips, which is the default where the model carries one, or the prior",
-    ),
-    "kind": lambda p: p.add_argument("--kind", choices=("local", "global"), default="local", help="actions, or shifts"),
-    "pixels": lambda p: p.add_argument("--pixels", type=finite, help="of a shift a step; by default width / 24"),
+FROM = "the density fitted to training clips, which is the default where the model carries one, or the prior"
+OPTIONS: dict[str, dict[str, Any]] = {
+    "steps": {"type": whole_number(most=MOST_STEPS), "help": "frames to make"},
+    "count": {"type": whole_number(), "default": 7, "help": "how many videos"},
+    "of": {"choices": ("identity", "motion"), "default": "identity", "help": "what goes over"},
+    "dynamics": {
+        "choices": ("posterior", "prior"),
+        "default": "posterior",
+        "help": "prior: draw poses by the transition",
+    },
+    "from": {"dest": "density", "choices": ("fitted", "prior"), "help": FROM},
+    "kind": {"choices": ("local", "global"), "default": "local", "help": "actions, or shifts"},
+    "pixels": {"type": finite, "help": "of a shift a step; by default width / 24"},
 }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from data_modules.common.errors import UserError
 from vdsm_glass.box.place import HOME, called, located, names
+from vdsm_glass.commands.arguments import parse_with_data
 
 if TYPE_CHECKING:
     from vdsm_glass.generate.vocabulary import Model
@@ -32,9 +33,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 127.0.0.1, this machine, by default")
     parser.add_argument("--no-browser", action="store_true", help="say where the page is, and do not open it")
     parser.add_argument("--data", metavar="NAME", help="a dataset, as for `vdsm-glass show`; its options follow")
-    options, others = parser.parse_known_args(argv)
-    if others and options.data is None:
-        parser.error(f"unrecognized arguments: {' '.join(others)} (options of a dataset follow its --data NAME)")
+    options, others = parse_with_data(parser, argv)
     if options.data is not None and options.model is None:
         parser.error("--data goes with a MODEL")
     if find_spec("nicegui") is None:
@@ -72,10 +71,7 @@ def add_page(path: Path, data: str | None, options: list[str], *, address: str =
 
 
 def to_play(path: Path, data: str | None, options: list[str]) -> tuple[Model, Data | None]:
-    """The model at `path`, and the clips that it is played with, or the dataset that has them.
-
-    Raises: UserError, the model or its data cannot be had.
-    """
+    """The model at `path`, and `data_of` it.  Raises: UserError, the model or its data cannot be had."""
     from vdsm_glass.api import load
 
     model = load(path)
@@ -83,7 +79,7 @@ def to_play(path: Path, data: str | None, options: list[str]) -> tuple[Model, Da
 
 
 def data_of(model: Model, path: Path, data: str | None, options: list[str]) -> Data | None:
-    """As `to_play`, of a model that is loaded."""
+    """The clips that the model at `path` is played with, or the dataset that has them; None where there are none."""
     from vdsm_glass.box.clips import read_clips
     from vdsm_glass.commands.clips import dataset
     from vdsm_glass.runs import run_of

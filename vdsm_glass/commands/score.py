@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -26,8 +27,11 @@ def main(argv: list[str]) -> int:
     options = _parse(argv)
     weights = dict(map(_named_file, options.weights))
     check_names([*options.metrics, *weights])
-    if options.out:
-        _make(options.out)
+    if options.out:  # before hours of scoring, not after them
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--out {options.out} cannot be made: {error.strerror}. Name another folder.") from error
 
     from data_modules.tools.video_sets import open_set
     from vdsm_glass.metrics.score import score
@@ -37,20 +41,9 @@ def main(argv: list[str]) -> int:
     book = ResultSet()
     with _progress() as progress:
         task = progress.add_task("clips", total=len(real) + len(generated))
-        book.add(
-            *score(
-                real,
-                generated,
-                form,
-                metrics=options.metrics,
-                weights=weights,
-                stand_ins=options.stand_ins,
-                batch=options.batch,
-                workers=options.workers,
-                cluster=options.cluster,
-                on_clips=lambda count: progress.advance(task, count),
-            )
-        )
+        chosen = {name: getattr(options, name) for name in ("metrics", "stand_ins", "batch", "workers", "cluster")}
+        on_clips = partial(progress.advance, task)
+        book.add(*score(real, generated, form, weights=weights, on_clips=on_clips, **chosen))
     console = Console()
     book.show(console, title=f"{options.generated} against {options.real}")
     for remark in real.remarks + generated.remarks:
@@ -74,23 +67,14 @@ def _parse(argv: list[str]) -> Namespace:
     parser.add_argument(
         "--metrics", metavar="NAME", nargs="+", default=DEFAULT_METRICS, help=f"by default {' '.join(DEFAULT_METRICS)}"
     )
-    parser.add_argument(
-        "--weights",
-        metavar="NAME=PATH",
-        nargs="+",
-        default=[],
-        help="files of weights by metric; by default those that `vdsm-glass weights fetch` fetched",
-    )
+    by_metric = "files of weights by metric; by default those that `vdsm-glass weights fetch` fetched"
+    parser.add_argument("--weights", metavar="NAME=PATH", nargs="+", default=[], help=by_metric)
     parser.add_argument("--stand-ins", action="store_true", help="random weights; numbers then have names of their own")
     parser.add_argument(
         "--frames", metavar="N", type=whole_number(), help="frames of each clip, from its beginning; all by default"
     )
-    parser.add_argument(
-        "--size",
-        metavar="H W",
-        type=frame_size,
-        help="the middle of each frame is made to fit; without it, all frames must have one size",
-    )
+    fitted = "the middle of each frame is made to fit; without it, all frames must have one size"
+    parser.add_argument("--size", metavar="H W", type=frame_size, help=fitted)
     parser.add_argument("--batch", metavar="N", type=whole_number(), default=8, help="clips in memory at a time; 8")
     parser.add_argument("--workers", metavar="N", type=whole_number(), help="processes that score; by default this one")
     parser.add_argument("--cluster", metavar="ADDRESS", help=CLUSTER_HELP)
@@ -106,14 +90,6 @@ def _named_file(text: str) -> tuple[str, Path]:
     if not Path(file).is_file():
         raise UserError(f"--weights {text}: {file} is not a file; expected the weights of {name}")
     return name, Path(file)
-
-
-def _make(folder: Path) -> None:
-    """Make the folder before hours of scoring, not after them."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {folder} cannot be made: {error.strerror}. Name another folder.") from error
 
 
 def _progress() -> Progress:

@@ -10,6 +10,7 @@ from statistics import mean, stdev
 
 from data_modules.common.errors import UserError
 from data_modules.common.files import replacing
+from vdsm_glass.commands.arguments import training_parser
 from vdsm_glass.commands.table import run
 from vdsm_glass.metrics.results import ResultSet
 from vdsm_glass.sweeps.processes import behind_dashes, interpreter_line
@@ -47,16 +48,10 @@ def main(argv: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    parser = argparse.ArgumentParser(
-        prog="vdsm-glass study",
-        description=ABOUT,
-        allow_abbrev=False,
-        usage="%(prog)s --config RECIPE [--config RECIPE ...] [option ...] [-- OPTIONS]",
-        epilog="OPTIONS are added to every `vdsm-glass fit` and `test`: -- --data.sheets DIR",
-    )
+    added_to = "`vdsm-glass fit` and `test`: -- --data.sheets DIR"
+    parser = training_parser("study", ABOUT, usage="--config RECIPE [--config RECIPE ...]", added_to=added_to)
     parser.add_argument("--config", type=Path, action="append", required=True, metavar="RECIPE", help="of each stage")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N", help="by default 0 to 4")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs")
     parser.add_argument("--name", help="of the study's folder in it; by default study/ and the recipes' names")
     return parser
 

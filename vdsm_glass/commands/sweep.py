@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_modules.common.errors import UserError
-from vdsm_glass.commands.arguments import whole_number
-from vdsm_glass.commands.places import add_places, places_of
+from vdsm_glass.commands.arguments import add_places, places_of, training_parser, whole_number
 from vdsm_glass.sweeps.processes import behind_dashes, interpreter_line
 
 if TYPE_CHECKING:
@@ -46,18 +45,15 @@ def main(argv: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    parser = argparse.ArgumentParser(
-        prog="vdsm-glass sweep", description=ABOUT, allow_abbrev=False, usage="%(prog)s FILE [option ...] [-- OPTIONS]"
-    )
+    added_to = "trial's `vdsm-glass fit`: -- --trainer.max_epochs 8"
+    parser = training_parser("sweep", ABOUT, usage="FILE", added_to=added_to)
     parser.add_argument(
         "file", type=Path, metavar="FILE", help="a sweep, such as experiments/sweeps/glass/actions.yaml"
     )
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs")
     add_places(parser, what="trial")
     parser.add_argument("--count", type=whole_number(), help="the largest number of trials; random and bayes need it")
     parser.add_argument("--seed", type=int, default=0, help="the seed of random and bayes")
     parser.add_argument("--dry_run", action="store_true", help="print the command lines and train nothing")
-    parser.epilog = "OPTIONS are added to every trial's `vdsm-glass fit`: -- --trainer.max_epochs 8"
     return parser
 
 

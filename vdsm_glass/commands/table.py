@@ -12,6 +12,7 @@ from pathlib import Path
 
 from data_modules.common.errors import UserError
 from data_modules.common.files import replacing
+from vdsm_glass.commands.arguments import training_parser
 from vdsm_glass.sweeps.processes import POLL_SECONDS, behind_dashes, interpreter_line, stop_signals
 from vdsm_glass.tables.published import BUDGETS, Table, names, read
 from vdsm_glass.tables.render import as_html, as_markdown, draw, sheet
@@ -46,15 +47,9 @@ def main(argv: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
-    parser = argparse.ArgumentParser(
-        prog="vdsm-glass table",
-        description=ABOUT,
-        allow_abbrev=False,
-        usage="%(prog)s [NAME] [option ...] [-- OPTIONS]",
-        epilog="OPTIONS are added to every `vdsm-glass fit` and `test` of --run: -- --data.sheets DIR",
-    )
+    added_to = "`vdsm-glass fit` and `test` of --run: -- --data.sheets DIR"
+    parser = training_parser("table", ABOUT, usage="[NAME]", added_to=added_to)
     parser.add_argument("name", nargs="?", metavar="NAME", help="a table, such as glass-1")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of all runs")
     parser.add_argument("--format", choices=("markdown", "html"), default="markdown", help="of the output")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the file to write; by default Markdown is printed")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the table as a PNG")
@@ -102,9 +97,8 @@ def train(table: Table, budget: str, *, runs: Path, options: list[str], dry_run:
                 return code
             if code:
                 failed.append(name)
-                print(
-                    f"{table.name}, {name}: failed with code {code}, see above; going on with the next", file=sys.stderr
-                )
+                said = f"{table.name}, {name}: failed with code {code}, see above; going on with the next"
+                print(said, file=sys.stderr)
                 break
     if not missing:
         print(f"{table.name}: every row has results at the {budget} budget", file=sys.stderr)

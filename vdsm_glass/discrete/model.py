@@ -19,6 +19,7 @@ class DiscreteModel(AnimatedModel):
     """A trained `DiscreteNetwork`."""
 
     can = ("reconstruct", "transfer", "swap", "rollout", "actions", "animate", "action_matrix")
+    network_arguments = ("sizes",)
     page = "vdsm_glass.play.page_actions.add"
     network: DiscreteNetwork
 

@@ -15,7 +15,6 @@ class CADDYModel(DiscreteModel):
     """An encoder, an action network, recurrent dynamics and a decoder."""
 
     title = "CADDY"
-    network_arguments = ("sizes",)
     network: CADDY
 
     @classmethod

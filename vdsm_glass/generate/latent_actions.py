@@ -15,7 +15,6 @@ class LatentActionsModel(DiscreteModel):
     """An inverse model, a codebook and a forward model."""
 
     title = "Latent actions"
-    network_arguments = ("sizes",)
     network: LatentActions
 
     @classmethod

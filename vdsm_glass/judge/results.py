@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from data_modules.base import VideoDataModule
 from data_modules.loading.clips import ClipDataset
 from vdsm_glass.judge.judge import Judge
 from vdsm_glass.judge.labels import ACTION, split_labels
 from vdsm_glass.metrics.clip_choice import balanced, partners
+from vdsm_glass.metrics.states import StatefulMetric
 
 Judged = dict[str, Tensor]
 """p(y | x) of n clips, (n, classes) by head."""
@@ -25,7 +25,7 @@ FITTED = "_fitted"
 ALL = "all"
 
 
-class JudgeScores(Metric):
+class JudgeScores(StatefulMetric):
     """Scores of clips x by a judge's p(y | x).  [Salimans et al. 2016, with natural logarithms]
 
     `compute` gives scalars, with p(y) the mean of p(y | x) over all clips:
@@ -44,31 +44,19 @@ class JudgeScores(Metric):
     {'acc': 1.0, 'is': 2.0, 'h_y': 0.6931, 'h_y_given_x': 0.0}
     """
 
-    is_differentiable = False
     higher_is_better = True
-    full_state_update = False
-
-    right: Tensor
-    known: Tensor
-    seen: Tensor
-    probability: Tensor
-    entropy: Tensor
 
     def __init__(self, *, classes: int) -> None:
         super().__init__()
-        for count in ("right", "known", "seen"):
-            self.add_state(count, default=torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("probability", default=torch.zeros(classes, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("entropy", default=torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_sums("right", "known", "seen", dtype=torch.int64)
+        self.add_sums("probability", shape=(classes,), dtype=torch.float64)
+        self.add_sums("entropy", dtype=torch.float64)
 
     def update(self, probabilities: Tensor, wanted: Tensor) -> None:
         """Args: probabilities (b, classes), rows sum to 1; wanted (b,) int64, -1 where unknown."""
-        self.right += (probabilities.argmax(dim=1) == wanted).sum()
-        self.known += (wanted >= 0).sum()
-        self.seen += len(probabilities)
+        self.count(right=(probabilities.argmax(dim=1) == wanted).sum(), known=(wanted >= 0).sum(), seen=len(wanted))
         probabilities = probabilities.double()
-        self.probability += probabilities.sum(dim=0)
-        self.entropy += torch.special.entr(probabilities).sum()
+        self.count(probability=probabilities.sum(dim=0), entropy=torch.special.entr(probabilities).sum())
 
     def compute(self) -> dict[str, Tensor]:
         h_y = torch.special.entr(self.probability / self.seen).sum()

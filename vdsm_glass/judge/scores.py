@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from data_modules.base import VideoDataModule
 from data_modules.batch import VideoBatch
@@ -83,9 +82,9 @@ def judge_results(
 
     seen: list[Judged] = []
     parts: list[Latents] = []
-    for video in _videos(choice.dataset, choice.shown, batch_size, device):
-        seen.append(judge.probabilities(video))
-        parts.append(net.encode(video))
+    for batch in _batches(choice.dataset, choice.shown, batch_size, device):
+        seen.append(judge.probabilities(batch.video))
+        parts.append(net.encode(batch.video))
     latents = Latents.concatenate(parts)
     partner = torch.from_numpy(choice.partner).to(device)
 
@@ -140,11 +139,6 @@ def judge_verbs(
             given = (batch, other) if way.needs_labels else (batch.video, other.video)
             parts[name].append(judge.probabilities(way.make(model, *given, generator).clamp(0, 1)))
     return results_of({name: _joined(part) for name, part in parts.items()}, choice, judge)
-
-
-def _videos(dataset: ClipDataset, chosen: np.ndarray, size: int, device: torch.device) -> Iterator[Tensor]:
-    """The chosen clips' videos, `size` at a time, (b, t, 3, h, w) in [0, 1]."""
-    return (batch.video for batch in _batches(dataset, chosen, size, device))
 
 
 def _batches(dataset: ClipDataset, chosen: np.ndarray, size: int, device: torch.device) -> Iterator[VideoBatch]:

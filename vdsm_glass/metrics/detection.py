@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from data_modules.common.errors import UserError
 from vdsm_glass import published_weights
+from vdsm_glass.metrics.states import StatefulMetric
 
 Detections = Mapping[str, Tensor]
 """What a detector finds in a frame: boxes (n, 4) as x1, y1, x2, y2 in pixels, labels (n,), scores (n,)."""
@@ -66,7 +66,7 @@ class DetectionProtocol:
         return torch.stack([(x1 + x2) / 2, (y1 + y2) / 2])
 
 
-class ADDMDR(Metric):
+class ADDMDR(StatefulMetric):
     """Average detection distance and missed detection rate.  [Playable Video Generation, Menapace et al. 2021]
 
     `compute` gives scalars: `add`, the mean distance in pixels over frames in which the player is detected on both
@@ -80,14 +80,7 @@ class ADDMDR(Metric):
         chunk: how many frames the detector is given at once.
     """
 
-    is_differentiable = False
     higher_is_better = False
-    full_state_update = False
-
-    distance: Tensor
-    both: Tensor
-    missed: Tensor
-    in_reference: Tensor
 
     def __init__(
         self,
@@ -103,18 +96,15 @@ class ADDMDR(Metric):
         self.rule = rule or DetectionProtocol()
         self.network_info = {"network": name or type(detector).__name__, "checksum": checksum}
         self.chunk = chunk
-        for state in ("distance", "both", "missed", "in_reference"):
-            self.add_state(state, default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_sums("distance", "both", "missed", "in_reference", dtype=torch.float64)
 
     def update(self, generated: Tensor, reference: Tensor) -> None:
         """Args: (b, t, 3, h, w) in [0, 1] each.   Raises: UserError, frames of another size than the rule's."""
         drawn, true = (self.centres(video) for video in (generated, reference))
         seen, found = ~true.isnan().any(dim=-1), ~drawn.isnan().any(dim=-1)
         both = seen & found
-        self.distance += torch.linalg.vector_norm(drawn[both] - true[both], dim=-1).double().sum()
-        self.both += both.sum()
-        self.missed += (seen & ~found).sum()
-        self.in_reference += seen.sum()
+        distance = torch.linalg.vector_norm(drawn[both] - true[both], dim=-1).double()
+        self.count(distance=distance.sum(), both=both.sum(), missed=(seen & ~found).sum(), in_reference=seen.sum())
 
     @torch.no_grad()
     def centres(self, video: Tensor) -> Tensor:

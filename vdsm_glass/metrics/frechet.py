@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from scipy.linalg import get_lapack_funcs
 from torch import Tensor
-from torchmetrics import Metric
 
 from data_modules.common.errors import UserError
 from vdsm_glass.metrics.features import Extractor
+from vdsm_glass.metrics.states import StatefulMetric
 from vdsm_glass.published_weights import I3D_FEWEST_FRAMES
 
 SIDES = ("real", "generated")
@@ -54,7 +54,7 @@ def singular_value_sum(matrix: Tensor) -> Tensor:
     return torch.linalg.eigvalsh(gram).clamp(min=0).sqrt().sum()
 
 
-class FrechetDistance(Metric):
+class FrechetDistance(StatefulMetric):
     """Fréchet distance of the Gaussians that fit the features of real and of generated samples.
 
     The state is, for the real and the generated side, the number of samples, the sum of their features and that of the
@@ -63,15 +63,10 @@ class FrechetDistance(Metric):
     Args: extractor; chunk, how many samples it is given at once, which bounds its memory; by default `default_chunk`.
     """
 
-    is_differentiable = False
     higher_is_better = False
-    full_state_update = False
 
     samples = "samples"
     default_chunk = 32
-    n: Tensor
-    total: Tensor
-    outer: Tensor
 
     def __init__(self, extractor: Extractor, *, chunk: int | None = None) -> None:
         super().__init__()
@@ -79,9 +74,9 @@ class FrechetDistance(Metric):
         self.network_info = extractor.info
         self.chunk = chunk or self.default_chunk
         f = extractor.num_features
-        self.add_state("n", default=torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("total", default=torch.zeros(2, f, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("outer", default=torch.zeros(2, f, f, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_sums("n", shape=(2,), dtype=torch.int64)
+        self.add_sums("total", shape=(2, f), dtype=torch.float64)
+        self.add_sums("outer", shape=(2, f, f), dtype=torch.float64)
 
     @torch.no_grad()
     def add(self, inputs: Tensor, *, real: bool) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.image.kid import poly_mmd
 from torchmetrics.utilities import dim_zero_cat
 
 from data_modules.common.errors import UserError
 from vdsm_glass.metrics.features import Extractor
+from vdsm_glass.metrics.states import StatefulMetric
 
 SUBSETS, SUBSET = 100, 1000
 
 
-class KID(Metric):
+class KID(StatefulMetric):
     """MMD² with the kernel (x·y / f + 1)³ between features of all frames.  [Bińkowski et al. 2018]
 
     The mean over 100 random subsets of 1000 frames a side, or of as many as there are; it may be below 0. All features
@@ -32,19 +32,13 @@ class KID(Metric):
     True
     """
 
-    is_differentiable = False
     higher_is_better = False
-    full_state_update = False
-
-    real: list[Tensor]
-    generated: list[Tensor]
 
     def __init__(self, extractor: Extractor, *, chunk: int = 32, seed: int = 0) -> None:
         super().__init__()
         self.extractor, self.chunk, self.seed = extractor, chunk, seed
         self.network_info = extractor.info
-        for side in ("real", "generated"):
-            self.add_state(side, default=[], dist_reduce_fx="cat")
+        self.add_lists("real", "generated")
 
     def update(self, video: Tensor, *, real: bool) -> None:
         """Args: video (b, t, 3, h, w) in [0, 1]."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from einops import reduce
 from torch import Tensor
-from torchmetrics import Metric
+
+from vdsm_glass.metrics.states import StatefulMetric
 
 
 def soft_iou(predicted: Tensor, target: Tensor) -> Tensor:
@@ -21,7 +22,7 @@ def soft_iou(predicted: Tensor, target: Tensor) -> Tensor:
     return torch.where(union > 0, intersection / union.clamp(min=torch.finfo(union.dtype).tiny), 1.0)
 
 
-class MaskIoU(Metric):
+class MaskIoU(StatefulMetric):
     """mIoU: `soft_iou` per frame, then the mean over all frames.  [GLASS section 6, Table 1]
 
     `compute` gives two scalars in [0, 1]: `soft`, of the mask as it is, which the paper publishes, and `thresholded`,
@@ -33,25 +34,17 @@ class MaskIoU(Metric):
     {'soft': 0.625, 'thresholded': 0.5}
     """
 
-    is_differentiable = False
     higher_is_better = True
-    full_state_update = False
-
-    soft: Tensor
-    thresholded: Tensor
-    frames: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("soft", "thresholded", "frames"):
-            self.add_state(name, default=torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_sums("soft", "thresholded", "frames")
 
     def update(self, predicted: Tensor, target: Tensor) -> None:
         """Args: predicted (..., 1, h, w) in [0, 1]; target (..., 1, h, w) in {0, 1}."""
         predicted, target = predicted.float(), target.float()
-        self.soft += soft_iou(predicted, target).sum()
-        self.thresholded += soft_iou((predicted > 0.5).float(), target).sum()
-        self.frames += target[..., 0, 0, 0].numel()
+        thresholded = soft_iou((predicted > 0.5).float(), target)
+        self.count(soft=soft_iou(predicted, target).sum(), thresholded=thresholded.sum(), frames=thresholded.numel())
 
     def compute(self) -> dict[str, Tensor]:
         return {"soft": self.soft / self.frames, "thresholded": self.thresholded / self.frames}

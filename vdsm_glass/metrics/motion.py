@@ -11,8 +11,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
+
+from vdsm_glass.metrics.states import StatefulMetric
 
 RIGHT_DIRECTION = math.cos(math.radians(45))
 
@@ -49,7 +50,7 @@ def in_walk_units(shift: Tensor, walk: tuple[float, float]) -> Tensor:
     return 2 * shift / shift.new_tensor(walk)
 
 
-class ShiftError(Metric):
+class ShiftError(StatefulMetric):
     """Shift error in pixels over all pairs of frames.  [GLASS Table 2]
 
     `compute` gives scalars in pixels: `mean`, `min`, `max`.
@@ -60,27 +61,18 @@ class ShiftError(Metric):
     {'mean': 0.3, 'min': 0.1, 'max': 0.5}
     """
 
-    is_differentiable = False
     higher_is_better = False
-    full_state_update = False
-
-    total: Tensor
-    pairs: Tensor
-    least: Tensor
-    largest: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("total", default=torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("pairs", default=torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_sums("total", "pairs")
         self.add_state("least", default=torch.tensor(math.inf), dist_reduce_fx="min")
         self.add_state("largest", default=torch.tensor(0.0), dist_reduce_fx="max")
 
     def update(self, predicted: Tensor, target: Tensor) -> None:
         """Args: predicted, target: (..., 2) in pixels, (x, y)."""
         error = shift_error(predicted.float(), target.float())
-        self.total += error.sum()
-        self.pairs += error.numel()
+        self.count(total=error.sum(), pairs=error.numel())
         self.least = torch.minimum(self.least, error.min())
         self.largest = torch.maximum(self.largest, error.max())
 
@@ -88,7 +80,7 @@ class ShiftError(Metric):
         return {"mean": self.total / self.pairs, "min": self.least, "max": self.largest}
 
 
-class AngleAccuracy(Metric):
+class AngleAccuracy(StatefulMetric):
     """∠-ACC in [0, 1]: the share of right directions among pairs whose true shift is not zero.  [GLASS section 6]
 
     `compute` gives a scalar; NaN if nothing has moved.
@@ -99,29 +91,22 @@ class AngleAccuracy(Metric):
     0.5
     """
 
-    is_differentiable = False
     higher_is_better = True
-    full_state_update = False
-
-    right: Tensor
-    moving: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("right", "moving"):
-            self.add_state(name, default=torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_sums("right", "moving")
 
     def update(self, predicted: Tensor, target: Tensor) -> None:
         """Args: predicted, target: (..., 2), (x, y)."""
         moving = (target != 0).any(dim=-1)
-        self.right += (right_direction(predicted.float(), target.float()) & moving).sum()
-        self.moving += moving.sum()
+        self.count(right=(right_direction(predicted.float(), target.float()) & moving).sum(), moving=moving.sum())
 
     def compute(self) -> Tensor:
         return self.right / self.moving
 
 
-class DeltaMSE(Metric):
+class DeltaMSE(StatefulMetric):
     """Δ-MSE: the variance of the true movement within an action over its whole variance, in %.
 
     0 if the action determines the movement, 100 if it says nothing about it; NaN if every movement is the same.
@@ -136,26 +121,20 @@ class DeltaMSE(Metric):
     3.846
     """
 
-    is_differentiable = False
     higher_is_better = False
-    full_state_update = False
-
-    n: Tensor
-    total: Tensor
-    squares: Tensor
 
     def __init__(self, *, actions: int, size: int = 2) -> None:
         super().__init__()
-        self.add_state("n", default=torch.zeros(actions, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("total", default=torch.zeros(actions, size, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("squares", default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_sums("n", shape=(actions,), dtype=torch.float64)
+        self.add_sums("total", shape=(actions, size), dtype=torch.float64)
+        self.add_sums("squares", dtype=torch.float64)
 
     def update(self, movement: Tensor, action: Tensor) -> None:
         """Args: movement (..., size) in any unit, true and finite; action (...) int64, inferred."""
         rows, labels = movement.flatten(end_dim=-2).double(), action.flatten()
         self.n.index_add_(0, labels, torch.ones_like(labels, dtype=torch.float64))
         self.total.index_add_(0, labels, rows)
-        self.squares += rows.square().sum()
+        self.count(squares=rows.square().sum())
 
     def compute(self) -> Tensor:
         of_action = (self.total.square().sum(dim=1) / self.n.clamp(min=1)).sum()
@@ -165,7 +144,7 @@ class DeltaMSE(Metric):
         return torch.where(moved, 100 * (self.squares - of_action) / variance, torch.nan)
 
 
-class DeltaAccuracy(Metric):
+class DeltaAccuracy(StatefulMetric):
     """Δ-Acc in [0, 1]: how often a linear SVM tells the action from the movement, on pairs it was not fitted to.
 
     It is fitted to a random half of the pairs and scored on the other half; the published code scores on the pairs of
@@ -173,18 +152,12 @@ class DeltaAccuracy(Metric):
     processes. NaN if the half for the fit has only one action.
     """
 
-    is_differentiable = False
     higher_is_better = True
-    full_state_update = False
-
-    movements: list[Tensor]
-    actions: list[Tensor]
 
     def __init__(self, *, seed: int = 0) -> None:
         super().__init__()
         self.seed = seed
-        self.add_state("movements", default=[], dist_reduce_fx="cat")
-        self.add_state("actions", default=[], dist_reduce_fx="cat")
+        self.add_lists("movements", "actions")
 
     def update(self, movement: Tensor, action: Tensor) -> None:
         """Args: movement (..., m) in any unit, true and finite; action (...) int64, inferred."""

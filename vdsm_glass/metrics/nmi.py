@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
+
+from vdsm_glass.metrics.states import StatefulMetric
 
 PERMUTATIONS = 200
 """Of inferred actions, for what chance gives."""
@@ -75,7 +76,7 @@ def permuted_within(
     return float(with_identity), float(of_identities)
 
 
-class ActionNMI(Metric):
+class ActionNMI(StatefulMetric):
     """NMI of inferred and true local actions over all pairs of frames.  [GLASS section 6, Table 3]
 
     `compute` gives scalars: `nmi_g`, NMI_G over all pairs; `nmi_rand`, see `random_nmi`; and if identities are known
@@ -103,17 +104,12 @@ class ActionNMI(Metric):
     1.0
     """
 
-    is_differentiable = False
     higher_is_better = True
-    full_state_update = False
-
-    labels: list[Tensor]
 
     def __init__(self, *, actions: int, seed: int = 0) -> None:
         super().__init__()
-        self.actions = actions
-        self.seed = seed
-        self.add_state("labels", default=[], dist_reduce_fx="cat")
+        self.actions, self.seed = actions, seed
+        self.add_lists("labels")
 
     def update(self, *, predicted: Tensor, true: Tensor, identity: Tensor, rest: Tensor | None = None) -> None:
         """Args: all int64 and of one shape, one entry for each pair of frames; identity -1 where unknown; rest bool,

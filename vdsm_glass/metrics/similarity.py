@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from einops import rearrange, reduce
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from data_modules.common.errors import UserError
 from vdsm_glass import published_weights
 from vdsm_glass.metrics.features import Extractor, draw_weights, parameters_sha256
+from vdsm_glass.metrics.states import StatefulMetric
 
 if TYPE_CHECKING:
     import lpips
@@ -24,7 +24,7 @@ SSIM_WINDOW = 11
 Net = Literal["vgg", "alex", "squeeze"]
 
 
-class PairMetric(Metric):
+class PairMetric(StatefulMetric):
     """A score of every generated frame against its reference frame, and its mean over all clips.
 
     `compute` gives `mean`, a scalar over all frames, and `per_position`, (t,), over the frames of each position. The
@@ -34,15 +34,10 @@ class PairMetric(Metric):
         chunk: how many pairs of frames are scored at once, which bounds memory.
     """
 
-    is_differentiable = False
-    full_state_update = False
-
-    scores: list[Tensor]
-
     def __init__(self, *, chunk: int = 64) -> None:
         super().__init__()
         self.chunk = chunk
-        self.add_state("scores", default=[], dist_reduce_fx="cat")
+        self.add_lists("scores")
 
     def score(self, generated: Tensor, reference: Tensor) -> Tensor:
         """Frames (n, 3, h, w) in [0, 1] each -> (n,)."""

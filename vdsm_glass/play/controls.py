@@ -25,6 +25,11 @@ class Verb(Enum):
     REMEMBER = auto()
 
 
+VERBS = {"u": Verb.UNDO, "Backspace": Verb.UNDO, "r": Verb.RESET, "p": Verb.REPLAY, "Escape": Verb.STOP}
+TOGGLES = {"m": ("mask", Verb.SHOW_MASK), "b": ("background", Verb.REDRAW), "s": ("short", Verb.REMEMBER)}
+"""Keys that switch a setting, and what is to be done then."""
+
+
 @dataclass
 class GlassControls:
     """One person's settings, and what a key means under them.
@@ -64,7 +69,11 @@ class GlassControls:
         if key in "+-=_" and len(key) == 1:
             self.pixels = min(max(self.pixels + (1 if key in "+=" else -1), 1), MOST_PIXELS)
             return Verb.REDRAW
-        return self._letter(key)
+        if toggled := TOGGLES.get(key.lower()):
+            setting, verb = toggled
+            setattr(self, setting, not getattr(self, setting))
+            return verb
+        return VERBS.get(key) or VERBS.get(key.lower())
 
     def play(self, action: int) -> Move | None:
         """Chooses a local action and plays it once; None if no action has that number."""
@@ -72,19 +81,6 @@ class GlassControls:
             return None
         self.action = action
         return Move(action=action)
-
-    def _letter(self, key: str) -> Verb | None:
-        if key in ("m", "M"):
-            self.mask = not self.mask
-            return Verb.SHOW_MASK
-        if key in ("b", "B"):
-            self.background = not self.background
-            return Verb.REDRAW
-        if key in ("s", "S"):
-            self.short = not self.short
-            return Verb.REMEMBER
-        verbs = {"u": Verb.UNDO, "Backspace": Verb.UNDO, "r": Verb.RESET, "p": Verb.REPLAY, "Escape": Verb.STOP}
-        return verbs.get(key) or verbs.get(key.lower())
 
 
 def described(move: Move) -> str:

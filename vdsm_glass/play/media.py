@@ -67,18 +67,12 @@ def read_upload(content: bytes, name: str, *, height: int, width: int, most_fram
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(content)
+        until, pictures = time.monotonic() + MOST_SECONDS, []
         try:
-            pictures = _decoded(path, height=height, width=width, most_frames=most_frames)
+            for picture in decode_frames(path, stop=most_frames):
+                pictures.append(np.asarray(fit(picture, height, width)))
+                if time.monotonic() > until:
+                    raise DataError(f"{path}: takes over {MOST_SECONDS:.0f} s to decode; make it smaller or shorter")
         except DataError as error:
             raise DataError(str(error).replace(f"{folder}/", "")) from error
-    return rearrange(torch.from_numpy(pictures), "t h w c -> t c h w").float() / 255
-
-
-def _decoded(path: Path, *, height: int, width: int, most_frames: int) -> np.ndarray:
-    until = time.monotonic() + MOST_SECONDS
-    pictures = []
-    for picture in decode_frames(path, stop=most_frames):
-        pictures.append(np.asarray(fit(picture, height, width)))
-        if time.monotonic() > until:
-            raise DataError(f"{path}: takes over {MOST_SECONDS:.0f} s to decode; make it smaller or shorter")
-    return np.stack(pictures)
+    return rearrange(torch.from_numpy(np.stack(pictures)), "t h w c -> t c h w").float() / 255

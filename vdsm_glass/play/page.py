@@ -9,10 +9,11 @@ that the page needs no network. The controls are plain HTML, which screen reader
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ClassVar, Literal, ParamSpec, TypeVar
 
 from nicegui import ui
 from nicegui.element import Element
@@ -26,7 +27,6 @@ from vdsm_glass.play import media
 HERE = Path(__file__).parent
 P = ParamSpec("P")
 T = TypeVar("T")
-Press = Callable[..., Awaitable[None]]
 
 SERVED: dict[str, str] = {}
 """The models that this server shows: from the address of a page to what its model is called."""
@@ -38,12 +38,6 @@ COMPUTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="play")
 async def compute(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Runs a function of the network while the page goes on answering."""
     return await asyncio.get_running_loop().run_in_executor(COMPUTER, lambda: function(*args, **kwargs))
-
-
-def dress() -> None:
-    """Adds the style sheet and the script to a page."""
-    ui.add_css((HERE / "style.css").read_text(encoding="utf-8"))
-    ui.add_head_html(f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>")
 
 
 def tag(kind: str, classes: str = "", text: str = "", **attributes: object) -> Element:
@@ -67,23 +61,29 @@ class Words(Element):
         """The text that is shown."""
         return self._text or ""
 
-    def say(self, text: str) -> None:
+    def say(self, text: str = "") -> None:
         """Shows other text."""
         if text != self._text:
             self._text = text
             self.update()
 
 
-def heading(model: Model, about: str) -> None:
-    """Adds the page's name, what is played, and links to the other models that are served."""
-    with tag("header"):
-        tag("h1", text=model.page_title)
-        tag("span", "dim", about)
-        if len(SERVED) > 1:
-            here = ui.context.client.page.path
-            with tag("nav", "models", aria_label="Models"):
-                for address, name in SERVED.items():
-                    tag("a", text=name, href=address, **({"aria_current": "page"} if address == here else {}))
+class Message(Words):
+    """A line that shows errors; without a text there is none."""
+
+    def __init__(self) -> None:
+        super().__init__("div")
+        self.classes("message wide")
+        self.props["role"] = "alert"
+
+    async def guard(self, work: Awaitable[None]) -> None:
+        """Awaits work, and shows its UserError if it raises one."""
+        try:
+            await work
+        except UserError as error:
+            self.say(str(error))
+        else:
+            self.say()
 
 
 def button(
@@ -105,13 +105,6 @@ def film(address: str, frames: int, height: int, width: int) -> str:
     return f"background-image: url({address}); --t: {max(frames, 2)}; aspect-ratio: {width} / {height}"
 
 
-def show_film(screen: Element, content: str, video: Tensor) -> None:
-    """Plays a clip (t, 3, h, w).  Args: content, the address of its strip."""
-    screen.style(film("", len(video), *video.shape[-2:]))
-    screen.style["background-image"] = f"url({content})"  # its semicolon would end a style that is given as text
-    screen.update()
-
-
 def set_pressed(made: Element, pressed: bool) -> None:
     """Shows whether a button is on, and tells screen readers."""
     said = "true" if pressed else "false"
@@ -120,37 +113,53 @@ def set_pressed(made: Element, pressed: bool) -> None:
         made.update()
 
 
-class Message:
-    """A line that shows errors."""
+class Tab(ABC):
+    """One browser tab with the page of a model: its name, what is played (`about`), and what `build` adds."""
 
-    def __init__(self) -> None:
-        self.line = Words("div")
-        self.line.classes("message wide")
-        self.line.props["role"] = "alert"
+    look: ClassVar[str]
+    """The classes of the page."""
 
-    def say(self, text: str = "") -> None:
-        """Shows an error; an empty text removes it."""
-        self.line.say(text)
+    def __init__(self, model: Model, about: str) -> None:
+        self.model, self.turn = model, asyncio.Lock()
+        ui.add_css((HERE / "style.css").read_text(encoding="utf-8"))
+        ui.add_head_html(f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>")
+        with tag("main", self.look) as self.main:
+            with tag("header"):
+                tag("h1", text=model.page_title)
+                tag("span", "dim", about)
+                if len(SERVED) > 1:
+                    here = ui.context.client.page.path
+                    with tag("nav", "models", aria_label="Models"):
+                        for address, name in SERVED.items():
+                            current = {"aria_current": "page"} if address == here else {}
+                            tag("a", text=name, href=address, **current)
+            self.message = Message()
+            self.build()
+        ui.keyboard(on_key=self.on_key, ignore=["input", "select", "textarea"])
 
-    async def guard(self, work: Awaitable[None]) -> None:
-        """Awaits work, and shows its UserError if it raises one."""
-        try:
-            await work
-        except UserError as error:
-            self.say(str(error))
-        else:
-            self.say()
+    @abstractmethod
+    def build(self) -> None:
+        """Builds what is below the heading."""
 
+    @abstractmethod
+    async def press(self, key: str, *, shift: bool = False, repeat: bool = False) -> None:
+        """Answers a key that goes down, unless a text field or a slider takes it.  Args: repeat, it is held."""
 
-def listen(press: Press) -> None:
-    """Calls `press(key, shift=, repeat=)` for every key that goes down, unless a text field or a slider takes it."""
-
-    async def on_key(event: KeyEventArguments) -> None:
+    async def on_key(self, event: KeyEventArguments) -> None:
+        """Passes keys on that are pressed without other keys but shift."""
         modifiers = event.modifiers
         if event.action.keydown and not (modifiers.ctrl or modifiers.alt or modifiers.meta):
-            await press(event.key.name, shift=modifiers.shift, repeat=event.action.repeat)
+            await self.press(event.key.name, shift=modifiers.shift, repeat=event.action.repeat)
 
-    ui.keyboard(on_key=on_key, ignore=["input", "select", "textarea"])
+    async def play_film(self, screen: Element, make: Callable[[], Tensor]) -> Tensor:
+        """Makes a clip (t, 3, h, w), plays it as a strip, and returns it."""
+        async with self.turn:
+            video = await compute(make)
+            content = media.data_url(await compute(lambda: media.png(media.strip(video))))
+        screen.style(film("", len(video), *video.shape[-2:]))
+        screen.style["background-image"] = f"url({content})"  # its semicolon would end a style that is given as text
+        screen.update()
+        return video
 
 
 def uploader(text: str, message: Message, use: Callable[[bytes, str], Awaitable[None]], *, accept: str) -> None:

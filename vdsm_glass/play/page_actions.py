@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import ClassVar
 
 from torch import Tensor
 
 from vdsm_glass.play.controls import GlassControls, Verb
 from vdsm_glass.play.page import set_pressed, tag
 from vdsm_glass.play.page_glass import GlassTab, add_tab
-from vdsm_glass.play.session_actions import ActionSession, moves_of
+from vdsm_glass.play.session_actions import ActionSession
 from vdsm_glass.play.session_glass import Move
 
 KEYS = "Space repeats the last action. Escape stops what is playing."
@@ -25,7 +26,9 @@ class ActionControls(GlassControls):
 
 
 class ActionsTab(GlassTab):
-    """One browser tab; see `GlassTab`."""
+    """As `GlassTab`, without what shifts."""
+
+    clip_keys: ClassVar = {key: GlassTab.clip_keys[key] for key in "urp"}
 
     def controls_of(self, actions: int) -> ActionControls:
         return ActionControls(actions=actions, short=False)
@@ -34,16 +37,12 @@ class ActionsTab(GlassTab):
         return ActionSession(self.model.network, first)
 
     def moves_in(self, video: Tensor) -> list[Move]:
-        return moves_of(self.model.actions(video).local_action)
+        return [Move(action=action) for action in self.model.actions(video).local_action.tolist()]
 
     def build_controls(self) -> None:
         """Builds the buttons; each stands for a key."""
         self.build_actions("Action")
-        with tag("div"):
-            tag("h2", text="The clip")
-            with tag("div", "row"):
-                self.build_verbs()
-                self.build_recorders()
+        self.build_clip_keys()
         tag("p", "dim keys", KEYS)
 
     def show_controls(self) -> None:

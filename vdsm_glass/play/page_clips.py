@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -14,19 +13,7 @@ from vdsm_glass.generate.vocabulary import DENSITIES, Model
 from vdsm_glass.pictures import grid
 from vdsm_glass.play import media
 from vdsm_glass.play.clips import Data, NamedClip, clips_to_play
-from vdsm_glass.play.page import (
-    Message,
-    Words,
-    button,
-    compute,
-    dress,
-    heading,
-    listen,
-    recorders,
-    set_pressed,
-    show_film,
-    tag,
-)
+from vdsm_glass.play.page import Tab, Words, button, recorders, set_pressed, tag
 
 CLIPS = 8
 VERBS: dict[str, Callable[[Model, Tensor, Tensor], Tensor]] = {
@@ -41,37 +28,33 @@ VERBS: dict[str, Callable[[Model, Tensor, Tensor], Tensor]] = {
 """What each verb shows of the clips A and B: (t, 3, h, w)."""
 
 
-class ClipsTab:
-    """One browser tab: the clips A and B, the verb, and what it makes."""
+class ClipsTab(Tab):
+    """The clips A and B, the verb, and what it makes."""
+
+    look = "vdsm moving"
 
     def __init__(self, model: Model, clips: Sequence[NamedClip], *, about: str) -> None:
-        self.model, self.clips = model, clips
+        self.clips = clips
         self.verbs = [verb for verb in VERBS if verb in model.can]
         self.verb, self.a, self.b = self.verbs[0], 0, len(clips) - 1
         self.video = clips[0].video
-        self.turn = asyncio.Lock()
-        self.build(about)
+        super().__init__(model, about)
 
-    def build(self, about: str) -> None:
-        """The page."""
-        dress()
-        with tag("main", "vdsm moving"):
-            heading(self.model, about)
-            self.message = Message()
-            with tag("section", "panel stage", aria_label="The clip"):
-                self.screen = tag("div", "screen film", role="img")
-                self.said = Words("p")
-                with tag("div", "row"):
-                    self.buttons = {
-                        verb: button(verb.replace("_", " "), partial(self.choose, verb=verb), key=str(number))
-                        for number, verb in enumerate(self.verbs, 1)
-                    }
-                    recorders(self.message, lambda: self.video)
-            with tag("section", "panel", aria_label="Clips"):
-                tag("h2", text="Choose A and B")
-                with tag("div", "clips"):
-                    self.choices = [self.build_clip(number, clip) for number, clip in enumerate(self.clips)]
-        listen(self.press)
+    def build(self) -> None:
+        """Builds the screen, the verbs and the clips."""
+        with tag("section", "panel stage", aria_label="The clip"):
+            self.screen = tag("div", "screen film", role="img")
+            self.said = Words("p")
+            with tag("div", "row"):
+                self.buttons = {
+                    verb: button(verb.replace("_", " "), partial(self.choose, verb=verb), key=str(number))
+                    for number, verb in enumerate(self.verbs, 1)
+                }
+                recorders(self.message, lambda: self.video)
+        with tag("section", "panel", aria_label="Clips"):
+            tag("h2", text="Choose A and B")
+            with tag("div", "clips"):
+                self.choices = [self.build_clip(number, clip) for number, clip in enumerate(self.clips)]
 
     def build_clip(self, number: int, clip: NamedClip) -> tuple[Element, Element]:
         """A picture of a clip, and the buttons that make it A or B."""
@@ -85,7 +68,7 @@ class ClipsTab:
                     button("B", partial(self.choose, b=number), label=f"{name} as B"),
                 )
 
-    async def press(self, key: str, **_: bool) -> None:
+    async def press(self, key: str, *, shift: bool = False, repeat: bool = False) -> None:  # noqa: ARG002
         """A number key chooses a verb."""
         if key.isdecimal() and 0 < int(key) <= len(self.verbs):
             await self.choose(verb=self.verbs[int(key) - 1])
@@ -98,11 +81,8 @@ class ClipsTab:
 
     async def show(self) -> None:
         """What the verb makes of A and B."""
-        async with self.turn:
-            a, b = self.clips[self.a].video, self.clips[self.b].video
-            self.video = await compute(VERBS[self.verb], self.model, a, b)
-            content = media.data_url(await compute(lambda: media.png(media.strip(self.video))))
-        show_film(self.screen, content, self.video)
+        a, b = self.clips[self.a].video, self.clips[self.b].video
+        self.video = await self.play_film(self.screen, partial(VERBS[self.verb], self.model, a, b))
         drawn_from = f", from {DENSITIES[self.model.densities[0]]}" if self.verb == "sample" else ""
         self.said.say(f"{self.verb.replace('_', ' ')}: {len(self.video)} frames{drawn_from}")
         for name, made in self.buttons.items():

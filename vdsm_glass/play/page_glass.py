@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import ClassVar
 
 from nicegui import ui
 from nicegui.element import Element
@@ -17,19 +18,7 @@ from vdsm_glass.generate.animated import AnimatedModel
 from vdsm_glass.play import media
 from vdsm_glass.play.clips import Data, NamedClip, clips_to_play
 from vdsm_glass.play.controls import GlassControls, Verb, described
-from vdsm_glass.play.page import (
-    Message,
-    Words,
-    button,
-    compute,
-    dress,
-    heading,
-    listen,
-    recorders,
-    set_pressed,
-    tag,
-    uploader,
-)
+from vdsm_glass.play.page import Tab, Words, button, compute, recorders, set_pressed, tag, uploader
 from vdsm_glass.play.session_glass import SHORT, GlassSession, Move, moves_in
 
 PICTURES, VIDEOS = ".jpg,.jpeg,.png,.webp,image/jpeg,image/png,image/webp", "video/*,.gif,.webp,.mkv,.avi"
@@ -42,19 +31,24 @@ MEMORY = f"""With a short memory every frame is drawn from the first by the last
 before, as in the paper: figures may then fade."""
 
 
-class GlassTab:
-    """One browser tab: its session, its controls, and the elements that show them.
+class GlassTab(Tab):
+    """A session, its controls, and the elements that show them.
 
     Args: clips of the test split, perhaps none; size (height, width) of a frame; about, what is played.
     """
 
+    look = "glass"
+    clip_keys: ClassVar = {"u": "Undo", "r": "Reset", "p": "Replay", "m": "Mask", "s": "Short memory"}
+    """What the buttons below "The clip" are called, by the keys that do the same."""
+    model: AnimatedModel
+
     def __init__(self, model: AnimatedModel, clips: Sequence[NamedClip], *, size: tuple[int, int], about: str) -> None:
-        self.model, self.clips, self.size, self.about = model, clips, size, about
+        self.clips, self.size = clips, size
         self.controls = self.controls_of(model.k)
         self.session: GlassSession | None = None
-        self.turn = asyncio.Lock()
         self.player: asyncio.Task[None] | None = None
-        self.build()
+        super().__init__(model, about)
+        self.show_controls()
 
     def controls_of(self, actions: int) -> GlassControls:
         """The controls of a model of so many actions."""
@@ -69,22 +63,16 @@ class GlassTab:
         return moves_in(self.model.network, video)
 
     def build(self) -> None:
-        """Builds the page."""
-        dress()
-        with tag("main", "glass"):
-            heading(self.model, self.about)
-            self.message = Message()
-            with tag("section", "panel stage", aria_label="The clip"):
-                self.screen = tag("img", "screen", alt="the present frame", src="", width=self.size[1])
-                self.screen.props["height"] = self.size[0]
-                with tag("div", "below dim"):
-                    self.moves, self.counter = Words("span"), Words("span")
-            with tag("section", "panel controls", aria_label="Controls"):
-                self.build_controls()
-            with tag("section", "panel wide", aria_label="First frames and actions"):
-                self.build_clips()
-        listen(self.press)
-        self.show_controls()
+        """Builds the screen, the controls, and the clips."""
+        with tag("section", "panel stage", aria_label="The clip"):
+            self.screen = tag("img", "screen", alt="the present frame", src="", width=self.size[1])
+            self.screen.props["height"] = self.size[0]
+            with tag("div", "below dim"):
+                self.moves, self.counter = Words("span"), Words("span")
+        with tag("section", "panel controls", aria_label="Controls"):
+            self.build_controls()
+        with tag("section", "panel wide", aria_label="First frames and actions"):
+            self.build_clips()
 
     def build_controls(self) -> None:
         """Builds the buttons; each stands for a key."""
@@ -103,13 +91,7 @@ class GlassTab:
                         self.key("+", "+", label="larger steps")
                     self.background = self.key("b", "Background", shown="b")
         self.build_actions("Local action")
-        with tag("div"):
-            tag("h2", text="The clip")
-            with tag("div", "row"):
-                self.build_verbs()
-                self.mask = self.key("m", "Mask", shown="m")
-                self.short = self.key("s", "Short memory", shown="s")
-                self.build_recorders()
+        self.build_clip_keys()
         tag("p", "dim keys", KEYS)
         tag("p", "dim", MEMORY)
 
@@ -123,15 +105,13 @@ class GlassTab:
                     for k in range(self.controls.actions)
                 ]
 
-    def build_verbs(self) -> None:
-        """Builds what can be done with any clip."""
-        self.key("u", "Undo", shown="u")
-        self.key("r", "Reset", shown="r")
-        self.key("p", "Replay", shown="p")
-
-    def build_recorders(self) -> None:
-        """Builds the buttons that save the clip."""
-        recorders(self.message, lambda: self.session.video() if self.session else Tensor())
+    def build_clip_keys(self) -> None:
+        """Builds what can be done with the clip, and the buttons that save it."""
+        with tag("div"):
+            tag("h2", text="The clip")
+            with tag("div", "row"):
+                self.of_clip = {key: self.key(key, name, shown=key) for key, name in self.clip_keys.items()}
+                recorders(self.message, lambda: self.session.video() if self.session else Tensor())
 
     def build_clips(self) -> None:
         """Builds the test clips and uploads, which a person starts from or copies."""
@@ -211,8 +191,8 @@ class GlassTab:
         self.pixels.say(f"{controls.pixels} px")
         self.title.say("Move the background" if controls.background else "Move the figure")
         set_pressed(self.background, controls.background)
-        set_pressed(self.mask, controls.mask)
-        set_pressed(self.short, controls.short)
+        set_pressed(self.of_clip["m"], controls.mask)
+        set_pressed(self.of_clip["s"], controls.short)
         for k, made in enumerate(self.actions):
             set_pressed(made, k == controls.action)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 
-import torch
 from nicegui import app, ui
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
@@ -13,65 +11,38 @@ from starlette.responses import Response
 
 from vdsm_glass.generate.vdsm import VDSMFramesModel
 from vdsm_glass.play import media
-from vdsm_glass.play.clips import Data, clips_to_play
+from vdsm_glass.play.clips import Data
 from vdsm_glass.play.controls import ARROWS
-from vdsm_glass.play.page import (
-    Message,
-    Words,
-    button,
-    compute,
-    dress,
-    film,
-    heading,
-    listen,
-    recorders,
-    set_pressed,
-    show_film,
-    tag,
-)
+from vdsm_glass.play.page import Tab, Words, button, film, recorders, set_pressed, tag
 from vdsm_glass.play.session_vdsm import LONG, Board, Choice, VDSMSession
 
-ROWS, COLUMNS = 6, 6
 
-
-class VDSMTab:
-    """One browser tab: its session and the elements that show it.
+class VDSMTab(Tab):
+    """A session and the elements that show it.
 
     Args: rows, columns, what to call identities and actions; about, what is played; address, of the page.
     """
 
+    look = "vdsm moving"
+
     def __init__(
-        self,
-        model: VDSMFramesModel,
-        board: Board,
-        *,
-        rows: list[str],
-        columns: list[str],
-        about: str,
-        address: str,
+        self, model: VDSMFramesModel, board: Board, *, rows: list[str], columns: list[str], about: str, address: str
     ) -> None:
-        self.model, self.session = model, VDSMSession(board)
-        self.rows, self.columns, self.about = rows, columns, about
+        self.session = VDSMSession(board)
+        self.rows, self.columns, self.second = rows, columns, False
         self.pictures = f"{address.rstrip('/')}/cells"
-        self.second = False
-        self.turn = asyncio.Lock()
-        self.build()
+        super().__init__(model, about)
 
     def build(self) -> None:
-        """Builds the page."""
-        dress()
-        with tag("main", "vdsm moving") as self.main:
-            heading(self.model, self.about)
-            self.message = Message()
-            with tag("section", "panel stage", aria_label="The clip"):
-                self.screen = tag("div", "screen film", role="img")
-                with tag("div", "below dim"):
-                    self.counter = Words("span")
-                self.build_controls()
-            with tag("section", "panel", aria_label="The board"):
-                tag("h2", text="Rows are identities, columns are actions")
-                self.build_board()
-        listen(self.press)
+        """Builds the screen with its controls, and the board."""
+        with tag("section", "panel stage", aria_label="The clip"):
+            self.screen = tag("div", "screen film", role="img")
+            with tag("div", "below dim"):
+                self.counter = Words("span")
+            self.build_controls()
+        with tag("section", "panel", aria_label="The board"):
+            tag("h2", text="Rows are identities, columns are actions")
+            self.build_board()
 
     def build_controls(self) -> None:
         """Builds the sliders and buttons."""
@@ -158,10 +129,7 @@ class VDSMTab:
     async def show(self) -> None:
         """Shows the choices and the clip that follows from them."""
         session = self.session
-        async with self.turn:
-            video = await compute(session.video)
-            content = media.data_url(await compute(lambda: media.png(media.strip(video))))
-        show_film(self.screen, content, video)
+        video = await self.play_film(self.screen, session.video)
         self.screen.props["aria-label"] = f"{self.called(session.a)}, towards {self.called(session.b)}"
         self.counter.say(f"{len(video)} frames · {self.called(session.a)}")
         set_pressed(self.long, session.long)
@@ -185,11 +153,7 @@ class VDSMTab:
 
 def add(model: VDSMFramesModel, data: Data | None, *, about: str, address: str = "/") -> None:
     """Adds the page at `address` and the pictures of its cells, which are the same for all tabs."""
-    rows = clips_to_play(model, data, by="identity", most=ROWS)
-    columns = clips_to_play(model, data, by="action", most=COLUMNS)
-    identities, actions = (torch.stack([clip.video for clip in clips]) for clips in (rows, columns))
-    board = Board(model, identities=identities, actions=actions)
-    names = {"rows": [clip.identity for clip in rows], "columns": [clip.action for clip in columns]}
+    board, rows, columns = Board.of(model, data)
     pictures = [[media.png(media.strip(cell)) for cell in row] for row in board.cells]
 
     @app.get(address.rstrip("/") + "/cells/{row}/{column}.png")
@@ -200,4 +164,4 @@ def add(model: VDSMFramesModel, data: Data | None, *, about: str, address: str =
 
     @ui.page(address, title=model.page_title)
     async def page() -> None:
-        await VDSMTab(model, board, **names, about=about, address=address).show()
+        await VDSMTab(model, board, rows=rows, columns=columns, about=about, address=address).show()

@@ -29,8 +29,3 @@ class ActionSession(GlassSession):
     @torch.no_grad()
     def _advanced(self, scene: Any, move: Move) -> Any:
         return self.network.advance(scene, torch.tensor([move.action], device=self.device))
-
-
-def moves_of(action: Tensor) -> list[Move]:
-    """Actions (n,) int64 as moves."""
-    return [Move(action=each) for each in action.tolist()]

@@ -9,6 +9,10 @@ from torch import Tensor
 
 from vdsm_glass.generate.vdsm import VDSMFramesModel, decode_grid
 from vdsm_glass.generate.vocabulary import LONG
+from vdsm_glass.play.clips import Data, clips_to_play
+
+ROWS, COLUMNS = 6, 6
+"""Of a board, at most."""
 
 
 class Choice(NamedTuple):
@@ -34,6 +38,15 @@ class Board:
         self.who, self.what = model.encode(identities), model.encode(actions)
         self.frames = actions.shape[1]
         self.cells = decode_grid(self.net, self.what.z, self.who.s).cpu()
+
+    @classmethod
+    def of(cls, model: VDSMFramesModel, data: Data | None) -> tuple[Board, list[str], list[str]]:
+        """The board of clips of the test split, and what to call its rows and columns.  Raises: as `clips_to_play`."""
+        rows = clips_to_play(model, data, by="identity", most=ROWS)
+        columns = clips_to_play(model, data, by="action", most=COLUMNS)
+        identities, actions = (torch.stack([clip.video for clip in clips]) for clips in (rows, columns))
+        board = cls(model, identities=identities, actions=actions)
+        return board, [clip.identity for clip in rows], [clip.action for clip in columns]
 
     @property
     def rows(self) -> int:

@@ -15,6 +15,11 @@ from vdsm_glass.report.html import Section, write_report
 
 RECIPES = Path(__file__).resolve().parents[2] / "experiments" / "vdsm" / "compact"
 STAGES = ("pretrain", "sequence")
+LOSS = ["train/reconstruction", "train/kl_z"]
+CURVES = {
+    "pretrain": [*LOSS, "train/kl_s", "train/experts_used", "schedule/kl_z", "schedule/tau_s"],
+    "sequence": [*LOSS, "train/kl_d", "train/loss", "schedule/kl_z", "schedule/kl_d"],
+}
 
 
 @dataclass(frozen=True)
@@ -53,14 +58,18 @@ def main(argv: list[str]) -> int:
     missing = [stage for stage in STAGES if not recipe(stage).is_file()]
     if missing:
         raise UserError(f"{recipe(missing[0])}: there is no such recipe; run the demo from a clone of the repository")
-    seconds = {stage: train(stage, options) for stage in STAGES}
-    test(options)
     home = options.dir / "demo"
+    seconds: dict[str, float] = {}
+    for stage in STAGES:
+        first = [] if stage == STAGES[0] else ["--model.pretrained", str(checkpoint(home / STAGES[0]))]
+        began = time.monotonic()
+        run("fit", stage, options, first)
+        seconds[stage] = time.monotonic() - began
+    run("test", STAGES[1], options, ["--ckpt_path", str(checkpoint(home / STAGES[1]))])
     report = write_report(home / "report.html", **content(home, seconds))
-    pictures = tested(home) / "pictures"
     for goal in GOALS:
         print("  ".join(row(goal, results(home)[goal.name])))
-    print(f"pictures: {pictures}\nreport:   {report}")
+    print(f"pictures: {tested(home) / 'pictures'}\nreport:   {report}")
     return 0
 
 
@@ -69,34 +78,15 @@ def recipe(stage: str) -> Path:
     return RECIPES / f"pendulum_{stage}.yaml"
 
 
-def arguments(stage: str, options: argparse.Namespace) -> list[str]:
-    """The options that `fit` and `test` of a stage share."""
-    run = ["--run.dir", str(options.dir), "--run.name", f"demo/{stage}", "--data.root", str(options.root)]
+def run(command: str, stage: str, options: argparse.Namespace, more: list[str]) -> None:
+    """Runs `fit` or `test` of a stage in this process.  Raises: SystemExit with its code, unless that is 0."""
+    from vdsm_glass.commands.train import main as train
+
+    words = ["--run.dir", str(options.dir), "--run.name", f"demo/{stage}", "--data.root", str(options.root)]
     epochs = [] if options.epochs is None else ["--trainer.max_epochs", str(options.epochs)]
-    return ["--config", str(recipe(stage)), "--trainer.logger", "callbacks.RunCSVLogger", *run, *epochs]
-
-
-def train(stage: str, options: argparse.Namespace) -> float:
-    """Trains one stage and returns the seconds it took."""
-    from vdsm_glass.commands.train import main as command
-
-    start = [] if stage == STAGES[0] else ["--model.pretrained", str(checkpoint(options.dir / "demo" / STAGES[0]))]
-    began = time.monotonic()
-    stop_unless_done(command(["fit", *arguments(stage, options), *start]), f"training of the {stage} stage")
-    return time.monotonic() - began
-
-
-def test(options: argparse.Namespace) -> None:
-    """Scores the second stage on the test split."""
-    from vdsm_glass.commands.train import main as command
-
-    path = checkpoint(options.dir / "demo" / STAGES[1])
-    stop_unless_done(command(["test", *arguments(STAGES[1], options), "--ckpt_path", str(path)]), "the test")
-
-
-def stop_unless_done(code: int, what: str) -> None:
-    """Raises: SystemExit with this code, unless it is 0."""
-    if code:
+    logger = ["--trainer.logger", "callbacks.RunCSVLogger"]
+    if code := train([command, "--config", str(recipe(stage)), *logger, *words, *epochs, *more]):
+        what = "the test" if command == "test" else f"training of the {stage} stage"
         print(f"{what} ended with code {code}; the demo stops here")
         raise SystemExit(code)
 
@@ -118,28 +108,12 @@ def results(home: Path) -> dict[str, float]:
 
 def content(home: Path, seconds: dict[str, float]) -> dict:
     """The report's title, opening and sections."""
-    found, clips = results(home), ResultSet.read(tested(home) / RESULTS).results["psnr"].protocol.clips
+    measured = ResultSet.read(tested(home) / RESULTS)
+    found, clips = measured.values, measured.results["psnr"].protocol.clips
     pictures = tested(home) / "pictures"
     curves = {
         stage: draw_run(home / stage / "latest" / "metrics.csv", columns, home / stage / "latest" / "curves.png")
-        for stage, columns in {
-            "pretrain": [
-                "train/reconstruction",
-                "train/kl_z",
-                "train/kl_s",
-                "train/experts_used",
-                "schedule/kl_z",
-                "schedule/tau_s",
-            ],
-            "sequence": [
-                "train/reconstruction",
-                "train/kl_z",
-                "train/kl_d",
-                "train/loss",
-                "schedule/kl_z",
-                "schedule/kl_d",
-            ],
-        }.items()
+        for stage, columns in CURVES.items()
     }
     return {
         "title": "VDSM on pendula",

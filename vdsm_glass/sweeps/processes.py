@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
 from socket import gethostname
 from types import FrameType
+from typing import Any
 
 from data_modules.common.errors import UserError
 
@@ -75,30 +77,6 @@ def train(words: Sequence[str], folder: Path, home: Path, environment: Mapping[s
                 sent.add(number)
 
 
-def begun(pool: Executor, words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Future[int]:
-    """The exit code to come of `vdsm-glass WORDS`, which runs by `train` in a pool and in the present folder.
-
-    What an earlier call was asked to stop is forgotten.
-    """
-    folder = folder.absolute()
-    for number in asked_to_stop(folder):
-        (folder / f".{number.name}").unlink()
-    return pool.submit(train, list(words), folder, Path.cwd(), environment)
-
-
-def pass_on(asked: Sequence[int], before: int, folders: Sequence[Path], say: Callable[[str], None]) -> int:
-    """Passes signals on to what runs in folders: first SIGTERM, at which `fit` saves its state, then SIGKILL.
-
-    Args: asked, the signals that came; before, how many of them have been passed on.   Returns: how many now have.
-    """
-    for number in range(before, len(asked)):
-        if number == 0:
-            say(f"stopping {len(folders)} trainings, which save their state; once more ends them at once")
-        for folder in folders:
-            ask_to_stop(folder, SIGNALS[min(number, 1)])
-    return len(asked)
-
-
 def locked(file: Path) -> int | None:
     """A file descriptor that holds the lock of a file; None if another process holds it."""
     held = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
@@ -134,3 +112,79 @@ def stop_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class SideBySide(ABC):
+    """Runs commands of vdsm-glass in the slots of a pool, until all have ended or the user stops them.
+
+    Args:
+        pool: runs `train`.
+        slots: a dictionary of environment variables for each that runs at the same time.
+        say: takes lines of progress.
+        show: is called repeatedly with the names of what runs and the number of what has ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: Executor,
+        slots: Sequence[Mapping[str, str]],
+        say: Callable[[str], None] = print,
+        show: Callable[[Sequence[str], int], None] = lambda *_: None,
+    ) -> None:
+        self.pool, self.slots, self.say, self.show = pool, slots, say, show
+        self.running: list[Any] = []
+        self.ended, self.stopped = 0, 0
+
+    @abstractmethod
+    def waits(self) -> bool:
+        """Whether there may be more to begin."""
+
+    @abstractmethod
+    def fill(self, free: list[int]) -> None:
+        """Begins what waits, in the free slots."""
+
+    @abstractmethod
+    def look_at(self, each: Any) -> None:
+        """Looks at one that runs; takes it out of `running` if it has ended."""
+
+    def begin(self, words: Sequence[str], folder: Path, slot: int) -> Future[int]:
+        """The exit code to come of `vdsm-glass WORDS`, which runs in the present folder.
+
+        What an earlier call was asked to stop is forgotten.  Args: folder, as `train`.
+        """
+        folder = folder.absolute()
+        for number in asked_to_stop(folder):
+            (folder / f".{number.name}").unlink()
+        return self.pool.submit(train, list(words), folder, Path.cwd(), self.slots[slot])
+
+    def run_all(self) -> None:
+        """Runs all. Afterwards `stopped` is 0, or 130 or 143 if the user stopped it.
+
+        Of the signals that come, the first passes SIGTERM on, at which `fit` saves its state, and others SIGKILL.
+        """
+        passed_on = 0
+        with stop_signals() as asked:
+            try:
+                while self.running or (self.waits() and not self.stopped):
+                    for number in range(passed_on, len(asked)):
+                        if number == 0:
+                            many = len(self.running)
+                            self.say(f"stopping {many} trainings, which save their state; once more ends them at once")
+                        self.end_all(SIGNALS[min(number, 1)])
+                    passed_on = len(asked)
+                    self.stopped = 128 + asked[0] if asked else self.stopped
+                    for each in list(self.running):
+                        self.look_at(each)
+                    if not self.stopped:
+                        self.fill(sorted(set(range(len(self.slots))) - {each.slot for each in self.running}))
+                    self.show([each.name for each in self.running], self.ended)
+                    time.sleep(POLL_SECONDS)
+                self.stopped = 128 + asked[0] if asked else self.stopped
+            finally:
+                self.end_all()  # only after an error is there one left
+
+    def end_all(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Asks all that run to end."""
+        for each in self.running:
+            ask_to_stop(each.folder, number)

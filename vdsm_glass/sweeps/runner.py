@@ -12,11 +12,12 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data_modules.common.executors import executor
 from vdsm_glass.runs import LATEST
 from vdsm_glass.sweeps.definition import Trial
-from vdsm_glass.sweeps.processes import LOG, POLL_SECONDS, ask_to_stop, begun, pass_on, stop_signals
+from vdsm_glass.sweeps.processes import LOG, SideBySide, ask_to_stop
 from vdsm_glass.sweeps.progress import METRICS
 from vdsm_glass.sweeps.study import Status, SweepStudy, Taken
 
@@ -31,12 +32,13 @@ THREADS = "OMP_NUM_THREADS"
 class Running:
     """A trial that is being trained.
 
-    Args: code, with which its process ends; slot, the index of its slot; began, by the monotonic clock; reported, how
-        many values of the metric the study has; last, the last of them; pruned, whether it was told to end early;
-        next_look, when its metric is read again.
+    Args: folder, the trial's; code, with which its process ends; slot, the index of its slot; began, by the monotonic
+        clock; reported, how many values of the metric the study has; last, the last of them; pruned, whether it was
+        told to end early; next_look, when its metric is read again.
     """
 
     taken: Taken
+    folder: Path
     code: Future[int]
     slot: int
     began: float
@@ -51,80 +53,46 @@ class Running:
         return self.taken.trial.name
 
 
-class Runner:
+class Runner(SideBySide):
     """Trains a study's trials.
 
-    Args:
-        study: which gives trials and keeps their results.
-        words: a trial's command line behind `python -m vdsm_glass`.
-        pool: runs `train`.
-        slots: a dictionary of environment variables for each trial that runs at the same time.
-        total: the number of trials that there are to train.
-        say: takes lines of progress.
-        show: is called repeatedly with the names of the running trials and the number that have ended.
+    Args: study, which gives trials and keeps their results; words, a trial's command line behind `python -m
+        vdsm_glass`; total, the number of trials that there are to train; others, as `SideBySide`.
     """
 
     def __init__(
-        self,
-        study: SweepStudy,
-        words: Callable[[Trial], Sequence[str]],
-        *,
-        pool: Executor,
-        slots: Sequence[Mapping[str, str]],
-        total: int,
-        say: Callable[[str], None] = print,
-        show: Callable[[Sequence[str], int], None] = lambda *_: None,
+        self, study: SweepStudy, words: Callable[[Trial], Sequence[str]], *, total: int, **others: Any
     ) -> None:
-        self.study, self.words, self.pool, self.slots, self.total = study, words, pool, slots, total
-        self.say, self.show = say, show
-        self.ended, self._passed_on, self._next_look = 0, 0, 0.0
-        self.more, self._waits = True, False
-        self.running: list[Running] = []
+        super().__init__(**others)
+        self.study, self.words, self.total = study, words, total
+        self.more, self._next_look, self._said = True, 0.0, False
 
     def run(self) -> int:
         """Trains all, and waits for those that other processes train, to take over what these leave.
 
         Returns: 0 if each trial ended, 1 if one failed, 130 or 143 if the user stopped them.
         """
-        with stop_signals() as asked:
-            try:
-                while self.running or not asked:
-                    folders = [self.folder(each.name) for each in self.running]
-                    self._passed_on = pass_on(asked, self._passed_on, folders, self.say)
-                    for each in list(self.running):
-                        self.look_at(each)
-                    if not asked:
-                        self.fill()
-                    if not self.running and not self.more:
-                        break
-                    self.show([each.name for each in self.running], self.ended)
-                    time.sleep(POLL_SECONDS)
-            finally:
-                for each in self.running:  # only after an error
-                    ask_to_stop(self.folder(each.name), signal.SIGTERM)
-        if asked:
-            return 128 + asked[0]
-        return int(any(record.status not in ("done", "pruned") for record in self.study.records()))
+        self.run_all()
+        return self.stopped or int(any(each.status not in ("done", "pruned") for each in self.study.records()))
 
-    def fill(self) -> None:
-        """Begins trials in the free slots, as long as there are some."""
-        free = set(range(len(self.slots))) - {each.slot for each in self.running}
+    def waits(self) -> bool:
+        return self.more
+
+    def fill(self, free: list[int]) -> None:
         while free and time.monotonic() >= self._next_look:
             if (taken := self.study.take()) is not None:
-                self.begin(taken, free.pop())
+                slot, again = free.pop(0), "goes on" if taken.again else "begins"
+                folder = self.study.folder / taken.trial.name
+                code = self.begin(self.words(taken.trial), folder, slot)
+                self.running.append(Running(taken, folder, code, slot, time.monotonic()))
+                where = f" on GPU {self.slots[slot][GPUS]}" if GPUS in self.slots[slot] else ""
+                self.say(f"{taken.trial.name}: {again}{where}")
                 continue
             self._next_look = time.monotonic() + LOOK_SECONDS
             elsewhere, self.more = self.study.elsewhere, bool(self.study.elsewhere)
-            if self.more and not self.running and not self._waits:
-                self._waits = True
+            if self.more and not self.running and not self._said:
+                self._said = True
                 self.say(f"waiting for what other processes train: {', '.join(elsewhere)}")
-
-    def begin(self, taken: Taken, slot: int) -> None:
-        """Starts a trial."""
-        code = begun(self.pool, self.words(taken.trial), self.folder(taken.trial.name), self.slots[slot])
-        self.running.append(Running(taken, code, slot, time.monotonic()))
-        where = f" on GPU {self.slots[slot][GPUS]}" if GPUS in self.slots[slot] else ""
-        self.say(f"{taken.trial.name}: {'goes on' if taken.again else 'begins'}{where}")
 
     def look_at(self, each: Running) -> None:
         """Reports what a trial has measured; ends it if it is poor; records it if it has ended."""
@@ -132,12 +100,12 @@ class Runner:
         if code is None and time.monotonic() < each.next_look:
             return
         each.next_look = time.monotonic() + LOOK_SECONDS
-        for value in logged(self.folder(each.name) / LATEST / METRICS, self.study.sweep.metric)[each.reported :]:
+        for value in logged(each.folder / LATEST / METRICS, self.study.sweep.metric)[each.reported :]:
             each.reported, each.last = each.reported + 1, value
             each.taken.asked.report(value, each.reported)
             if not each.pruned and each.taken.asked.should_prune():
                 each.pruned = True
-                ask_to_stop(self.folder(each.name), signal.SIGTERM)
+                ask_to_stop(each.folder, signal.SIGTERM)
         if code is None:
             return
         self.running.remove(each)
@@ -165,11 +133,7 @@ class Runner:
             return f"failed: {metric} is {each.last}"
         if code == 0:
             return f"failed: it trained to its end without {metric!r}; is it ever validated? (check_val_every_n_epoch)"
-        return f"failed with code {code}; see {self.folder(each.name) / LOG}"
-
-    def folder(self, name: str) -> Path:
-        """The trial's folder."""
-        return self.study.folder / name
+        return f"failed with code {code}; see {each.folder / LOG}"
 
 
 def logged(file: Path, metric: str) -> list[float]:

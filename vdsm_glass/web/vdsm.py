@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from vdsm_glass.generate.vdsm import Net, VDSMFramesModel
 from vdsm_glass.generate.vocabulary import LONG
 from vdsm_glass.layers.mixture_conv import MixtureConvTranspose2d
-from vdsm_glass.play.clips import Data, clips_to_play
+from vdsm_glass.play.clips import Data
 from vdsm_glass.play.media import strip
 from vdsm_glass.play.session_vdsm import Board
 from vdsm_glass.vdsm.frames import FrameVDSM
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.web.page import Graph, WebPage
 
-ROWS, COLUMNS = 6, 6
 SHARES = 21
 """Places of a slider."""
 UNUSED = 1e-4
@@ -121,10 +120,7 @@ def graphs(net: Net, board: Board) -> dict[str, Graph]:
 
 def page(model: VDSMFramesModel, data: Data | None) -> WebPage:
     """The page of a VDSM with these clips, or with those of the test split.  Raises: as `clips_to_play`."""
-    rows = clips_to_play(model, data, by="identity", most=ROWS)
-    columns = clips_to_play(model, data, by="action", most=COLUMNS)
-    identities, actions = (torch.stack([clip.video for clip in clips]) for clips in (rows, columns))
-    board = Board(model, identities=identities, actions=actions)
+    board, rows, columns = Board.of(model, data)
     net: Any = model.network
     tensors = {"s": board.who.s, "z": board.what.z}
     if board.what.d is not None:
@@ -134,8 +130,8 @@ def page(model: VDSMFramesModel, data: Data | None) -> WebPage:
         graphs=graphs(net, board),
         tensors=tensors,
         settings={
-            "rows": [clip.identity for clip in rows],
-            "columns": [clip.action for clip in columns],
+            "rows": rows,
+            "columns": columns,
             "frames": board.frames,
             "longest": board.longest,
             "long": LONG,

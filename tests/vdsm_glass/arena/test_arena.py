@@ -21,7 +21,6 @@ from scipy import stats
 
 from data_modules.common.errors import UserError
 from tests.vdsm_glass.report.test_report import Links
-from vdsm_glass.arena import fights
 from vdsm_glass.arena.entries import Entry, find
 from vdsm_glass.arena.page import told_apart
 from vdsm_glass.arena.scores import LABELLED, PROTOCOLS, Contender, Score, columns, published, sheet, verdict, verdicts
@@ -88,8 +87,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script = tmp_path / "fit.py"
     script.write_text(FIT, encoding="utf-8")
     monkeypatch.setattr(processes, "interpreter_line", lambda words: [sys.executable, "-S", str(script), *words])
-    for module in (processes, fights):
-        monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(processes, "POLL_SECONDS", 0.01)
     monkeypatch.chdir(tmp_path)
     for file, model in {
         "glass/pendulum/small": "vdsm_glass.glass.GLASSModule",

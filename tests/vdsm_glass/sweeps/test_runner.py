@@ -63,8 +63,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script = tmp_path / "fit.py"
     script.write_text(FIT, encoding="utf-8")
     monkeypatch.setattr(processes, "interpreter_line", lambda words: [sys.executable, "-S", str(script), *words])
-    for module in (processes, runner):
-        monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(processes, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(runner, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr("vdsm_glass.sweeps.check.check", lambda *_: None)
     monkeypatch.chdir(tmp_path)
@@ -154,7 +153,7 @@ sys.modules["vdsm_glass.sweeps.check"] = types.SimpleNamespace(check=lambda *_: 
 from vdsm_glass.commands import sweep as command
 from vdsm_glass.sweeps import processes, runner
 processes.interpreter_line = lambda words: [sys.executable, "-S", "fit.py", *words]
-processes.POLL_SECONDS = runner.POLL_SECONDS = runner.LOOK_SECONDS = 0.05
+processes.POLL_SECONDS = runner.LOOK_SECONDS = 0.05
 sys.exit(command.main(sys.argv[1:]))
 """
 
