@@ -20,7 +20,7 @@ from concurrent.futures import (
 )
 from contextlib import contextmanager, suppress
 from itertools import islice
-from threading import Event, Thread
+from threading import Condition, Event, Thread
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -169,12 +169,21 @@ def _room(worker: Mapping[str, Any], resources: Mapping[str, float]) -> int:
     return int(min([worker["nthreads"], *(worker["resources"].get(name, 0) // n for name, n in resources.items())]))
 
 
+_inside: list[bool] = []
+"""One for each call of `_in` that runs in this process."""
+_left = Condition()
+
+
 def _in(folder: str, function: Callable[[Item], Result], item: Item) -> Result:
     """`function(item)` in a folder, so that relative paths mean the same in every process.
 
+    A process has one folder for all its threads. So where a worker of several threads serves commands of several
+    folders, one waits for the other.
+
     Raises: UserError, the folder is not there.
     """
-    if os.getcwd() != folder:  # noqa: PTH109
+    with _left:
+        _left.wait_for(lambda: os.getcwd() == folder or not _inside)  # noqa: PTH109
         try:
             os.chdir(folder)
         except OSError as error:
@@ -182,7 +191,13 @@ def _in(folder: str, function: Callable[[Item], Result], item: Item) -> Result:
                 f"{folder} cannot be entered on {socket.gethostname()}: {error.strerror}. All workers of a cluster must"
                 " see the folder of the command and its data under the same path."
             ) from error
-    return function(item)
+        _inside.append(True)
+    try:
+        return function(item)
+    finally:
+        with _left:
+            _inside.pop()
+            _left.notify_all()
 
 
 def _begin_process() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,22 @@ def test_what_is_raised_there_is_raised_here(dask_cluster: str) -> None:
 def test_a_folder_that_another_machine_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"/not/there cannot be entered on .*same path"):
         executors._in("/not/there", slow_square, 1)
+
+
+def test_threads_of_a_worker_do_not_change_each_others_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # so that the folder of before comes back
+    folders = [tmp_path / name for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir()
+
+    def both_times(_: int) -> tuple[Path, Path]:
+        before = Path.cwd()
+        time.sleep(0.05)
+        return before, Path.cwd()
+
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(executors._in, str(folder), both_times, 0) for folder in folders * 4]
+        assert [call.result() for call in calls] == [(folder, folder) for folder in folders * 4]
 
 
 def concurrent(folder: str) -> int:
