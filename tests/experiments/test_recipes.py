@@ -155,10 +155,14 @@ def test_a_model_of_one_action_a_frame_takes_its_steps(recipe: str, folder: Path
 
 OF_BOTH_MODELS = ("single_decoder", "gumbel")
 """Ablations that `make test` trains, too."""
+OF_STAGE_2 = ("dynamics_from_swaps",)
+"""Ablations that set what stage 1 does not have."""
 ABLATIONS = [
     pytest.param(
         file,
-        "vdsm/pendulum_pretrain" if file.parents[1] == EXPERIMENTS else "glass/w_sprites",
+        f"vdsm/pendulum_{'sequence' if file.stem in OF_STAGE_2 else 'pretrain'}"
+        if file.parents[1] == EXPERIMENTS
+        else "glass/w_sprites",
         id=file.stem,
         marks=() if file.stem in OF_BOTH_MODELS else pytest.mark.thorough,
     )
@@ -167,11 +171,16 @@ ABLATIONS = [
 
 
 @pytest.mark.parametrize(("file", "recipe"), ABLATIONS)
-def test_every_ablation_is_an_overlay_of_at_most_five_lines(file: Path, recipe: str, folder: Path):
+def test_every_ablation_is_an_overlay_of_at_most_five_lines(
+    file: Path, recipe: str, folder: Path, trained: Callable[[str], Path]
+):
     lines = [line for line in file.read_text("utf-8").splitlines() if line and not line.startswith("#")]
     assert len(lines) <= 5
     name = f"ablation/{file.stem}"
-    smoke(recipe, folder, "--config", str(file), "--run.name", name)
+    more = []
+    if file.stem in OF_STAGE_2:
+        more = ["--model.pretrained", str(trained("vdsm/pendulum_pretrain") / "checkpoints" / "last.ckpt")]
+    smoke(recipe, folder, "--config", str(file), "--run.name", name, *more)
     assert (folder / "runs" / name / "latest" / "checkpoints" / "last.ckpt").is_file()
 
 
