@@ -120,13 +120,15 @@ def seen_in(samples: Sequence[Sample], *, videos: int, frames: int) -> Seen:
     alike = {ground.shape for ground in grounds}
     one_ground = len(alike) == 1 and (len(samples) == 1 or _same(grounds))
     if one_ground and len(samples) > 1:
-        grounds = [median_picture(np.concatenate([each.frames[::4] for each in samples]))] * len(samples)
+        grounds = [ground_of(np.concatenate([each.frames[::4] for each in samples]))] * len(samples)
     pairs = list(zip(samples, grounds, strict=True))
     differing = [difference(each.frames, ground) for each, ground in pairs]
     threshold = max(threshold_of(each) for each in differing)
-    masks = [found > threshold for found in differing]
-    tracks = [track(each, found - threshold) for each, found in zip(samples, differing, strict=True)]
-    camera = [moves(each, mask) | found.alike for each, mask, found in zip(samples, masks, tracks, strict=True)]
+    excesses = [found - threshold for found in differing]
+    tracks = [track(each, excess) for each, excess in zip(samples, excesses, strict=True)]
+    camera = [
+        moves(each, excess > 0) | found.alike for each, excess, found in zip(samples, excesses, tracks, strict=True)
+    ]
     boxes = np.concatenate([each.boxes for each in tracks])
     main = samples[0]
     height, width = main.size

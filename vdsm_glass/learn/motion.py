@@ -22,6 +22,8 @@ LEAST_AREA = 6
 FAR, SLOW, WINDOW = 3, 0.125, 16
 """Pixels that the picture goes in 2 frames at least where the camera moves fast; pixels a frame over so many frames at
 least where it moves slowly."""
+LEAST_WINDOW = 12
+"""Frames that a clip has at least where a moving camera is looked for in it."""
 COMPARABLE = 0.3
 """A second agent has at least this share of the first's area, and of its area times its excess: where a film is coded
 coarsely, the ground differs a little where the agent was."""
@@ -110,14 +112,13 @@ def moves(each: Sample, mask: np.ndarray) -> np.ndarray:
     panned = np.zeros(len(mask), bool)
     for number in range(each.burst[-1] + 1):
         (within,) = np.nonzero(each.burst == number)
-        for stop in range(WINDOW, len(within) + WINDOW, WINDOW):
-            window = within[max(0, min(stop, len(within)) - WINDOW) :][:WINDOW]
-            if len(window) < WINDOW:
-                continue
-            middle, times = grey[window[WINDOW // 2]], np.arange(WINDOW) - (WINDOW - 1) / 2
+        length = min(WINDOW, len(within))
+        for stop in range(length, len(within) + length, length) if length >= LEAST_WINDOW else ():
+            window = within[: min(stop, len(within))][-length:]
+            middle, times = grey[window[length // 2]], np.arange(length) - (length - 1) / 2
             ways = np.array([moved_alike(middle, grey[t]) for t in window])
             pace = times @ ways / (times @ times)
-            fast = [moved_alike(grey[t - 2], grey[t]) for t in window[WINDOW // 2 :: WINDOW // 2 - 1]]
+            fast = [moved_alike(grey[t - 2], grey[t]) for t in window[length // 2 :: length // 2 - 1]]
             panned[window] |= np.hypot(*pace) >= SLOW or np.hypot(*np.transpose(fast)).max() >= FAR
     return (everywhere > EVERYWHERE) | panned
 

@@ -60,6 +60,7 @@ def test_what_glass_cannot_do_is_refused():
     for pace in (0.15, 1.0):
         assert "camera" in (seen(draw(frames=130, camera=pace)).refusal or "")
     assert "nothing moves" in (seen(draw(frames=60, walks=False)).refusal or "")
+    assert "camera" in (seen(draw(frames=14, camera=1.0)).refusal or "")
     rarely = draw(frames=130)
     rarely.video[:-8] = rarely.video[-8]
     assert "nothing moves" in (seen(rarely).refusal or "")
