@@ -108,8 +108,9 @@ def same(given: str, token: str) -> bool:
 
 
 def bind(port: int | None, host: str = HOST) -> socket.socket:
-    """A socket at `port` or at any that is free, on this machine alone unless `host` is another address.
+    """A socket that listens at `port` or at any that is free, on this machine alone unless `host` is another address.
 
+    It takes connections at once; they wait until `serve` answers them. So an address that was told is never refused.
     Pages are answered under the names of this machine and under `host`. So what listens on 0.0.0.0 in a container is
     reached through its published port as localhost, and by no other name. `serve` asks for a token then.
 
@@ -119,6 +120,7 @@ def bind(port: int | None, host: str = HOST) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((host, port or 0))
+        made.listen()
     except (OSError, OverflowError) as error:
         made.close()
         at = f"port {port}" if host == HOST else f"{host}, port {port or 'any'},"

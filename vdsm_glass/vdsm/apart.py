@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,17 +22,21 @@ class ApartWeights:
 
     Args: swapped_from, optimiser steps before which nothing is swapped: a decoder that draws everybody grey would teach
         the encoder that poses say nothing.
+        gentle_until, optimiser steps before which no weight is above 1. Large weights from the start cost detail that
+        does not come back.
     """
 
     pairs: float = 0.0
     swapped_s: float = 0.0
     swapped_z: float = 0.0
     swapped_from: int = 0
+    gentle_until: int = 0
 
     def at(self, step: int) -> dict[str, float]:
         """The weights of the terms that are computed at an optimiser step."""
         names = ("pairs", "swapped_s", "swapped_z") if step >= self.swapped_from else ("pairs",)
-        return {name: weight for name, weight in asdict(self).items() if name in names and weight}
+        most = 1.0 if step < self.gentle_until else math.inf
+        return {name: min(weight, most) for name, weight in asdict(self).items() if name in names and weight}
 
 
 def apart_terms(net: FrameVDSM, video: Tensor, elbo: Elbo, *, wanted: set[str]) -> dict[str, Tensor]:

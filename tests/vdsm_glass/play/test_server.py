@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -60,13 +61,17 @@ def test_what_is_refused_does_not_reach_the_page(kind: str, first: str):
 
 def test_a_port_is_had_on_this_machine_alone_or_named_as_taken():
     with bind(None) as one:
-        one.listen()
         assert one.getsockname()[0] == HOST
         port = one.getsockname()[1]
         with pytest.raises(UserError, match=f"port {port} cannot be used"):
             bind(port)
     with pytest.raises(UserError, match="port 99999 cannot be used"):
         bind(99999)
+
+
+def test_who_comes_before_the_page_is_ready_waits_and_is_not_refused():
+    with bind(None) as made, socket.create_connection(made.getsockname(), timeout=10):
+        pass
 
 
 def test_another_host_is_listened_on_and_answered_by_its_own_name_alone(monkeypatch: pytest.MonkeyPatch):

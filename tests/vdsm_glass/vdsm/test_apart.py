@@ -96,3 +96,9 @@ def test_nothing_is_swapped_before_its_step(sizes, video):
     of_paper = made.weights.total({name: terms[name] for name in ("reconstruction", "kl_z", "kl_s")})
     torch.testing.assert_close(made.total(terms), of_paper + 2 * terms["pairs"])
     assert made.apart.at(1) == {"pairs": 2, "swapped_s": 3}
+
+
+def test_large_weights_wait_for_their_step():
+    weights = ApartWeights(pairs=30, swapped_s=0.5, gentle_until=4)
+    assert weights.at(3) == {"pairs": 1, "swapped_s": 0.5}
+    assert weights.at(4) == {"pairs": 30, "swapped_s": 0.5}
