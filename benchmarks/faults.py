@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks import common
 
-SIZES = {"inputs": 100_000, "kills": 200, "limits": 4, "play": 20}
+SIZES = {"inputs": 100_000, "kills": 200, "limits": 5, "play": 20}
 
 
 def main() -> None:

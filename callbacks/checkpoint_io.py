@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
+from data_modules.common.files import naming
 from vdsm_glass.checkpoints import read_whole
 
 TEMPORARY = ".tmp"
@@ -22,14 +23,17 @@ class AtomicCheckpointIO(CheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Replaces `path` atomically.  Raises: TypeError, storage options are given."""
+        """Replaces `path` atomically.
+
+        Raises: TypeError, storage options are given; OSError of `path`, it cannot be written.
+        """
         if storage_options is not None:
             raise TypeError(f"{type(self).__name__} takes no storage_options, got {storage_options!r}")
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
         try:
-            with temporary.open("wb") as file:
+            with naming(path), temporary.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())

@@ -12,6 +12,8 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
+from data_modules.common.files import naming
+
 
 class RunCSVLogger(CSVLogger):
     """Writes `<folder>/metrics.csv`, one row per logged step, each on the disk before the next step ends.
@@ -72,6 +74,11 @@ class RunWriter(ExperimentWriter):
             return
         self._written.add(self._filled(metrics_dict))
         super().log_metrics(dict(metrics_dict), step)
+
+    def save(self) -> None:
+        """Writes what was recorded.  Raises: OSError of metrics.csv, it cannot be written."""
+        with naming(self.metrics_file_path):
+            super().save()
 
     def _check_log_dir_exists(self) -> None:
         # Lightning's method deletes an earlier metrics.csv.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-from data_modules.common.errors import UserError, did_you_mean
+from data_modules.common.errors import UserError, did_you_mean, of_the_system
 
 SHOW_TRACEBACK = "VDSM_GLASS_TRACEBACK"
 
@@ -71,10 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         return dispatch(argv)
-    except UserError as error:
-        if os.environ.get(SHOW_TRACEBACK):
+    except (UserError, OSError) as error:
+        said = of_the_system(error) if isinstance(error, OSError) else error
+        if said is None or os.environ.get(SHOW_TRACEBACK):
             raise
-        print(f"vdsm-glass: error: {error}", file=sys.stderr)
+        print(f"vdsm-glass: error: {said}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -30,3 +31,26 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` with the word of `known` nearest to `word`, or nothing if none is near."""
     nearest = get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
+
+
+REMEDIES = {
+    errno.ENOSPC: "make room there, or choose another folder",
+    errno.EDQUOT: "make room there, or choose another folder",
+    errno.EFBIG: "files may not be so large there; raise the limit (`ulimit -f`), or choose another folder",
+    errno.EROFS: "choose a folder that may be written",
+    errno.EACCES: "change its permissions, or choose another one",
+    errno.EPERM: "change its permissions, or choose another one",
+    errno.EMFILE: "raise the limit of open files (`ulimit -n`), or use fewer workers",
+    errno.ENFILE: "close other programs, or use fewer workers",
+    errno.EIO: "the disk or the network gave an error; try again, or choose another folder",
+    errno.ENOMEM: "close other programs, or ask for less: a smaller batch, fewer workers",
+}
+"""What to do about an error of the system, by its number."""
+
+
+def of_the_system(error: OSError) -> UserError | None:
+    """The user's error that an error of the system is; None where it may as well be a fault of the program."""
+    if error.errno not in REMEDIES:
+        return None
+    names = " or ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    return UserError(f"{names or 'the system'}: {error.strerror}; {REMEDIES[error.errno]}. What was saved is whole")

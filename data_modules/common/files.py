@@ -11,6 +11,21 @@ from pathlib import Path
 
 
 @contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """What the system refuses within the context is raised as an OSError that names `path`.
+
+    A full disk is met where bytes are written, and says no name. PyTorch then closes its file, and fails at that.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError) or cause.errno is None:
+            raise
+        raise OSError(cause.errno, cause.strerror, str(path)) from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, with the same suffix, that becomes `path` when the context is left.
 
@@ -21,9 +36,10 @@ def replacing(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        with naming(path):
+            yield temporary
+            temporary.chmod(0o644)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """What a person sees who mistypes something."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -142,3 +143,21 @@ for arguments in eval(sys.stdin.read()):
     done = subprocess.run(job, input=repr(ANSWERED_AT_ONCE), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "fit" in done.stdout
+
+
+def test_what_the_system_refuses_is_one_error_that_says_what_to_do(monkeypatch, capsys, tmp_path):
+    def refuse(_: list[str]) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/last.ckpt")
+
+    monkeypatch.setattr("vdsm_glass.commands.models.main", refuse)
+    said = complaint(capsys, "models")
+    assert said.startswith("vdsm-glass: error: runs/last.ckpt: No space left on device; make room there")
+
+
+def test_an_error_of_the_program_keeps_its_traceback(monkeypatch):
+    def fail(_: list[str]) -> int:
+        raise FileNotFoundError(errno.ENOENT, "No such file", "a file of ours")
+
+    monkeypatch.setattr("vdsm_glass.commands.models.main", fail)
+    with pytest.raises(FileNotFoundError):
+        cli.main(["models"])

@@ -46,6 +46,8 @@ UNNAMED = "unnamed"
 # 128 + the signal's number, as in shells.
 LOST = "gloo|NCCL|Connection (closed|reset)"
 """What PyTorch's errors say where one of several processes is gone."""
+WORKER = r"DataLoader worker \(pid.*(killed|exited)"
+"""What they say where a process that loads data is gone."""
 STOPPED = "so all processes of this training were stopped; go on from its last checkpoint with --ckpt_path last"
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
@@ -64,6 +66,11 @@ def main(argv: list[str]) -> int:
         ended_by = f"by {error.signal_name}" if error.signal_name else f"with exit code {error.exit_code}"
         raise UserError(f"process {error.error_index} was ended {ended_by}, {STOPPED}") from error
     except RuntimeError as error:
+        if re.search(WORKER, str(error)):
+            raise UserError(
+                f"a worker that loads data was ended from outside ({error}); where memory runs out, the system ends the "
+                "largest process. Ask for fewer --data.num_workers, and go on with --ckpt_path last"
+            ) from error
         if not distributed.is_initialized() or not re.search(LOST, str(error)):
             raise
         raise UserError(f"the connection to another process is lost, which has probably ended, {STOPPED}") from error
