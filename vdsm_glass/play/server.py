@@ -70,8 +70,9 @@ def refusal(scope: Scope) -> int | None:
     if scope["type"] not in ("http", "websocket"):
         return None
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    origin = headers.get("origin")
-    if not local(f"//{headers.get('host', '')}") or (origin is not None and not local(origin)):
+    host, origin = headers.get("host", ""), headers.get("origin")
+    # Another program of this machine, at another port, is another site too.
+    if not local(f"//{host}") or (origin is not None and origin.partition("://")[2] != host):
         return 403
     if "chunked" in headers.get("transfer-encoding", ""):
         return 411

@@ -28,7 +28,6 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 START = """
 import signal, sys
@@ -39,8 +38,11 @@ sys.exit(main(["play", *sys.argv[1:]]))
 
 
 @contextmanager
-def chromium(folder: Path, *, width: int = 1280, height: int = 1000) -> Iterator[Any]:
-    """A driver of a fresh profile in `folder`; skips the test where there is no Chromium."""
+def chromium(folder: Path, *, width: int = 1280, height: int = 1000, rebound: str | None = None) -> Iterator[Any]:
+    """A driver of a fresh profile in `folder`; skips the test where there is no Chromium.
+
+    Args: rebound, a name that leads to this machine, as an attacker's server of names would make it.
+    """
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not browser or not driver:
         pytest.skip("no Chromium: apt-get install chromium chromium-driver")
@@ -48,7 +50,8 @@ def chromium(folder: Path, *, width: int = 1280, height: int = 1000) -> Iterator
 
     options = webdriver.ChromeOptions()
     options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={folder}", f"--window-size={width},{height}"):
+    rules = f"MAP {rebound} 127.0.0.1, " * (rebound is not None) + "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+    for flag in (*FLAGS, f"--host-resolver-rules={rules}", f"--user-data-dir={folder}", f"--window-size={width},{height}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     made = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))

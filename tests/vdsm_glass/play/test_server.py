@@ -24,8 +24,8 @@ def test_only_pages_of_this_machine_are_answered(kind: str):
     assert refusal(scope(kind, host="localhost:8080", origin="http://localhost:8080")) is None
     for host in ("evil.example:8080", "127.0.0.1.evil.example", "", "[::1", "localhost@evil.example"):
         assert refusal(scope(kind, host=host)) == 403
-    for origin in ("https://evil.example", "null", "http://localhost.evil.example", ""):
-        assert refusal(scope(kind, host="127.0.0.1", origin=origin)) == 403
+    for origin in ("https://evil.example", "null", "http://localhost.evil.example", "", "http://127.0.0.1:8081"):
+        assert refusal(scope(kind, host="127.0.0.1:8080", origin=origin)) == 403
     assert refusal(scope(kind)) == 403
     assert refusal({"type": "lifespan"}) is None
 
