@@ -68,8 +68,8 @@ def main(argv: list[str]) -> int:
     except RuntimeError as error:
         if re.search(WORKER, str(error)):
             raise UserError(
-                f"a worker that loads data was ended from outside ({error}); where memory runs out, the system ends the "
-                "largest process. Ask for fewer --data.num_workers, and go on with --ckpt_path last"
+                f"a worker that loads data was ended from outside ({error}); where memory runs out, the system ends "
+                "the largest process. Ask for fewer --data.num_workers, and go on with --ckpt_path last"
             ) from error
         if not distributed.is_initialized() or not re.search(LOST, str(error)):
             raise

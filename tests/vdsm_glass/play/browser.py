@@ -51,7 +51,8 @@ def chromium(folder: Path, *, width: int = 1280, height: int = 1000, rebound: st
     options = webdriver.ChromeOptions()
     options.binary_location = browser
     rules = f"MAP {rebound} 127.0.0.1, " * (rebound is not None) + "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-    for flag in (*FLAGS, f"--host-resolver-rules={rules}", f"--user-data-dir={folder}", f"--window-size={width},{height}"):
+    own = (f"--host-resolver-rules={rules}", f"--user-data-dir={folder}", f"--window-size={width},{height}")
+    for flag in (*FLAGS, *own):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     made = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
