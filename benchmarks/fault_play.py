@@ -7,6 +7,7 @@ did not ask for it, or that tells of another's action, has left its session.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import html
 import json
@@ -39,6 +40,7 @@ class Player:
         self.wrong: list[str] = []
         self.picture = asyncio.Event()
         self.asked = False
+        self.move = ""
 
     async def play(self, until: float) -> None:
         """Presses until the time is over."""
@@ -48,13 +50,14 @@ class Player:
         async with httpx.AsyncClient(timeout=60) as browser:
             page = (await browser.get(f"{self.address}/")).text
         elements = json.loads(html.unescape(re.search(r"parseElements\(String\.raw`(.*?)`", page, re.S)[1]))  # pyright: ignore[reportOptionalSubscript]
-        query = json.loads(re.search(r"query: (\{.*?\}),?\n", page)[1])  # pyright: ignore[reportOptionalSubscript]
+        query = ast.literal_eval(re.search(r"query: (\{.*?\}),?\n", page)[1])  # pyright: ignore[reportOptionalSubscript]
         actions = {
             element["props"]["aria-label"]: (int(name), element["events"][0]["listener_id"])
             for name, element in elements.items()
             if element.get("props", {}).get("aria-label", "").startswith("local action")
         }
         mine = sorted(actions)[self.number % len(actions)]
+        self.move = f"·{mine.split()[-1]}"
         client = socketio.AsyncClient(reconnection=False)
         client.on("update", self.seen)
         words = "&".join(f"{key}={value}" for key, value in query.items())
@@ -90,6 +93,9 @@ class Player:
                 if not self.asked:
                     self.wrong.append("a picture that was not asked for")
                 self.picture.set()
+            moves = str(element.get("text", "")).split() if isinstance(element, dict) else []
+            if moves and moves[0].startswith("·") and set(moves) != {self.move}:
+                self.wrong.append(f"the moves {' '.join(moves)[-40:]}, where all are {self.move}")
 
 
 async def all_play(address: str, clients: int, seconds: float, watch: Callable[[float], None]) -> list[Player]:
@@ -106,7 +112,7 @@ async def all_play(address: str, clients: int, seconds: float, watch: Callable[[
     return players
 
 
-def run(count: int, minutes: int, state: Path, progress: Callable[[int], None]) -> dict[str, Any]:
+def run(count: int, _seed: int, state: Path, progress: Callable[[int], None], *, minutes: int) -> dict[str, Any]:
     """`count` clients play for so many minutes.
 
     Returns: milliseconds of answers, bytes of memory after a fifth of the time and at most after that, what was wrong.
@@ -127,7 +133,7 @@ def run(count: int, minutes: int, state: Path, progress: Callable[[int], None]) 
         finally:
             program.end()
     times = [1000 * each for player in players for each in player.times]
-    warm = [size for share, size in memory if share >= WARM]
+    warm = [size for share, size in memory if share >= WARM] or [memory[-1][1]]
     growth = max(warm) / warm[0] - 1
     wrong = [f"client {player.number}: {each}" for player in players for each in player.wrong]
     wrong += [f"memory grew by {growth:.1%}"] if growth > GOAL_GROWTH else []
@@ -137,7 +143,7 @@ def run(count: int, minutes: int, state: Path, progress: Callable[[int], None]) 
         "wrong": len(wrong),
         "kinds": wrong[:20],
         "answers": len(times),
-        "median_ms": round(statistics.median(times), 1),
-        "most_ms": round(max(times), 1),
+        "median_ms": round(statistics.median(times or [0.0]), 1),
+        "most_ms": round(max(times, default=0.0), 1),
         "memory_bytes": [warm[0], max(warm)],
     }

@@ -55,7 +55,7 @@ def clips(count: int = 3) -> list[NamedClip]:
 
 
 def test_what_ships_is_small_whole_and_says_where_it_is_from():
-    assert {"glass-w_sprites", "vdsm-pendulum"} <= set(names())
+    assert {"glass-w_sprites", "vdsm-pendulum", "vdsm-sprites"} <= set(names())
     assert tool.folder_bytes(HOME) <= tool.MOST_IN_ALL
     for name in names():
         folder = HOME / name
