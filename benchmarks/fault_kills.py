@@ -35,10 +35,15 @@ SHARES = {"fit": 60, "export": 20, "prepare": 18, "sweep": 2}
 
 @dataclass(frozen=True)
 class Job:
-    """A command to kill.  Args: arguments, given a folder; result, what is there at the end, to be compared."""
+    """A command to kill.
+
+    Args: arguments, given a folder; result, what is there at the end, to be compared; done, whether a process that was
+        killed had done everything, so that the command refuses to do it again.
+    """
 
     arguments: Callable[[Path], list[str]]
     result: Callable[[Path], object]
+    done: Callable[[Path], bool] = lambda _: False
 
 
 def fit(folder: Path) -> list[str]:
@@ -77,6 +82,11 @@ def exported(folder: Path) -> object:
     return {each.name: hash(each.read_bytes()) for each in (folder / "made").iterdir()}
 
 
+def is_exported(folder: Path) -> bool:
+    """Whether the folder is there."""
+    return (folder / "made").exists()
+
+
 def sweep(folder: Path) -> list[str]:
     """Two trainings of the toy, each in a process of its own."""
     file = folder / "toys.yaml"
@@ -97,7 +107,7 @@ def trials(folder: Path) -> object:
     return {str(each.relative_to(folder)): each.read_text() for each in found if "latest" not in each.parts}
 
 
-JOBS = {"fit": Job(fit, metrics), "prepare": Job(prepare, bytes_of), "export": Job(export, exported)}
+JOBS = {"fit": Job(fit, metrics), "prepare": Job(prepare, bytes_of), "export": Job(export, exported, is_exported)}
 JOBS["sweep"] = Job(sweep, trials)
 
 
@@ -162,7 +172,7 @@ def killed_job(kind: str, folder: Path, draw: random.Random, lasts: float, expec
         wrong += unreadable(folder)
         if saved and not any(folder.rglob("last.ckpt")):
             wrong.append("the checkpoint is gone")
-        if code is not None:
+        if code is not None or job.done(folder):
             break
     else:
         code, _ = run_for(job.arguments(folder), folder, None)

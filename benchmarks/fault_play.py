@@ -27,6 +27,8 @@ from tests.vdsm_glass.play.browser import Program
 GOAL_MS, GOAL_GROWTH = 300, 0.05
 PAUSE = 2.0
 """Seconds between two presses of a client, on average."""
+A_CLIP = 200
+"""After how many presses a client begins a new clip; none may have more than a thousand frames."""
 WARM = 0.2
 """Share of the time after which memory must be flat."""
 
@@ -51,11 +53,13 @@ class Player:
             page = (await browser.get(f"{self.address}/")).text
         elements = json.loads(html.unescape(re.search(r"parseElements\(String\.raw`(.*?)`", page, re.S)[1]))  # pyright: ignore[reportOptionalSubscript]
         query = ast.literal_eval(re.search(r"query: (\{.*?\}),?\n", page)[1])  # pyright: ignore[reportOptionalSubscript]
-        actions = {
+        buttons = {
             element["props"]["aria-label"]: (int(name), element["events"][0]["listener_id"])
             for name, element in elements.items()
-            if element.get("props", {}).get("aria-label", "").startswith("local action")
+            if element.get("events") and "aria-label" in element.get("props", {})
         }
+        actions = [label for label in buttons if label.startswith("local action")]
+        begin = next(label for label in buttons if label.startswith("start from"))
         mine = sorted(actions)[self.number % len(actions)]
         self.move = f"·{mine.split()[-1]}"
         client = socketio.AsyncClient(reconnection=False)
@@ -68,12 +72,20 @@ class Player:
         await client.call("handshake", ids | {"old_tab_id": None, "next_message_id": 0}, timeout=60)
         await asyncio.sleep(PAUSE)
         draw = random.Random(self.number)
-        element, listener = actions[mine]
+
+        async def press(label: str) -> None:
+            element, listener = buttons[label]
+            event = {"id": element, "client_id": query["client_id"], "listener_id": listener, "args": []}
+            await client.emit("event", event)
+
         while time.monotonic() < until:
+            if len(self.times) % A_CLIP == A_CLIP - 1:
+                self.asked = True
+                await press(begin)
+                await asyncio.sleep(PAUSE)
             self.picture.clear()
             self.asked, began = True, time.monotonic()
-            press = {"id": element, "client_id": query["client_id"], "listener_id": listener, "args": []}
-            await client.emit("event", press)
+            await press(mine)
             try:
                 await asyncio.wait_for(self.picture.wait(), timeout=60)
             except TimeoutError:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+import weakref
 from dataclasses import dataclass
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -13,7 +16,9 @@ from vdsm_glass.glass.net import GLASS
 from vdsm_glass.layers.shift import shift, to_grid
 
 MOST_FRAMES = 1000
-"""The longest clip. Each frame keeps its scene, some hundred kilobytes, so that it can be undone."""
+"""The longest clip."""
+NEWEST, OLDER = 16, 16
+"""How many scenes are kept, of the newest frames and of those before. A scene has some hundred kilobytes."""
 SHORT = 3
 """How many moves a short memory keeps: no more than training clips show, and few enough to draw at once."""
 MASK_COLOUR = (1.0, 0.25, 0.6)
@@ -37,10 +42,66 @@ class Move:
     action: int = 0
 
 
-class GlassSession:
-    """One person's clip: its first frame, the moves since, and the scene after each of them.
+class Scenes:
+    """The scenes after the frames of a clip, as many as are kept, and small pictures of the others on the disk.
 
-    A scene holds the RNN's state as a value, hence undo is taking the last one away.
+    The first and the newest are kept, and of the others every 2nd, 4th, 8th, ..., so that memory stays flat while the
+    clip grows.
+    """
+
+    def __init__(self, first: Any) -> None:
+        self.kept = {0: first}
+        self.count, self._every = 1, 1
+        self._file: IO[bytes] | None = None
+
+    @property
+    def last(self) -> Any:
+        """The newest one."""
+        return self.kept[self.count - 1]
+
+    def add(self, scene: Any) -> None:
+        """Appends the scene after one more frame."""
+        self.kept[self.count] = scene
+        self.count += 1
+        while len(older := [index for index in self.kept if 0 < index < self.count - NEWEST]) > OLDER:
+            self._every *= 2
+            for index in older:
+                if index % self._every:
+                    self._write(index, self.kept.pop(index))
+
+    def drop(self) -> None:
+        """Takes the last one away."""
+        self.count -= 1
+        self.kept.pop(self.count, None)
+
+    def before(self, index: int) -> int:
+        """The nearest frame up to `index` whose scene is kept."""
+        return max(each for each in self.kept if each <= index)
+
+    def layers(self, index: int) -> Tensor:
+        """(4, h, w) in [0, 1]: a frame and the foreground's mask, in 256 levels where the scene is not kept."""
+        if (scene := self.kept.get(index)) is not None:
+            return layers_of(scene)
+        assert self._file is not None
+        height, width = self.kept[0].picture.shape[-2:]
+        self._file.seek(index * 4 * height * width)
+        found = torch.frombuffer(bytearray(self._file.read(4 * height * width)), dtype=torch.uint8)
+        return found.reshape(4, height, width).float() / 255
+
+    def _write(self, index: int, scene: Any) -> None:
+        layers = layers_of(scene).mul(255).round().clamp(0, 255).byte()
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the clip)
+            weakref.finalize(self, self._file.close)
+        self._file.seek(index * layers.numel())
+        self._file.write(layers.numpy().tobytes())
+
+
+class GlassSession:
+    """One person's clip: its first frame, the moves since, and what was drawn after each of them.
+
+    A scene holds the RNN's state as a value, hence undo is taking the last one away. One that is no longer kept is
+    drawn again from the nearest that is.
 
     Args:
         net: in evaluation mode.
@@ -60,7 +121,7 @@ class GlassSession:
     def begin(self, first: Tensor) -> None:
         """Starts a new clip from first (3, h, w) in [0, 1].  Raises: ValueError, a size that GLASS does not take."""
         scene = self._started(first[None].to(self.device))
-        self.first, self.scenes, self.moves = first.cpu(), [scene], []
+        self.first, self.scenes, self.moves = first.cpu(), Scenes(scene), []
 
     def play(self, move: Move) -> None:
         """Draws one more frame.  Raises: ClipFullError; ValueError, there is no such local action."""
@@ -68,9 +129,10 @@ class GlassSession:
             raise ValueError(
                 f"action is {move.action}, expected 0 to {self.actions - 1}: the network has {self.actions}"
             )
-        if len(self.scenes) >= MOST_FRAMES:
+        if len(self) >= MOST_FRAMES:
             raise ClipFullError(f"the clip has {MOST_FRAMES} frames, which is all it can have: record it, then reset")
-        self.scenes.append(self._advanced(self.scenes[-1], move) if self.memory is None else self._recalled(move))
+        last, moves = self.scenes.last, [*self.moves, move]
+        self.scenes.add(self._advanced(last, move) if self.memory is None else self._recalled(moves))
         self.moves.append(move)
 
     def remember(self, memory: int | None) -> None:
@@ -93,10 +155,10 @@ class GlassSession:
             background_shift=torch.tensor([move.background], device=self.device),
         )
 
-    def _recalled(self, move: Move) -> Scene:
-        """The scene after the last moves from the first frame, shifted by all that came before them."""
+    def _recalled(self, moves: list[Move]) -> Scene:
+        """The scene after the last of some moves from the first frame, shifted by all that came before them."""
         assert self.memory
-        moves, scene = [*self.moves, move], self.scenes[0]
+        scene = self.scenes.kept[0]
         older, recent = moves[: -self.memory], moves[-self.memory :]
         came, behind = (
             torch.tensor(shifts).reshape(-1, 2).sum(0)
@@ -113,34 +175,55 @@ class GlassSession:
         """Takes the last frame away.  Returns: whether there was one besides the first."""
         if not self.moves:
             return False
-        self.scenes.pop()
+        self.scenes.drop()
         self.moves.pop()
+        last = len(self) - 1
+        if last not in self.scenes.kept:
+            self.scenes.kept[last] = self._drawn_again(last)
         return True
+
+    def _drawn_again(self, index: int) -> Scene:
+        """The scene of a frame that is no longer kept."""
+        if self.memory is not None:
+            return self._recalled(self.moves[:index])
+        before = self.scenes.before(index)
+        scene = self.scenes.kept[before]
+        for move in self.moves[before:index]:
+            scene = self._advanced(scene, move)
+        return scene
 
     def reset(self) -> None:
         """Goes back to the first frame alone."""
-        del self.scenes[1:]
+        self.scenes = Scenes(self.scenes.kept[0])
         self.moves.clear()
 
     def __len__(self) -> int:
         """The number of frames, the first included."""
-        return len(self.scenes)
+        return self.scenes.count
 
     def picture(self, index: int = -1, *, mask: bool = False) -> Tensor:
         """One frame (3, h, w) in [0, 1], the last by default; the first is the one that was given.
 
         Args: mask, lay the foreground's mask over it, coloured.
         """
-        scene = self.scenes[index]
-        frame = self.first if scene is self.scenes[0] else scene.picture[0].cpu()
+        index %= len(self)
+        layers = self.scenes.layers(index)
+        frame = self.first if index == 0 else layers[:3]
         if not mask:
             return frame
-        share = 0.55 * scene.m[0].detach().cpu()
+        share = 0.55 * layers[3:]
         return frame * (1 - share) + share * torch.tensor(MASK_COLOUR)[:, None, None]
 
     def video(self) -> Tensor:
         """All frames, (t, 3, h, w) in [0, 1]."""
         return torch.stack([self.picture(index) for index in range(len(self))])
+
+
+def layers_of(scene: Any) -> Tensor:
+    """(4, h, w) in [0, 1]: the picture of a scene, and the foreground's mask, 0 where the network knows of none."""
+    picture = scene.picture[0].detach()
+    mask = scene.m[0].detach() if hasattr(scene, "m") else torch.zeros_like(picture[:1])
+    return torch.cat([picture, mask]).cpu()
 
 
 def shifted(scene: Scene, by: Tensor) -> Scene:

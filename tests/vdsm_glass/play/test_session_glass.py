@@ -63,6 +63,32 @@ def test_after_undo_the_clip_goes_on_as_if_the_move_had_never_been(net: GLASS, v
     assert session.moves == [MOVES[0], MOVES[2]]
 
 
+@pytest.mark.parametrize("memory", [None, 2])
+def test_a_long_clip_keeps_few_scenes_and_is_the_same_clip(
+    memory: int | None, net: GLASS, video: Tensor, monkeypatch: pytest.MonkeyPatch
+):
+    moves = [Move(foreground=(float(n % 3 - 1), 1.0 - n % 2), action=n % 3) for n in range(40)]
+    whole = GlassSession(net, video[0, 0], memory=memory)
+    monkeypatch.setattr(session_glass, "NEWEST", 2)
+    monkeypatch.setattr(session_glass, "OLDER", 3)
+    session = GlassSession(net, video[0, 0], memory=memory)
+    for move in moves:
+        session.play(move)
+    monkeypatch.setattr(session_glass, "NEWEST", 99)
+    for move in moves:
+        whole.play(move)
+    assert len(session.scenes.kept) <= 6
+    torch.testing.assert_close(session.video(), whole.video(), rtol=0, atol=0.51 / 255)
+    torch.testing.assert_close(session.picture(7, mask=True), whole.picture(7, mask=True), rtol=0, atol=1 / 255)
+    for _ in range(15):
+        assert session.undo()
+        assert whole.undo()
+        torch.testing.assert_close(session.scenes.last.picture, whole.scenes.last.picture)
+    session.play(moves[0])
+    whole.play(moves[0])
+    torch.testing.assert_close(session.picture(), whole.picture())
+
+
 def test_the_first_frame_cannot_be_undone_and_reset_goes_back_to_it(net: GLASS, video: Tensor):
     session = played(net, video[0, 0], MOVES)
     session.reset()
@@ -92,12 +118,12 @@ def test_a_short_memory_draws_by_the_last_moves_where_the_older_ones_led(net: GL
     for move in moves:
         session.play(move)
     torch.testing.assert_close(session.video()[:3], animated(net, video[0, 0], moves[:2]))
-    last = played(net, video[0, 0], moves[1:]).scenes[-1]
+    last = played(net, video[0, 0], moves[1:]).scenes.last
     assert last.f.abs().max() > 0.01
-    torch.testing.assert_close(session.scenes[-1].f[..., 8:], last.f[..., :-8], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(session.scenes[-1].m[..., 8:], last.m[..., :-8], rtol=1e-4, atol=1e-5)
-    assert session.scenes[-1].f[..., :7].abs().max() == 0
-    assert session.scenes[-1].moved.tolist() == [[1.0, -3.0]]
+    torch.testing.assert_close(session.scenes.last.f[..., 8:], last.f[..., :-8], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(session.scenes.last.m[..., 8:], last.m[..., :-8], rtol=1e-4, atol=1e-5)
+    assert session.scenes.last.f[..., :7].abs().max() == 0
+    assert session.scenes.last.moved.tolist() == [[1.0, -3.0]]
 
 
 def test_a_figure_gets_room_for_its_moves():
@@ -132,7 +158,7 @@ def test_copied_moves_rebuild_the_video_they_come_from(net: GLASS, video: Tensor
 
 def test_the_mask_is_laid_over_the_picture(net: GLASS, video: Tensor):
     session = played(net, video[0, 0], MOVES[:1])
-    share = 0.55 * session.scenes[-1].m[0]
+    share = 0.55 * session.scenes.last.m[0]
     colour = torch.tensor(session_glass.MASK_COLOUR)[:, None, None]
     torch.testing.assert_close(session.picture(mask=True), session.picture() * (1 - share) + share * colour)
 
