@@ -119,7 +119,12 @@ def tried(what: str, limit: str, home: Path, epochs: int) -> dict[str, Any]:
     if limit == "disk full":
         subprocess.run(["umount", str(folder)], check=True)
     shutil.rmtree(folder)
-    return {"what": what, "limit": limit, "error": errors[0][19:] if errors else None, "wrong": wrong}
+    return {
+        "what": what,
+        "limit": limit,
+        "error": errors[0][19:].replace(f"{home}/", "") if errors else None,
+        "wrong": wrong,
+    }
 
 
 def ended(arguments: list[str], folder: Path, said: Path, limit: str | None = None) -> int | None:

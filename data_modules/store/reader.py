@@ -125,7 +125,7 @@ class Store:
             )
         try:
             store = cls(folder, manifest)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise DamagedStoreError(f"{folder / MANIFEST} is incomplete: {error!r}.") from error
         store.verify()
         return store

@@ -56,7 +56,7 @@ class Remote:
                     columns = store.split(split).columns
                     for field, column in columns.items():
                         columns[field] = self._column(split, field, column)
-            except (KeyError, TypeError, ValueError, AttributeError, DataError) as error:
+            except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, DataError) as error:
                 raise DataError(
                     f"{self.url}/{MANIFEST} is not the manifest of a store of this version: {error}"
                 ) from error

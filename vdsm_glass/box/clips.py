@@ -43,5 +43,8 @@ def read_clips(folder: Path) -> list[NamedClip]:
             page = torch.from_numpy(np.array(picture.convert("RGB")))
         video = rearrange(page, "(t h) (n w) c -> n t c h w", t=frames, n=len(labels)).float() / 255
         return [NamedClip(each, str(a["identity"]), str(a["action"])) for each, a in zip(video, labels, strict=True)]
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, Image.DecompressionBombError) as error:
+    except (
+        *(OSError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError),
+        Image.DecompressionBombError,
+    ) as error:
         raise DataError(f"{folder}: {NAMES} and {PICTURE} hold no clips ({error}); copy the model again") from error

@@ -184,6 +184,15 @@ def test_a_manifest_that_has_lost_a_column_is_refused(toy: Toy, field: str) -> N
         Store.open(toy.store_folder(), locate(toy).source)
 
 
+def test_a_manifest_with_a_number_beyond_all_is_refused(toy: Toy) -> None:
+    path = toy.store_folder() / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["splits"]["test"]["clips"] = float("inf")
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(DamagedStoreError, match="cannot convert float infinity"):
+        Store.open(toy.store_folder(), locate(toy).source)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_manifest_makes_it_fail_in_an_unnamed_way(toy: Toy, data: st.DataObject) -> None:

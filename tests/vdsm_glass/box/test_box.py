@@ -133,7 +133,7 @@ def test_clips_come_back_bit_by_bit(tmp_path: Path):
     assert read_clips(tmp_path / "nowhere") == []
 
 
-@pytest.mark.parametrize("harm", ["cut", "names", "number", "json", "gone"])
+@pytest.mark.parametrize("harm", ["cut", "names", "number", "none", "json", "gone"])
 def test_damaged_clips_are_one_error(tmp_path: Path, harm: str):
     write_clips(clips(), tmp_path)
     picture, labels = tmp_path / "clips.webp", tmp_path / "clips.json"
@@ -141,6 +141,7 @@ def test_damaged_clips_are_one_error(tmp_path: Path, harm: str):
         "cut": lambda: picture.write_bytes(picture.read_bytes()[:60]),
         "names": lambda: labels.write_text('{"frames": 4, "clips": [{}, {}, {}]}', encoding="utf-8"),
         "number": lambda: labels.write_text('{"frames": 3, "clips": []}', encoding="utf-8"),
+        "none": lambda: labels.write_text('{"frames": 0, "clips": [{}, {}, {}]}', encoding="utf-8"),
         "json": lambda: labels.write_text("[", encoding="utf-8"),
         "gone": picture.unlink,
     }
