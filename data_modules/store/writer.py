@@ -58,7 +58,15 @@ class StoreWriter:
         if (self.temporary / JOURNAL).is_file():
             try:
                 self._resume()
-            except (ChangedFileError, OSError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+            except (
+                ChangedFileError,
+                OSError,
+                ArithmeticError,
+                LookupError,
+                TypeError,
+                ValueError,
+                AttributeError,
+            ) as error:
                 log.warning("%s cannot be resumed (%r); building from the beginning.", self.temporary, error)
                 self._close()
                 self._layout, self.splits = None, {}
