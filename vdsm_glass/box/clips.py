@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from einops import rearrange
 from PIL import Image
+from PIL.Image import DecompressionBombError
 
 from data_modules.common.errors import DataError
 from data_modules.common.files import replacing, write_json
@@ -43,8 +44,5 @@ def read_clips(folder: Path) -> list[NamedClip]:
             page = torch.from_numpy(np.array(picture.convert("RGB")))
         video = rearrange(page, "(t h) (n w) c -> n t c h w", t=frames, n=len(labels)).float() / 255
         return [NamedClip(each, str(a["identity"]), str(a["action"])) for each, a in zip(video, labels, strict=True)]
-    except (
-        *(OSError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError),
-        Image.DecompressionBombError,
-    ) as error:
+    except (OSError, ArithmeticError, KeyError, TypeError, ValueError, RuntimeError, DecompressionBombError) as error:
         raise DataError(f"{folder}: {NAMES} and {PICTURE} hold no clips ({error}); copy the model again") from error

