@@ -18,7 +18,7 @@ from vdsm_glass.generate.animated import AnimatedModel
 from vdsm_glass.play import media
 from vdsm_glass.play.clips import Data, NamedClip, clips_to_play
 from vdsm_glass.play.controls import GlassControls, Verb, described
-from vdsm_glass.play.page import Tab, Words, button, compute, recorders, set_pressed, tag, uploader
+from vdsm_glass.play.page import COMPUTER, Tab, Words, button, compute, recorders, set_pressed, tag, uploader
 from vdsm_glass.play.session_glass import SHORT, GlassSession, Move, moves_in
 
 PICTURES, VIDEOS = ".jpg,.jpeg,.png,.webp,image/jpeg,image/png,image/webp", "video/*,.gif,.webp,.mkv,.avi"
@@ -167,6 +167,7 @@ class GlassTab(Tab):
         async with self.turn:
             began = time.perf_counter()
             await self.show(move)
+            COMPUTER.submit(self.session.draw_ahead)
             self.counter.say(f"{self.counter.text} · {1000 * (time.perf_counter() - began):.0f} ms")
 
     async def show(self, move: Move | None = None, *, index: int = -1) -> None:

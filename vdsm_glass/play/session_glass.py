@@ -122,6 +122,7 @@ class GlassSession:
         """Starts a new clip from first (3, h, w) in [0, 1].  Raises: ValueError, a size that GLASS does not take."""
         scene = self._started(first[None].to(self.device))
         self.first, self.scenes, self.moves = first.cpu(), Scenes(scene), []
+        self.drawn_ahead: tuple[object, Any] | None = None
 
     def play(self, move: Move) -> None:
         """Draws one more frame.  Raises: ClipFullError; ValueError, there is no such local action."""
@@ -134,6 +135,17 @@ class GlassSession:
         last, moves = self.scenes.last, [*self.moves, move]
         self.scenes.add(self._advanced(last, move) if self.memory is None else self._recalled(moves))
         self.moves.append(move)
+
+    def draw_ahead(self) -> None:
+        """Draws what the next frame begins with, so that it is there sooner: after one step of the network, not all.
+
+        With a short memory a frame needs the moves before it drawn anew from the first frame. They are known by now.
+        """
+        if self.memory and self.moves:
+            recent, _, inwards = self._way(
+                [*self.moves, self.moves[-1]]
+            )  # where it begins hardly hangs on the new move
+            self._led(recent[:-1], inwards)
 
     def remember(self, memory: int | None) -> None:
         """Draws the clip anew with another memory; see the class."""
@@ -157,19 +169,33 @@ class GlassSession:
 
     def _recalled(self, moves: list[Move]) -> Scene:
         """The scene after the last of some moves from the first frame, shifted by all that came before them."""
-        assert self.memory
-        scene = self.scenes.kept[0]
-        older, recent = moves[: -self.memory], moves[-self.memory :]
-        came, behind = (
-            torch.tensor(shifts).reshape(-1, 2).sum(0)
-            for shifts in ([each.foreground for each in older], [each.background for each in older])
-        )
-        # At the edge, where it stood at first, the figure might be cut off by moves that are now made elsewhere.
-        inwards = room(scene.m[0, 0].cpu(), torch.tensor([each.foreground for each in recent])) if older else came
-        scene = shifted(scene, inwards)
-        for each in recent:
-            scene = self._advanced(scene, each)
+        recent, came, inwards = self._way(moves)
+        behind = torch.tensor([each.background for each in moves[: -len(recent)]]).reshape(-1, 2).sum(0)
+        scene = self._advanced(self._led(recent[:-1], inwards), recent[-1])
         return shifted(scene, came - inwards)._replace(moved=scene.moved + behind.to(self.device))
+
+    def _way(self, moves: list[Move]) -> tuple[list[Move], Tensor, Tensor]:
+        """The moves that are remembered, where those before them led (2,), and from where (2,) the others begin.
+
+        At the edge, where it stood at first, the figure might be cut off by moves that are now made elsewhere.
+        """
+        assert self.memory
+        older, recent = moves[: -self.memory], moves[-self.memory :]
+        came = torch.tensor([each.foreground for each in older]).reshape(-1, 2).sum(0)
+        if not older:
+            return recent, came, came
+        mask = self.scenes.kept[0].m[0, 0].cpu()
+        return recent, came, room(mask, torch.tensor([each.foreground for each in recent]))
+
+    def _led(self, moves: list[Move], inwards: Tensor) -> Scene:
+        """The scene after some moves from the first frame, which is shifted before. The latest one is kept."""
+        asked = (moves, inwards.tolist())
+        if self.drawn_ahead is None or self.drawn_ahead[0] != asked:
+            scene = shifted(self.scenes.kept[0], inwards)
+            for each in moves:
+                scene = self._advanced(scene, each)
+            self.drawn_ahead = asked, scene
+        return self.drawn_ahead[1]
 
     def undo(self) -> bool:
         """Takes the last frame away.  Returns: whether there was one besides the first."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from data_modules.common.errors import UserError
 from tests.vdsm_glass.play.small import small_glass
 from vdsm_glass.generate.glass import GLASSModel
-from vdsm_glass.glass.animation import ActionSequence, animate, infer
+from vdsm_glass.glass.animation import ActionSequence, advance, animate, infer
 from vdsm_glass.glass.net import GLASS
 from vdsm_glass.play import session_glass
 from vdsm_glass.play.session_glass import ClipFullError, GlassSession, Move, moves_in, room
@@ -134,6 +136,35 @@ def test_a_figure_gets_room_for_its_moves():
     assert room(mask, torch.tensor([[-4.0, -13.0], [0.0, 1.0]])).tolist() == [1, 1]
     assert room(mask, torch.tensor([[-14.0, 0.0], [28.0, 0.0]])).tolist() == [9, 0]
     assert room(torch.zeros(20, 30), torch.tensor([[5.0, 5.0]])).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("aside", [5.0, -20.0])
+def test_what_is_drawn_ahead_spares_all_steps_but_one_and_changes_no_picture(
+    aside: float, net: GLASS, video: Tensor, monkeypatch: pytest.MonkeyPatch
+):
+    plain, ahead = (GlassSession(net, video[0, 0], memory=3) for _ in range(2))
+    drawn: list[Any] = []
+    monkeypatch.setattr(session_glass, "advance", lambda *args, **how: drawn.append(how) or advance(*args, **how))
+    steps = []
+    for n in range(6):
+        move = Move(foreground=(aside if n == 4 else 2.0, 1.0), background=(1.0, 0.0), action=n % 3)
+        plain.play(move)
+        ahead.draw_ahead()
+        drawn.clear()
+        ahead.play(move)
+        steps.append(len(drawn))
+        assert torch.equal(plain.picture(), ahead.picture())
+        if n == 2:
+            assert plain.undo()
+            assert ahead.undo()
+    assert steps[-1] == 1
+    assert steps.count(1) >= 5
+    for session in (plain, ahead):
+        session.begin(video[1, 0])
+    for move in MOVES:
+        plain.play(move)
+        ahead.play(move)
+    assert torch.equal(plain.picture(), ahead.picture())
 
 
 def test_the_same_moves_are_drawn_anew_with_another_memory(net: GLASS, video: Tensor):
