@@ -135,6 +135,6 @@ def test_a_browser_shows_and_searches_it_without_a_server(site: Path, tmp_path: 
         until(lambda: driver.find_elements("css selector", ".md-search-result__item"), "a page that says codebook")
         driver.get((site / "vdsm.html").as_uri())
         height = "return Math.max(...[...document.querySelectorAll('math')].map(each => each.clientHeight))"
-        assert driver.execute_script(height) > 20
+        until(lambda: (driver.execute_script(height) or 0) > 20, "equations as high as they should be")
         assert hosts_asked(driver) <= {None, ""}
         assert not [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -118,10 +119,10 @@ class RigidCrop(nn.Module):
         Returns: (b, t-1, 2), (x, y).
         """
         height, width = grey.shape[-2:]
-        waves = torch.fft.rfft2(grey)
+        waves = np.fft.rfft2(grey.cpu().numpy())  # PyTorch's at times ends with an error of MKL (pytorch issue 154477)
         cross = waves[:, 1:] * waves[:, :-1].conj()
-        likeness = torch.fft.irfft2(cross / cross.abs().clamp(min=1e-6), s=(height, width))
-        peak = likeness.flatten(2).argmax(dim=-1)
+        likeness = np.fft.irfft2(cross / np.maximum(np.abs(cross), 1e-6), s=(height, width))
+        peak = torch.from_numpy(likeness).flatten(2).argmax(dim=-1)
         # Beyond half of a frame the content has gone the other way.
         x, y = (peak % width + width // 2) % width - width // 2, (peak // width + height // 2) % height - height // 2
         return torch.stack([x, y], dim=-1).to(grey)
