@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from data_modules.common.errors import UserError
+from data_modules.common.errors import MALFORMED, UserError
 from vdsm_glass.checkpoints import FITTED, CheckpointError, misfits, read_checkpoint, shortened
 from vdsm_glass.registry import kind_named
 
 BESIDE = f"{FITTED}."
 """Begins the names of tensors that lie beside the weights and are none."""
-MALFORMED = (UserError, TypeError, ValueError, KeyError, AttributeError, RuntimeError, OverflowError, MemoryError)
+UNFIT = (UserError, *MALFORMED)
 """What it raises to make a network from the values of a foreign file."""
 
 
@@ -42,7 +42,7 @@ class Architecture:
 
     @classmethod
     def of_checkpoint(cls, given: Mapping[str, Any], names: Mapping[str, Any]) -> Architecture:
-        """What a checkpoint's hyper-parameters say.  Args: names, of its weights.   Raises: one of `MALFORMED`."""
+        """What a checkpoint's hyper-parameters say.  Args: names, of its weights.   Raises: one of `UNFIT`."""
         kind = given["kind"] if "kind" in given else _kind_of_older(given, names)
         arguments = kind_named(kind).model_class.network_arguments
         return cls(kind=kind, arguments={name: _plain(given[name]) for name in arguments})
@@ -55,7 +55,7 @@ class Architecture:
         It is made on PyTorch's meta device first, where tensors have shapes and no memory: a file that asks for
         absurdly large ones costs nothing before its weights are seen not to fit.
 
-        Raises: one of `MALFORMED`, the values make no network or the weights do not fit.
+        Raises: one of `UNFIT`, the values make no network or the weights do not fit.
         """
         model_class = kind_named(self.kind).model_class
         build = model_class.build
@@ -86,7 +86,7 @@ def load_checkpoint(path: Path | str) -> tuple[Architecture, nn.Module]:
         architecture = Architecture.of_checkpoint(checkpoint["hyper_parameters"], state)
         beside = {f"{BESIDE}{name}": value for name, value in checkpoint.get(FITTED, {}).items()}
         return architecture, architecture.filled(state | beside)
-    except MALFORMED as error:
+    except UNFIT as error:
         raise CheckpointError(
             f"{path}: does not hold a network that can be read here ({type(error).__name__}: {error}); give a "
             "checkpoint that `vdsm-glass fit` wrote, for example runs/.../checkpoints/last.ckpt"

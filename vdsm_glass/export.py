@@ -21,7 +21,7 @@ from safetensors.torch import load, save_file
 from torch import nn
 
 from data_modules.common.errors import UserError
-from vdsm_glass.architecture import BESIDE, MALFORMED, Architecture, load_checkpoint
+from vdsm_glass.architecture import BESIDE, UNFIT, Architecture, load_checkpoint
 from vdsm_glass.box.place import ABOUT, located
 from vdsm_glass.checkpoints import CheckpointError
 from vdsm_glass.generate.vocabulary import Model
@@ -62,7 +62,7 @@ def _read_exported(folder: Path) -> tuple[Architecture, nn.Module, tuple[int, in
     content = weights.read_bytes()
     try:
         state = load(content)
-    except (SafetensorError, *MALFORMED) as error:
+    except (SafetensorError, *UNFIT) as error:
         raise CheckpointError(
             f"{weights}: cannot be read as safetensors ({error}): it was cut short or is another kind of file; copy it "
             "again, or export the checkpoint again"
@@ -73,7 +73,7 @@ def _read_exported(folder: Path) -> tuple[Architecture, nn.Module, tuple[int, in
         )
     try:
         return architecture, architecture.filled(state), size
-    except MALFORMED as error:
+    except UNFIT as error:
         raise CheckpointError(
             f"{folder / CONFIG}: does not describe {WEIGHTS} beside it ({error}); copy both again, or export again"
         ) from error
@@ -89,7 +89,7 @@ def read_config(file: Path) -> tuple[Architecture, tuple[int, int] | None, str]:
             raise ValueError(f"its format is {str(content['format'])[:60]!r}, expected {FORMAT!r}")
         architecture = Architecture(kind=content["kind"], arguments=content["arguments"])
         return architecture, _checked_size(content["frame_size"]), str(content["weights_sha256"])
-    except (OSError, RecursionError, *MALFORMED) as error:
+    except (OSError, *UNFIT) as error:
         raise CheckpointError(
             f"{file}: is not the description of a model ({type(error).__name__}: {error}); export it again, or "
             "install the version of vdsm-glass that wrote it"
@@ -163,7 +163,7 @@ def trained_on(checkpoint: Path) -> tuple[int, int] | None:
     try:
         size = yaml.safe_load((run / RUN_CONFIG).read_text(encoding="utf-8"))["data"]["init_args"]["size"]
         return _checked_size([size, size] if isinstance(size, int) else size)
-    except (OSError, yaml.YAMLError, *MALFORMED):
+    except (OSError, yaml.YAMLError, *UNFIT):
         return None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from data_modules.common.errors import UserError
+from data_modules.common.errors import MALFORMED, UserError
 from vdsm_glass.generate.vocabulary import Model
 from vdsm_glass.metrics.results import RESULTS, ResultSet
 from vdsm_glass.runs import CONFIG, versions
@@ -93,7 +93,7 @@ def data_note(run: Path | None) -> str:
         data = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))["data"]
         path = str(data["class_path"])
         drawn = bool(data.get("init_args", {}).get("tiny"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+    except (OSError, yaml.YAMLError, *MALFORMED):
         return UNKNOWN
     note = rights_of(path) or f"`{path.rpartition('.')[2]}`: see its owners' terms."
     return f"{note} Only a small copy of it, drawn by vdsm-glass, was used." if drawn else note

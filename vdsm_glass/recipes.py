@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from data_modules.common.errors import UserError, did_you_mean
+from data_modules.common.errors import MALFORMED, UserError, did_you_mean
 
 HOME = "experiments"
 PARTS_KEY = "base"
@@ -78,7 +78,7 @@ def read(file: Path) -> dict[str, Any]:
         raise RecipeError(f"{file}: no such recipe{_nearest_file(file)}")
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+    except (yaml.YAMLError, *MALFORMED) as error:
         raise RecipeError(f"{file}: is not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:
         return {}

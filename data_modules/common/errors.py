@@ -27,6 +27,10 @@ class DownloadError(DataError):
     """A file cannot be downloaded, or has another content than expected; the message says how to get it by hand."""
 
 
+MALFORMED = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError, MemoryError)
+"""What it raises to make something of the content of a damaged or foreign file."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` with the word of `known` nearest to `word`, or nothing if none is near."""
     nearest = get_close_matches(word, list(known), n=1, cutoff=0.5)

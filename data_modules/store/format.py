@@ -23,7 +23,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from data_modules.common.errors import DataError
+from data_modules.common.errors import MALFORMED, DataError
 
 FORMAT = "vdsm-glass clips"
 VERSION = 2
@@ -133,7 +133,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     try:
         manifest = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
+    except MALFORMED as error:
         raise DamagedStoreError(f"{path} is not JSON: {error}.") from error
     found = (manifest.get("format"), manifest.get("version")) if isinstance(manifest, dict) else (None, None)
     if found != (FORMAT, VERSION):

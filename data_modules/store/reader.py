@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from data_modules.common.errors import DataError
+from data_modules.common.errors import MALFORMED, DataError
 from data_modules.store.clip_source import Labels
 from data_modules.store.format import MANIFEST, NAMES, SPLITS, Column, DamagedStoreError, Per, Split, read_manifest
 
@@ -125,7 +125,7 @@ class Store:
             )
         try:
             store = cls(folder, manifest)
-        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        except MALFORMED as error:
             raise DamagedStoreError(f"{folder / MANIFEST} is incomplete: {error!r}.") from error
         store.verify()
         return store

@@ -14,7 +14,7 @@ from typing import Any
 import fsspec
 from filelock import FileLock
 
-from data_modules.common.errors import DataError
+from data_modules.common.errors import MALFORMED, DataError
 from data_modules.store.format import MANIFEST, SPLITS, Column, file_name, read_manifest
 from data_modules.store.reader import Store
 
@@ -56,7 +56,7 @@ class Remote:
                     columns = store.split(split).columns
                     for field, column in columns.items():
                         columns[field] = self._column(split, field, column)
-            except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, DataError) as error:
+            except (DataError, *MALFORMED) as error:
                 raise DataError(
                     f"{self.url}/{MANIFEST} is not the manifest of a store of this version: {error}"
                 ) from error

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from einops import rearrange
 
-from data_modules.common.errors import DataError
+from data_modules.common.errors import MALFORMED, DataError
 from data_modules.common.files import write_json
 from data_modules.store.clip_source import Clip
 from data_modules.store.format import FORMAT, MANIFEST, SPLITS, VERSION, Layout, Split
@@ -58,15 +58,7 @@ class StoreWriter:
         if (self.temporary / JOURNAL).is_file():
             try:
                 self._resume()
-            except (
-                ChangedFileError,
-                OSError,
-                ArithmeticError,
-                LookupError,
-                TypeError,
-                ValueError,
-                AttributeError,
-            ) as error:
+            except (ChangedFileError, OSError, *MALFORMED) as error:
                 log.warning("%s cannot be resumed (%r); building from the beginning.", self.temporary, error)
                 self._close()
                 self._layout, self.splits = None, {}

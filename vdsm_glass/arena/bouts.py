@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from data_modules.common.errors import UserError
+from data_modules.common.errors import MALFORMED, UserError
 from data_modules.common.files import write_json
 from vdsm_glass.arena.entries import Entry
 from vdsm_glass.runs import CHECKPOINTS, LATEST
@@ -96,7 +96,7 @@ class Bout:
             return State(list(self.options))
         try:
             state = State(**json.loads(file.read_text("utf-8")))
-        except (ValueError, TypeError) as error:
+        except MALFORMED as error:
             raise UserError(f"{file} is damaged ({error}); delete the folder {self.folder} to begin anew") from error
         if state.options != list(self.options):
             before, now = (" ".join(options) or "none" for options in (state.options, self.options))

@@ -12,7 +12,7 @@ from einops import rearrange
 from PIL import Image
 from PIL.Image import DecompressionBombError
 
-from data_modules.common.errors import DataError
+from data_modules.common.errors import MALFORMED, DataError
 from data_modules.common.files import replacing, write_json
 from vdsm_glass.pictures import to_uint8
 from vdsm_glass.play.clips import NamedClip
@@ -44,5 +44,5 @@ def read_clips(folder: Path) -> list[NamedClip]:
             page = torch.from_numpy(np.array(picture.convert("RGB")))
         video = rearrange(page, "(t h) (n w) c -> n t c h w", t=frames, n=len(labels)).float() / 255
         return [NamedClip(each, str(a["identity"]), str(a["action"])) for each, a in zip(video, labels, strict=True)]
-    except (OSError, ArithmeticError, KeyError, TypeError, ValueError, RuntimeError, DecompressionBombError) as error:
+    except (OSError, DecompressionBombError, *MALFORMED) as error:
         raise DataError(f"{folder}: {NAMES} and {PICTURE} hold no clips ({error}); copy the model again") from error

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from data_modules.common.errors import UserError, did_you_mean
+from data_modules.common.errors import MALFORMED, UserError, did_you_mean
 
 HOME = Path(__file__).parent
 ABOUT = "box.json"
@@ -56,7 +56,7 @@ def about(path: Path) -> dict[str, Any]:
         return {}
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, *MALFORMED) as error:
         raise UserError(f"{file}: does not describe a model of the box ({error}); copy the model again") from error
 
 

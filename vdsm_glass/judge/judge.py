@@ -15,7 +15,7 @@ from data_modules.base import VideoDataModule
 from data_modules.common.errors import UserError
 from data_modules.common.files import replacing
 from data_modules.store.format import source_hash
-from vdsm_glass.architecture import MALFORMED
+from vdsm_glass.architecture import UNFIT
 from vdsm_glass.checkpoints import CheckpointError, misfits, read_whole, shortened
 from vdsm_glass.judge.labels import Classes, targets
 from vdsm_glass.judge.network import JudgeNetwork, JudgeSizes
@@ -110,7 +110,7 @@ def load_judge(path: Path | str) -> Judge:
         about = {name: content[name] for name in ("source", "frames", "accuracy")}
         if not problems:
             network.load_state_dict(content["state_dict"], assign=True)
-    except MALFORMED as error:
+    except UNFIT as error:
         raise CheckpointError(f"{path}: is no judge ({type(error).__name__}: {error}); train it again") from error
     if problems:
         raise CheckpointError(f"{path}: its weights are not those of its sizes: {shortened(problems)}; train it again")

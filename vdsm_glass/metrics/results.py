@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_modules.common.errors import UserError
+from data_modules.common.errors import MALFORMED, UserError
 from data_modules.common.files import replacing, write_json
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class ResultSet:
             )
         except FileNotFoundError as error:
             raise UserError(f"{file} is not there; `vdsm-glass test` writes it") from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, *MALFORMED) as error:
             raise UserError(f"{file} is not a results file ({error}); repeat the test that writes it") from error
         return found
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 
-from data_modules.common.errors import did_you_mean
+from data_modules.common.errors import MALFORMED, did_you_mean
 from vdsm_glass import recipes
 from vdsm_glass.sweeps.parameters import SweepError, Values, distribution_of, grid, random, value_of
 
@@ -146,7 +146,7 @@ def read(file: Path) -> Sweep:
     content = recipes.read(file)
     try:
         return _read(file, content)
-    except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
+    except MALFORMED as error:
         raise SweepError(f"{file}: holds a value of a kind that has no place where it is: {error}") from error
 
 

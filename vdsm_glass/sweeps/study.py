@@ -18,6 +18,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
+from data_modules.common.errors import MALFORMED
 from vdsm_glass.sweeps.definition import Sweep, Trial
 from vdsm_glass.sweeps.parameters import SweepError, Values
 from vdsm_glass.sweeps.processes import TRAINS, locked
@@ -107,7 +108,7 @@ class SweepStudy:
         try:
             storage = JournalStorage(JournalFileBackend(str(file), lock_obj=JournalFileOpenLock(str(file))))
             others = [other for other in optuna.get_all_study_names(storage) if other.startswith(kind)]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except MALFORMED as error:
             raise SweepError(f"{file}: this is not a sweep's journal ({error}); move it away to start again") from error
         study = optuna.create_study(
             storage=storage, study_name=name, direction=self.sweep.goal, pruner=self.sweep.pruner, load_if_exists=True
