@@ -27,8 +27,11 @@ class Disentanglement(Scoring):
     and thus for the matrix, also on the validation split's, see `vdsm_glass.metrics.disentanglement.leaks`. Every
     process computes the same; the first one writes. Only where identity and action are both known is anything measured.
 
+    A training split of few clips is filled up with other windows of them: 288 pendula gave probes that found the action
+    in d in 0.84 of test clips where those of 1 440 found it in every one.
+
     Args:
-        clips: the largest number of clips of each split, evenly spread.
+        clips: the largest number of clips of each split, evenly spread, and the number of windows of training clips.
         batch_size: the number of clips encoded at once.
     """
 
@@ -54,6 +57,8 @@ class Disentanglement(Scoring):
         """The latents and labels of the split's clips; of an action that changes within a clip, the first one."""
         dataset = data.evaluation_dataset(split)
         chosen = spread(np.arange(len(dataset)), self.clips).tolist()
+        if split == "train" and not dataset.whole:
+            chosen += [(number % len(dataset), number) for number in range(len(dataset), self.clips)]
         latents: list[Latents] = []
         labels: list[tuple[np.ndarray, np.ndarray]] = []
         for first in range(0, len(chosen), self.batch_size):

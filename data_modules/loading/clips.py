@@ -64,6 +64,8 @@ class ClipDataset(Dataset[VideoBatch]):
         self.pair = pair
         span = (length - 1) * self.stride + 1
         self.usable = np.flatnonzero(split.lengths >= span)
+        self.whole = bool((split.lengths <= span).all())
+        """Whether no clip has another window than its first frames."""
         short = len(split) - len(self.usable)
         if not len(self.usable):
             raise DataError(

@@ -66,6 +66,19 @@ def run_test(folder: Path, data: Pendulum, judge: Path, model: VDSMPretrain) -> 
     return trainer(folder, judged, Disentanglement()).test(model, data, verbose=False)
 
 
+def test_probes_of_a_small_training_split_see_more_windows_of_it_than_clips(data: Pendulum, tmp_path: Path):
+    model, longer = VDSMPretrain(SIZES).eval(), pendula(tmp_path, frames=20)
+    clips = len(longer.evaluation_dataset("train"))
+    many, few = (Disentanglement(clips=count).encode(model, longer, "train") for count in (3 * clips, clips))
+    assert len(many.action) == 3 * clips
+    assert (many.action.reshape(3, clips) == few.action).all()
+    torch.testing.assert_close(many.latents.z[:clips], few.latents.z)
+    same = torch.isclose(many.latents.z[clips : 2 * clips], few.latents.z).all(dim=(1, 2))
+    assert same.float().mean() < 0.5  # a window may begin with the clip by chance
+    assert len(Disentanglement(clips=99).encode(model, longer, "test").action) < 99
+    assert len(Disentanglement(clips=99).encode(model, data, "train").action) == len(data.evaluation_dataset("train"))
+
+
 def test_a_test_ends_with_the_judges_scores_and_the_leaks(data: Pendulum, judge: Judge, tmp_path: Path):
     torch.manual_seed(1)
     model = VDSMPretrain(SIZES)
