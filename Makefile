@@ -28,7 +28,7 @@ demo: $(INSTALLED) ## train both stages of VDSM on pendula and write runs/demo/r
 	$(BIN)/vdsm-glass demo
 
 play: $(INSTALLED) ## play with the trained models of the box in the browser; CKPT=file: with another
-	$(BIN)/vdsm-glass play $(CKPT) $(ARGS)
+	$(BIN)/vdsm-glass play $(CKPT) $(ARGS) || [ $$? = 130 ] # which is how Ctrl-C ends it
 
 test: $(INSTALLED) ## the tests that every change should pass, in minutes
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -29,8 +29,9 @@ MATH = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re
 PLAY = "<!-- play -->"
 FRAME = """<iframe class="play" src="play/index.html" title="A trained model to play with"></iframe>
 
-The model runs in your browser, without a server behind it. Where the page stays empty, this site was opened as a file:
-browsers load a model only from a server, and `python -m http.server -d site` is one."""
+The model runs in your browser, and no server computes anything. But browsers load a model only from a server. If this
+site was opened as a file, run `python -m http.server --bind 127.0.0.1 --directory site`, and open
+http://127.0.0.1:8000."""
 ABSENT = "*This copy of the site was built without a model to play with here.*"
 """What stands for `PLAY` where a page of `vdsm-glass export --web` lies in docs/play, and where none does."""
 

@@ -49,7 +49,7 @@ def clips_for(model: Model, options: Namespace, data_options: list[str], *, coun
 
 def clips_beside(model: Model, options: Namespace, own: list[NamedClip], *, count: int) -> list[Tensor]:
     """Of the clips that lie beside a model, those that are asked for, or `count` of them.  Raises: UserError."""
-    wanted = options.clips or np.linspace(0, len(own) - 1, num=min(count, len(own))).round().astype(int).tolist()
+    wanted = options.clips or various(own, count)
     longest = len(own[0].video)
     if options.split != "test" or (options.frames or 0) > longest or not all(0 <= clip < len(own) for clip in wanted):
         raise UserError(
@@ -57,6 +57,20 @@ def clips_beside(model: Model, options: Namespace, own: list[NamedClip], *, coun
             "--clips among them, or name a dataset: --data NAME"
         )
     return [model.read(own[clip].video, most=options.frames) for clip in wanted]
+
+
+def various(clips: list[NamedClip], count: int) -> list[int]:
+    """The positions of `count` clips, or of all, among which identities and actions repeat as little as they can."""
+    chosen: list[int] = []
+    while len(chosen) < min(count, len(clips)):
+        who, what = ({getattr(clips[n], name) for n in chosen} for name in ("identity", "action"))
+
+        def news(n: int, who: set[str] = who, what: set[str] = what) -> tuple[int, bool]:
+            new = (clips[n].identity not in who, clips[n].action not in what)
+            return sum(new), new[len(what) < len(who)]
+
+        chosen.append(max((n for n in range(len(clips)) if n not in chosen), key=news))
+    return sorted(chosen)
 
 
 def dataset(model: Model, path: Path, name: str | None, options: list[str]) -> VideoDataModule:

@@ -54,7 +54,9 @@ def write_page(options: argparse.Namespace, others: list[str]) -> int:
     data = data_of(model, options.checkpoint, options.data, others)
     said = about(options.checkpoint)
     of_clips = {"name": str(said.get("data", "")), "rights": str(said.get("rights", ""))}
+    print("drawing what the page shows and writing its networks; this takes a minute or more", flush=True)
     folder = export_web(model, data, options.web, **of_clips)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    print(f"{folder}: {size / 1e6:.1f} MB, for any static host; here: python -m http.server --directory {folder}")
+    serve = f"python -m http.server --bind 127.0.0.1 --directory {folder}"
+    print(f"{folder}: {size / 1e6:.1f} MB, for any static host; here: {serve}")
     return 0

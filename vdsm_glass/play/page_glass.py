@@ -27,8 +27,8 @@ CLIPS = 8
 UNKNOWN_SIZE = (96, 128)
 """(height, width) that pictures are brought to if neither the model nor any data says."""
 KEYS = "Shift and an arrow move the background. Escape stops what is playing."
-MEMORY = f"""With a short memory every frame is drawn from the first by the last {SHORT} moves; without, from the one
-before, as in the paper: figures may then fade."""
+MEMORY = f"""With a short memory every frame is drawn from the first by the last {SHORT} moves: the same key, pressed
+again and again, soon draws the same posture. Without, from the one before, as in the paper: figures may then fade."""
 
 
 class GlassTab(Tab):

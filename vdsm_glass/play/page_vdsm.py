@@ -130,8 +130,10 @@ class VDSMTab(Tab):
         """Shows the choices and the clip that follows from them."""
         session = self.session
         video = await self.play_film(self.screen, session.video)
-        self.screen.props["aria-label"] = f"{self.called(session.a)}, towards {self.called(session.b)}"
-        self.counter.say(f"{len(video)} frames · {self.called(session.a)}")
+        who = between(self.rows, session.a.row, session.b.row, session.share_s)
+        what = between(self.columns, session.a.column, session.b.column, session.share_d)
+        self.screen.props["aria-label"] = f"{who}, {what}"
+        self.counter.say(f"{len(video)} frames · {who}, {what}")
         set_pressed(self.long, session.long)
         self.choose_which(self.second)
         for ends, names, now in (
@@ -146,9 +148,12 @@ class VDSMTab(Tab):
             cell.classes(add="second" if here == ["B"] else "", remove="" if here == ["B"] else "second")
             set_pressed(cell, "A" in here)
 
-    def called(self, choice: Choice) -> str:
-        """The name of a cell."""
-        return f"{self.rows[choice.row]}, {self.columns[choice.column]}"
+
+def between(names: list[str], a: int, b: int, share: float) -> str:
+    """What to call something between two of its names, in [0, 1] from the one to the other."""
+    if names[a] == names[b] or share in (0, 1):
+        return names[b if share == 1 else a]
+    return f"{share:.0%} from {names[a]} to {names[b]}"
 
 
 def add(model: VDSMFramesModel, data: Data | None, *, about: str, address: str = "/") -> None:

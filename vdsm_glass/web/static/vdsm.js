@@ -169,7 +169,7 @@ class Page {
           times.push(performance.now() - began);
           frames.push(frame);
           if (frames.length === 1) this.begin(frames);
-          this.counter.textContent = `${frames.length} frames · ${this.called(this.session.a)}`;
+          this.counter.textContent = `${frames.length} frames · ${this.called()}`;
           await new Promise((done) => setTimeout(done)); // for keys and pictures
           if (asked !== this.asked) return;
           began = performance.now();
@@ -201,7 +201,7 @@ class Page {
   showChoices() {
     const { a, b } = this.session;
     const { rows, columns } = this.settings;
-    this.screen.setAttribute("aria-label", `${this.called(a)}, towards ${this.called(b)}`);
+    this.screen.setAttribute("aria-label", this.called());
     setPressed(this.long, this.session.long);
     this.chooseWhich(this.second);
     [["s", rows[a.row], rows[b.row]], ["d", columns[a.column], columns[b.column]]].forEach(([name, from, to]) => {
@@ -216,8 +216,15 @@ class Page {
     }
   }
 
-  called({ row, column }) {
-    return `${this.settings.rows[row]}, ${this.settings.columns[column]}`;
+  called() {
+    const { a, b, share } = this.session;
+    const { rows, columns } = this.settings;
+    return [[rows[a.row], rows[b.row], share.s], [columns[a.column], columns[b.column], share.d]]
+      .map(([from, to, part]) => {
+        if (from === to || part === 0) return from;
+        return part === 1 ? to : `${Math.round(100 * part)}% from ${from} to ${to}`;
+      })
+      .join(", ");
   }
 }
 
