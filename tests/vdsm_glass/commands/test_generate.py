@@ -17,8 +17,10 @@ from tests.vdsm_glass.generate.small import KINDS, checkpoint, clips
 from vdsm_glass.api import load
 from vdsm_glass.cli import main as program
 from vdsm_glass.commands import generate
+from vdsm_glass.commands.clips import various
 from vdsm_glass.export import export
 from vdsm_glass.media import save
+from vdsm_glass.play.clips import NamedClip
 from vdsm_glass.vdsm.fitted import FittedPrior
 
 
@@ -226,3 +228,13 @@ def test_a_bar_appears_once_it_takes_a_while(monkeypatch: pytest.MonkeyPatch):
         with generate.progress("swap") as steps:
             assert list(steps([1, 2, 3])) == [1, 2, 3]
             assert started.wait(wait) == wanted
+
+
+def test_clips_that_no_one_names_differ_in_identity_and_in_action():
+    def of(*labels: str) -> list[NamedClip]:
+        return [NamedClip(torch.zeros(1, 3, 2, 2), who, what) for who, what in labels]
+
+    assert various(of("ax", "ax", "ay", "by", "cz"), 3) == [0, 3, 4]
+    several = of("ax", "bx", "cx", "dx", "ay", "az")
+    assert various(several, 4) == [0, 1, 2, 4]
+    assert various(several, 9) == list(range(6))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from tests.vdsm_glass.play.small import small_vdsm
 from vdsm_glass.generate.vdsm import VDSMFramesModel, VDSMModel
+from vdsm_glass.play.page_vdsm import between
 from vdsm_glass.play.session_vdsm import Board, Choice, VDSMSession
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
@@ -81,3 +82,10 @@ def test_stage_1_interpolates_poses_and_draws_no_further_than_it_saw(net: Sequen
     z = (board.what.z[0] + board.what.z[1]) / 2
     assert board.longest == 4
     torch.testing.assert_close(session.video(), net.frames.decode(z[None], board.who.s[:1])[0].detach())
+
+
+def test_a_caption_names_what_is_shown_between_two_choices():
+    names = ["cyan", "white", "white"]
+    assert [between(names, 0, 1, share) for share in (0, 1)] == ["cyan", "white"]
+    assert between(names, 0, 1, 0.55) == "55% from cyan to white"
+    assert between(names, 1, 2, 0.5) == "white"
