@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from threading import Condition, Event, Thread
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from data_modules.common.errors import DataError, UserError
@@ -119,6 +120,10 @@ def _dask(address: str, workers: int | None, resources: dict[str, float]) -> Ite
     except ModuleNotFoundError as error:
         raise UserError(f"--cluster {address} needs {error.name}: pip install 'vdsm-glass[cluster]'") from error
     try:
+        # First a knock: a client that finds nobody is left half made. When it is collected while another one starts,
+        # both wait for one lock without end.
+        if (scheduler := urlsplit(address)).port:
+            socket.create_connection((scheduler.hostname or "", scheduler.port), CONNECT_SECONDS).close()
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise UserError(
