@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -22,7 +23,6 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from threading import Condition, Event, Thread
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from data_modules.common.errors import DataError, UserError
@@ -119,17 +119,19 @@ def _dask(address: str, workers: int | None, resources: dict[str, float]) -> Ite
         from distributed import Client, KilledWorker
     except ModuleNotFoundError as error:
         raise UserError(f"--cluster {address} needs {error.name}: pip install 'vdsm-glass[cluster]'") from error
+    client, reason = None, ""
     try:
-        # First a knock: a client that finds nobody is left half made. When it is collected while another one starts,
-        # both wait for one lock without end.
-        if (scheduler := urlsplit(address)).port:
-            socket.create_connection((scheduler.hostname or "", scheduler.port), CONNECT_SECONDS).close()
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
+        reason = str(error)
+    if client is None:
+        # A client that finds nobody is left half made. If it were collected while another one starts, both would wait
+        # for one lock without end.
+        gc.collect()
         raise UserError(
-            f"--cluster {address}: no Dask scheduler answers there ({error}). Start one with `dask scheduler`, which"
+            f"--cluster {address}: no Dask scheduler answers there ({reason}). Start one with `dask scheduler`, which"
             " prints its address."
-        ) from error
+        )
     with client:
         found = client.scheduler_info(n_workers=-1)["workers"].values()
         room = sum(_room(worker, resources) for worker in found)
