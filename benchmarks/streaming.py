@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from litdata import StreamingDataLoader, StreamingDataset, optimize
+from litdata import StreamingDataLoader, StreamingDataset, optimize  # pyright: ignore[reportMissingImports]
 
 from benchmarks import common
 from benchmarks.loader import CASES, CPU, Case, endless, taking

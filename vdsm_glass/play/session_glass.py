@@ -142,9 +142,8 @@ class GlassSession:
         With a short memory a frame needs the moves before it drawn anew from the first frame. They are known by now.
         """
         if self.memory and self.moves:
-            recent, _, inwards = self._way(
-                [*self.moves, self.moves[-1]]
-            )  # where it begins hardly hangs on the new move
+            guessed = [*self.moves, self.moves[-1]]  # where the figure begins seldom depends on the new move
+            recent, _, inwards = self._way(guessed)
             self._led(recent[:-1], inwards)
 
     def remember(self, memory: int | None) -> None:
