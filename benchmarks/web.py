@@ -39,7 +39,7 @@ def measure(checkpoint: Path, temporary: Path, *, presses: int) -> dict[str, Any
             played = play(driver, checkpoint, presses=presses)
     frames = sorted(played.milliseconds)
     return {
-        "model": f"{model.title}, {getattr(data, 'name', '')}",
+        "model": f"{model.title}, {getattr(data, 'name', checkpoint.name)}",
         "megabytes": round(sum(file.stat().st_size for file in files) / 1e6, 1),
         "load_s": round(loaded, 1),
         "frames": len(frames),
