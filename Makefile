@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TRAINED := train-vdsm-pendulum train-vdsm-mmnist train-vdsm-sprites train-vdsm-mug train-vdsm-box/sprites
-TRAINED_ONCE := $(addprefix train-glass-,w_sprites w_sprites/compact w_sprites/actions tennis bair) \
+TRAINED_ONCE := $(addprefix train-glass-,w_sprites w_sprites/compact w_sprites/joint tennis bair) \
   $(addprefix train-caddy-,w_sprites w_sprites/compact tennis bair) \
   $(addprefix train-latent_actions-,w_sprites w_sprites/compact bair folder) \
   $(foreach model,c_dsvae dbse,$(addprefix train-$(model)-,pendulum pendulum/compact sprites sprites/compact mug))
@@ -73,7 +73,7 @@ $(TRAINED_ONCE): train-%: $(INSTALLED) ## experiments/MODEL/NAME.yaml; MODEL: gl
 	$(BIN)/vdsm-glass fit --config experiments/$(subst -,/,$*).yaml $(ARGS)
 
 STUDY_vdsm := --config experiments/vdsm/compact/sprites_pretrain.yaml --config experiments/vdsm/compact/sprites_sequence.yaml
-STUDY_glass := --config experiments/glass/w_sprites/actions.yaml
+STUDY_glass := --config experiments/glass/w_sprites/compact.yaml
 study-vdsm study-glass: study-%: $(INSTALLED) ## five seeds of the compact recipe: mean and spread; ARGS="-- --data.sheets DIR"
 	$(BIN)/vdsm-glass study $(STUDY_$*) $(ARGS)
 

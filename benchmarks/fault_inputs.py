@@ -171,7 +171,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         ((picture.name, picture.read_bytes()),),
     )
     experiments = Path(__file__).parents[1] / "experiments"
-    recipe = (experiments / "glass/w_sprites/compact.yaml").read_bytes()
+    recipe = (experiments / "glass/w_sprites/joint.yaml").read_bytes()
     made["recipe"] = Reader("input.yaml", recipe, recipes.read, "text")
     sweep = next(iter(sorted((experiments / "sweeps").rglob("*.yaml"))))
     made["sweep"] = Reader("input.yaml", sweep.read_bytes(), read_sweep, "text")

@@ -52,7 +52,7 @@ else new MutationObserver(painted).observe(screen, {attributes: true, attributeF
 
 def glass_run(folder: Path) -> Path:
     """A run of GLASS as narrow as the compact recipe's."""
-    given = yaml.safe_load((RECIPES / "glass/w_sprites/compact.yaml").read_text("utf-8"))["model"]["init_args"]
+    given = yaml.safe_load((RECIPES / "glass/w_sprites/joint.yaml").read_text("utf-8"))["model"]["init_args"]
     gma, lma = GMASizes(**given["gma"]), LMASizes(**given["lma"])
     parameters = {"gma": asdict(gma), "lma": asdict(lma), "theta": 0.06, "shifts_from_inpainted": False}
     data = {"class_path": "data_modules.WSprites", "init_args": {"size": [96, 128], "eval_clip_length": 6}}

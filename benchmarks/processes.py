@@ -45,7 +45,7 @@ GLASS_OPTIONS = (
 MODELS = {
     "vdsm_frames": ("vdsm/compact/pendulum_pretrain",),
     "vdsm": ("vdsm/compact/pendulum_sequence",),
-    "glass": ("glass/w_sprites/compact", "smoke/narrow_glass"),
+    "glass": ("glass/w_sprites/joint", "smoke/narrow_glass"),
 }
 
 

@@ -30,7 +30,7 @@ def precision_here(precision: str, *, accelerator: str) -> str:
     """The precision to compute in: float32 in place of bfloat16 on a CPU without instructions for it.
 
     A step of GLASS in its first phase, 8 pairs of 96x128, took 11.8 s in bfloat16 and 1.2 s in float32 on one thread
-    of an AMD EPYC with AVX2 alone (2026-11-26, `vdsm-glass fit --config experiments/glass/w_sprites/actions.yaml`).
+    of an AMD EPYC with AVX2 alone (2026-11-26, `vdsm-glass fit --config experiments/glass/w_sprites/compact.yaml`).
 
     Args: precision, accelerator: as Lightning's trainer takes them.
     """

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from data_modules.common.errors import MALFORMED, UserError
-from data_modules.common.files import write_json
+from data_modules.common.files import replacing, write_json
 from vdsm_glass.arena.entries import Entry
+from vdsm_glass.metrics.results import RESULTS
 from vdsm_glass.runs import CHECKPOINTS, LATEST
 from vdsm_glass.sweeps.processes import LOG
 from vdsm_glass.tables.runs import Stage, chain, newest_results
 
 STATE = "arena.json"
+DRAWN = "evaluation_*.gif"
+"""What a test draws, in its `pictures/` and in the folder of a bout."""
 
 
 @dataclass
@@ -26,12 +30,14 @@ class State:
         fitted: names of the stages whose training has ended.
         tested: the command line of the newest test that has ended.
         seconds: of all trainings, those of interrupted ones included.
+        parameters: of the network that was tested.
     """
 
     options: list[str]
     fitted: list[str] = field(default_factory=list)
     tested: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    parameters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,9 @@ class Step:
 @dataclass(frozen=True)
 class Bout:
     """One model with one seed.
+
+    What the page shows of it lies in its folder itself: `arena.json`, the results of its newest test and what that has
+    drawn. The folders below, with the runs of its stages, are only needed to go on.
 
     Args: entry, the model; folder, of its runs, `<arena>/<model>/seed_<n>`; options, further ones of every run;
         evaluation, options of the test.
@@ -87,7 +96,8 @@ class Bout:
     @property
     def results(self) -> Path | None:
         """The results file of its newest test."""
-        return newest_results(self.last)
+        file = self.folder / RESULTS
+        return file if file.is_file() else None
 
     def state(self) -> State:
         """How far it is.  Raises: UserError, it was begun with other options, or the file is damaged."""
@@ -122,8 +132,22 @@ class Bout:
         if step.fits:
             state.fitted.append(step.stage)
         else:
+            self.keep_test(state)
             state.tested = step.words
         self.save(state)
+
+    def keep_test(self, state: State) -> None:
+        """Copies the results and the drawings of the newest test into the folder, and counts the parameters."""
+        from vdsm_glass.architecture import load_checkpoint
+
+        results = newest_results(self.last)
+        if results is None:
+            raise UserError(f"the test of {self.name} has left no results below {self.last}; see {self.folder / LOG}")
+        for file in (*(results.parent / "pictures").glob(DRAWN), results):
+            with replacing(self.folder / file.name) as temporary:
+                shutil.copyfile(file, temporary)
+        network = load_checkpoint(self.checkpoint)[1]
+        state.parameters = sum(each.numel() for each in network.parameters())
 
     def save(self, state: State) -> None:
         """Writes `arena.json`."""

@@ -13,8 +13,7 @@ from PIL import Image, ImageSequence
 from torch import Tensor
 
 from data_modules.common.files import replacing
-from vdsm_glass.architecture import load_checkpoint
-from vdsm_glass.arena.bouts import Bout
+from vdsm_glass.arena.bouts import DRAWN, Bout
 from vdsm_glass.arena.scores import PROTOCOLS, Contender, columns, named, published, sheet, verdicts
 from vdsm_glass.arena.words import glossary
 from vdsm_glass.metrics.results import ResultSet
@@ -42,13 +41,12 @@ def contender(bouts: Sequence[Bout]) -> Contender | None:
         return None
     entry = tested[0].entry
     model = entry.model_class
-    network = load_checkpoint(tested[0].checkpoint)[1]
     return Contender(
         entry=entry,
         title=model.title,
         trivial=model.trivial,
         results=[ResultSet.read(bout.results) for bout in tested if bout.results],
-        parameters=sum(each.numel() for each in network.parameters()),
+        parameters=tested[0].state().parameters,
         seconds=sum(bout.state().seconds for bout in tested) / len(tested),
         published=published(entry),
     )
@@ -106,8 +104,8 @@ def pictures(protocol: str, by_model: dict[str, list[Bout]], contenders: Sequenc
     files: list[Path] = []
     captions: list[str] = []
     for each in contenders:
-        results = next(bout.results for bout in by_model[each.entry.name] if bout.results)
-        drawn = results.parent / "pictures" / f"evaluation_{protocol}.gif"
+        first = next(bout for bout in by_model[each.entry.name] if bout.results)
+        drawn = first.folder / DRAWN.replace("*", protocol)
         if not drawn.is_file():
             continue
         halves = rearrange(frames_of(drawn), "t c (side h) w -> side t c h w", side=2)

@@ -15,7 +15,7 @@ from vdsm_glass import recipes
 from vdsm_glass.learn.look import Seen
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
-BASE = EXPERIMENTS / "glass" / "w_sprites" / "actions.yaml"
+BASE = EXPERIMENTS / "glass" / "w_sprites" / "compact.yaml"
 PHASES = (0, 800, 2200, 3600, 4800, 5700)
 """Steps of the base recipe at which what learns changes: masks by pairs, by fours, actions, drawing, free drawing."""
 KINDS = ("masks by pairs", "masks by fours", "shifts and actions", "drawing from real frames", "drawing from its own")

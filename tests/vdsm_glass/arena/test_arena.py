@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -151,6 +152,20 @@ def test_every_model_with_a_recipe_is_trained_and_tested_once_for_each_seed(fold
     assert main([*ARENA, "--seeds", "2", "--models", "glass", "--metrics", "ssim"]) == 0
     assert done(folder)[14:] == ["test glass 0 small", "test glass 1 small"], "other metrics need a test alone"
     capsys.readouterr()
+
+
+def test_a_page_needs_no_more_than_what_lies_in_the_folders_of_the_bouts(folder: Path):
+    assert main([*ARENA, "--seeds", "1"]) == 0
+    home, runs = folder / "runs/arena/pendulum/small", len(done(folder))
+    page = (home / "arena.html").read_bytes()
+    for each in home.glob("*/seed_0/*"):
+        if each.is_dir():
+            shutil.rmtree(each)
+    for each in (home / "arena.html", home / "arena.md", home / "pictures"):
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
+    assert main([*ARENA, "--seeds", "1"]) == 0
+    assert len(done(folder)) == runs, "nothing is run again"
+    assert (home / "arena.html").read_bytes() == page
 
 
 def test_what_fails_says_why_and_the_others_go_on(folder: Path, capsys: pytest.CaptureFixture[str]):
