@@ -14,7 +14,7 @@ MOST_FRAMES = 200
 
 
 class MedianGround(Callback):
-    """Gives GLASS the median pictures that `weights.difference` needs.
+    """Gives GLASS the median pictures that `weights.difference` and `weights.ground` need.
 
     Args:
         threshold: levels of 255 above which a pixel differs from the ground.

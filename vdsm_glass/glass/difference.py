@@ -169,3 +169,14 @@ class Ground:
         both = (known[:, 1:] * known[:, :-1])[..., None]
         way = to_grid(middle[:, 1:] - middle[:, :-1], height=height, width=width)
         return Differing(mask=mask[:, :, None], shift=way * both, known=known)
+
+    def behind(self, video: Tensor, clip: Tensor) -> Tensor:
+        """What the agent hides: the ground of every frame, in that frame's light.
+
+        Args: video (b, t, 3, h, w) in [-1, 1], whose clips have the numbers (b,).   Returns: the same shape.
+        """
+        number = [0] * len(clip) if len(self.pictures) == 1 else clip.tolist()
+        pictures = torch.from_numpy(self.pictures[number]).to(video)
+        ground = rearrange(pictures / 127.5 - 1, "b h w c -> b 1 c h w")
+        light = (video - ground)[..., ::3, ::3].flatten(start_dim=-2).median(dim=-1).values
+        return (ground + light[..., None, None]).clamp(-1, 1)

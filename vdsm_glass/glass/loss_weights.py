@@ -20,6 +20,7 @@ class LossWeights(TermWeights):
         vq_extra: on the whole of Eq. (6); the authors' implementation has 0.1, the paper none.
         steady: of GMA; ours, not the paper's, see `losses.steadiness_loss`.
         difference: of GMA, in training only; ours, not the paper's, see `difference.Ground`. Needs a ground.
+        ground: likewise, see `losses.hidden_loss`.
         registration: of GMA, in training only; ours, not the paper's, see `GMA.registration`.
         decorrelate: of LMA; ours, not the paper's, see `losses.decorrelation_loss`.
         outline: of LMA; ours, not the paper's, see `losses.outline_loss`. Needs `LMASizes.outline`.
@@ -42,6 +43,7 @@ class LossWeights(TermWeights):
     vq_extra: float = 1.0
     steady: float = 0.0
     difference: float = 0.0
+    ground: float = 0.0
     registration: float = 0.0
     decorrelate: float = 0.0
     outline: float = 0.0

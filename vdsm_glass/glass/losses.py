@@ -168,6 +168,19 @@ def difference_terms(m: Tensor, delta_F: Tensor, differing: Differing) -> dict[s
     }
 
 
+def hidden_loss(layers: Layers, ground: Tensor) -> Tensor:
+    """|b̂_t - ground|, a mean over what the mask hides.
+
+    Not in the paper, where a hole is painted by what other frames show of it. A few hundred steps of that leave a grey
+    shade where the figure stood. Where the ground is fixed, the video's median picture shows what is behind.
+
+    Args: ground, the shape of `layers.b_hat`.
+    """
+    hidden = layers.m.detach()
+    error = reduce((layers.b_hat - ground).abs(), "b t c h w -> b t 1 h w", "mean")
+    return (hidden * error).sum() / averaged(hidden.sum()).clamp(min=LEAST)
+
+
 def lma_terms(
     seen: Foregrounds,
     rollout: Rollout,

@@ -24,6 +24,7 @@ from vdsm_glass.glass.losses import (
     foreground_loss,
     found_loss,
     gma_terms,
+    hidden_loss,
     lma_terms,
     steadiness_loss,
     told_terms,
@@ -153,7 +154,7 @@ class GLASSModule(LightningModule):
         """The step of the recipe where a `Clock` says it; else it is the optimiser's."""
         self.last_terms: dict[str, Tensor] = {}
         self.ground: Ground | None = None
-        """What `weights.difference` compares with; set by a callback, `MedianGround`."""
+        """What `weights.difference` and `weights.ground` compare with; set by a callback, `MedianGround`."""
         if channels_last:
             self.net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if compile:
@@ -202,9 +203,12 @@ class GLASSModule(LightningModule):
                 terms, foregrounds = {}, self.net.gma.foregrounds(video)
         else:
             terms, layers, motion = self.global_terms(video)
-            if self.weights.difference and self.ground is not None:
-                started = self.ground.seen_in(video, batch.clip[: self.clips])
-                terms |= difference_terms(layers.m, motion.delta_F, started)
+            if self.ground is not None:
+                clip = batch.clip[: self.clips]
+                if self.weights.difference:
+                    terms |= difference_terms(layers.m, motion.delta_F, self.ground.seen_in(video, clip))
+                if self.weights.ground:
+                    terms["ground"] = hidden_loss(layers, self.ground.behind(video, clip))
             foregrounds = Foregrounds.of(layers, motion)
         if self.actions_until is not None and step >= self.actions_until:
             self.net.lma.finish_actions()

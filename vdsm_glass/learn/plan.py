@@ -142,6 +142,7 @@ def recipe(chosen: Plan, videos: Path, home: Path, *, minutes: float) -> dict[st
     schedules = trainer.pop("callbacks+")[0]
     schedules["init_args"]["difference"] = {"knots": [[PHASES[1], 1.0], [2 * PHASES[2] // 3, 0.0]], "shape": "linear"}
     model["lma"] |= {"actions": chosen.actions, "window": chosen.window}
+    model["weights"]["ground"] = 2.0
     model["theta"] = round(chosen.theta, 5)
     data.pop("frames")
     data |= {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,8 +14,9 @@ from data_modules.batch import VideoBatch
 from tests.vdsm_glass.glass.small import NARROW, small_sizes
 from tests.vdsm_glass.learn.drawn import draw
 from vdsm_glass.glass.difference import Differing, Ground, blobs, difference
+from vdsm_glass.glass.gma import Layers
 from vdsm_glass.glass.loss_weights import LossWeights
-from vdsm_glass.glass.losses import difference_terms
+from vdsm_glass.glass.losses import difference_terms, hidden_loss
 from vdsm_glass.glass.module import GLASSModule
 from vdsm_glass.layers.shift import to_pixels
 
@@ -81,6 +83,29 @@ def test_the_terms_are_means_where_something_is_known():
     assert difference_terms(m, torch.zeros(1, 1, 2), both)["difference_shift"] == 4
 
 
+def test_what_is_behind_is_the_ground_of_the_clip_in_the_light_of_the_frame():
+    pictures = np.stack([np.full((18, 18, 3), level, np.uint8) for level in (0, 100)])
+    video = torch.from_numpy(pictures.copy()).permute(0, 3, 1, 2).float()[[1, 0], None].repeat(1, 2, 1, 1, 1)
+    lit = video.clone()
+    lit[:, 1] += torch.tensor([10.0, 0.0, 20.0])[:, None, None]
+    shown = lit.clone()
+    shown[..., 3:9, 3:9] = 255
+    ground = Ground(pictures, threshold=20, theta=0.1).behind(shown / 127.5 - 1, torch.tensor([1, 0]))
+    torch.testing.assert_close((ground + 1) * 127.5, lit)
+
+
+def test_what_the_mask_hides_is_compared_with_the_ground():
+    m = torch.tensor([[1.0, 0.5], [0.0, 0.0]]).view(1, 1, 1, 2, 2).requires_grad_()
+    painted = torch.zeros(1, 1, 3, 2, 2).requires_grad_()
+    ground = torch.tensor([[0.3, -0.6], [1.0, 1.0]]).expand(1, 1, 3, 2, 2)
+    loss = hidden_loss(Layers(m=m, f=painted, b_hat=painted), ground)
+    assert loss.item() == pytest.approx((1 * 0.3 + 0.5 * 0.6) / 1.5)
+    loss.backward()
+    assert m.grad is None, "masks must not shrink to hide less"
+    assert painted.grad is not None
+    assert LossWeights().ground == 0
+
+
 def test_the_weight_is_scheduled_and_off_by_default():
     assert LossWeights().difference == 0
     weights = LossWeights(difference=0.5).of_terms
@@ -94,10 +119,12 @@ def test_the_weight_is_scheduled_and_off_by_default():
 def test_training_has_the_terms_if_they_have_a_weight(weight: float, expected: bool, monkeypatch: pytest.MonkeyPatch):
     module = GLASSModule(gma=NARROW, lma=small_sizes(), perceptual="none", theta=0.1, gma_steps=10)
     module.schedule(difference=weight)
+    module.weights = replace(module.weights, ground=weight)
     module.ground = Ground(np.zeros((1, 32, 48, 3), np.uint8), threshold=20, theta=0.1)
     module._trainer = SimpleNamespace(global_step=0)  # pyright: ignore[reportAttributeAccessIssue]
     monkeypatch.setattr(module, "log_terms", lambda *_, **__: None)
     video = torch.zeros(2, 3, 3, 32, 48)
     video[..., 8:16, 8:20] = 1.0
     module.training_step(VideoBatch.unlabelled(video))
-    assert ("difference_mask" in module.last_terms) == ("difference_shift" in module.last_terms) == expected
+    for term in ("difference_mask", "difference_shift", "ground"):
+        assert (term in module.last_terms) == expected
