@@ -6,8 +6,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-TRAINED := train-vdsm-pendulum train-vdsm-mmnist train-vdsm-sprites train-vdsm-mug train-vdsm-box/sprites
-TRAINED_ONCE := $(addprefix train-glass-,w_sprites w_sprites/compact w_sprites/joint tennis bair) \
+TRAINED := train-vdsm-pendulum train-vdsm-mmnist train-vdsm-sprites train-vdsm-mug train-vdsm-compact/sprites
+TRAINED_ONCE := $(addprefix train-glass-,w_sprites w_sprites/compact w_sprites/actions w_sprites/joint tennis bair) \
   $(addprefix train-caddy-,w_sprites w_sprites/compact tennis bair) \
   $(addprefix train-latent_actions-,w_sprites w_sprites/compact bair folder) \
   $(foreach model,c_dsvae dbse,$(addprefix train-$(model)-,pendulum pendulum/compact sprites sprites/compact mug))
