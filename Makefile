@@ -6,7 +6,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-TRAINED := train-vdsm-pendulum train-vdsm-mmnist train-vdsm-sprites train-vdsm-mug train-vdsm-compact/sprites
+TRAINED := train-vdsm-pendulum train-vdsm-mmnist train-vdsm-sprites train-vdsm-mug train-vdsm-box/sprites train-vdsm-compact/sprites
 TRAINED_ONCE := $(addprefix train-glass-,w_sprites w_sprites/compact w_sprites/actions w_sprites/joint tennis bair) \
   $(addprefix train-caddy-,w_sprites w_sprites/compact tennis bair) \
   $(addprefix train-latent_actions-,w_sprites w_sprites/compact bair folder) \

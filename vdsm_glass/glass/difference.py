@@ -148,15 +148,18 @@ class Ground:
     def __init__(self, pictures: np.ndarray, *, threshold: float, theta: float) -> None:
         self.pictures, self.threshold, self.theta = pictures, threshold, theta
 
+    def of(self, clip: Tensor) -> np.ndarray:
+        """The pictures of the clips with the numbers (b,): (b, h, w, 3) uint8."""
+        return self.pictures[np.zeros(len(clip), int) if len(self.pictures) == 1 else clip.cpu().numpy()]
+
     def seen_in(self, video: Tensor, clip: Tensor) -> Differing:
         """The agent of a video (b, t, 3, h, w) in [-1, 1] whose clips have the numbers (b,)."""
         b, t, _, height, width = video.shape
         frames = rearrange(((video + 1) * 127.5).round().byte().cpu(), "b t c h w -> (b t) h w c").numpy()
-        number = np.zeros(b * t, int) if len(self.pictures) == 1 else clip.cpu().numpy().repeat(t)
         mask = np.zeros((b * t, height, width), np.float32)
         middle, known = np.zeros((b * t, 2), np.float32), np.zeros(b * t, np.float32)
         usual = self.theta * height * width
-        for at, found in enumerate(difference(frames, self.pictures[number]) > self.threshold):
+        for at, found in enumerate(difference(frames, self.of(clip).repeat(t, axis=0)) > self.threshold):
             parts = [part for part in blobs(found, least=3) if usual / 4 <= part.area <= 4 * usual]
             if parts:
                 agent = min(parts, key=lambda part: abs(np.log(part.area / usual)))
@@ -175,8 +178,6 @@ class Ground:
 
         Args: video (b, t, 3, h, w) in [-1, 1], whose clips have the numbers (b,).   Returns: the same shape.
         """
-        number = [0] * len(clip) if len(self.pictures) == 1 else clip.tolist()
-        pictures = torch.from_numpy(self.pictures[number]).to(video)
-        ground = rearrange(pictures / 127.5 - 1, "b h w c -> b 1 c h w")
+        ground = rearrange(torch.from_numpy(self.of(clip)).to(video) / 127.5 - 1, "b h w c -> b 1 c h w")
         light = (video - ground)[..., ::3, ::3].flatten(start_dim=-2).median(dim=-1).values
         return (ground + light[..., None, None]).clamp(-1, 1)
