@@ -2,9 +2,12 @@
 #   docker build --tag vdsm-glass .
 #   docker run --rm --publish 127.0.0.1:8080:8080 vdsm-glass
 # and in a browser the address that it prints, which holds a token. The page answers to the names of the own machine alone.
+# PyTorch comes from its index for CPUs. Another index, say a mirror, or https://pypi.org/simple for a GPU:
+#   docker build --build-arg TORCH_INDEX=https://pypi.org/simple --tag vdsm-glass .
 FROM python:3.11-slim
 WORKDIR /app
-RUN pip install --no-cache-dir "torch>=2.11,<2.16" "torchvision>=0.26,<0.30" --index-url https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+RUN pip install --no-cache-dir "torch>=2.11,<2.16" "torchvision>=0.26,<0.30" --index-url "$TORCH_INDEX"
 COPY pyproject.toml README.md LICENSE ./
 COPY vdsm_glass vdsm_glass
 COPY data_modules data_modules
