@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from data_modules.common.errors import UserError
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule
 
 FITTED = "fitted"
 """The key of what was fitted to a trained model and is not one of its weights: tensors by name."""
@@ -73,13 +76,13 @@ def load_part(network: nn.Module, path: Path | str, *, prefix: str, trained_by: 
     network.load_state_dict(part)
 
 
-def steps_in(path: Path | str, module: nn.Module, *, to_resume: bool) -> int:
+def steps_in(path: Path | str, module: LightningModule, *, to_resume: bool) -> int:
     """The optimiser steps done when a checkpoint was written.
 
     Args:
         module: the model it is meant for.
         to_resume: whether training is to go on from it, which takes the optimiser's state, too.
-    Raises: CheckpointError, it was written by another model, or holds too little.
+    Raises: CheckpointError, it was written by another model or optimiser, or holds too little.
     """
     path = Path(path)
     checkpoint = read_checkpoint(path)
@@ -96,6 +99,15 @@ def steps_in(path: Path | str, module: nn.Module, *, to_resume: bool) -> int:
             f"{path}: holds no {', '.join(missing)}, so training cannot go on from it (best.ckpt holds weights only); "
             f"take last.ckpt. Checkpoints beside it: {beside(path)}"
         )
+    if to_resume:
+        was, now = (
+            given.get("optimizer", "adam") for given in (checkpoint.get("hyper_parameters", {}), module.hparams)
+        )
+        if was != now:
+            raise CheckpointError(
+                f"{path}: was trained by {was}, and {now} cannot go on with what that remembers; give "
+                f"--model.optimizer {was}, or begin anew in another run: --run.name NAME"
+            )
     return int(checkpoint["global_step"])
 
 

@@ -168,8 +168,10 @@ class ConfigChecker:
         """A value of the wrong kind."""
         path = ".".join(re.findall(r'Parser key "([^"]+)"', found.string))
         value = re.search(r"(?:Got value|Given value): (?P<value>.*)", found["tried"])
-        kinds = dict.fromkeys(re.findall(r"Expected an? ([^\n.]+)", found["tried"]))
-        expected = " or ".join(re.sub(r"<class '([\w.]+)'>", r"\1", kind).replace("NoneType", "null") for kind in kinds)
+        kinds = dict.fromkeys(re.findall(r"Expected an? (typing\.Literal\[[^\]]*|[^\n.]+)", found["tried"]))
+        expected = " or ".join(
+            re.sub(r"<class '([\w.]+)'>|typing\.Literal\[", r"\1", kind).replace("NoneType", "null") for kind in kinds
+        )
         if value is None or not expected:
             return f"{self.place(path)}: {' '.join(found['tried'].split())}"
         return f"{self.place(path, value['value'])} is {value['value']!r}, expected {expected}"

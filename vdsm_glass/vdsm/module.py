@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pyro
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from data_modules.batch import VideoBatch
 from data_modules.common.errors import UserError
 from vdsm_glass.checkpoints import FITTED, load_part
+from vdsm_glass.muon import Muon
 from vdsm_glass.schedules import rate
 from vdsm_glass.sizes import as_sizes
 from vdsm_glass.training import psnr
@@ -24,13 +25,16 @@ from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
 
+Optimizer = Literal["adam", "muon"]
+
 
 class VDSMModule(LightningModule):
     """What the two stages share: the step, the weights of Eq. (4), logging, the optimiser.
 
     Args:
         net: the stage's network, with Pyro `model` and `guide`.
-        learning_rate: Adam's.
+        learning_rate: the optimiser's.
+        optimizer: `adam`, the paper's, or `muon`, ours: see `Muon`.
         learning_rate_decay: ours, not the paper's: [first step, last step] between which the rate falls to a fiftieth,
             on a line. It follows from the step alone, so a run that began without it can go on with it.
         compile: compile encoder and decoder with torch.compile; the ELBO around them cannot be.
@@ -45,15 +49,17 @@ class VDSMModule(LightningModule):
         net: Any,
         learning_rate: float,
         compile: bool,
+        optimizer: Optimizer = "adam",
         learning_rate_decay: tuple[int, int] | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
         # Plain values, so that the checkpoint can be read without running code from it.
-        given = {"kind": self.kind, "sizes": asdict(net.sizes), "learning_rate": learning_rate, "compile": compile}
-        self.save_hyperparameters(given | options)
+        given = {"kind": self.kind, "sizes": asdict(net.sizes), "learning_rate": learning_rate, "optimizer": optimizer}
+        self.save_hyperparameters(given | {"compile": compile} | options)
         self.net = net
         self.learning_rate, self.learning_rate_decay = learning_rate, learning_rate_decay
+        self.optimizer = optimizer
         self.weights = ElboWeights()
         self.last_terms: dict[str, Tensor] = {}
         if compile:
@@ -162,6 +168,8 @@ class VDSMModule(LightningModule):
         return batch.video
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        if self.optimizer == "muon":
+            return Muon(self, lr=self.learning_rate, fused=True)
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return torch.optim.Adam(trained, lr=self.learning_rate, fused=True)
 
@@ -173,7 +181,7 @@ class VDSMPretrain(VDSMModule):
         sizes: latent sizes and widths (Table 2).
         learning_rate: lr-Pre of Table 1.
         compile: compile encoder and decoder.
-        learning_rate_decay: see `VDSMModule`.
+        learning_rate_decay, optimizer: see `VDSMModule`.
         identity_from_half: ours, not the paper's: in training, infer s from the first half of a clip's frames, and draw
             all of them by it. With `pair_actions` that is one of the two actions, so that s cannot say which.
         apart: ours, not the paper's: weights of terms that keep identity and poses apart; all are 0.
@@ -189,6 +197,7 @@ class VDSMPretrain(VDSMModule):
         identity_from_half: bool = False,
         apart: ApartWeights = ApartWeights(),  # noqa: B008  (frozen)
         learning_rate_decay: tuple[int, int] | None = None,
+        optimizer: Optimizer = "adam",
     ) -> None:
         net = FrameVDSM(as_sizes(sizes, Sizes))
         net.identity_from_half = identity_from_half
@@ -197,6 +206,7 @@ class VDSMPretrain(VDSMModule):
             learning_rate=learning_rate,
             compile=compile,
             learning_rate_decay=learning_rate_decay,
+            optimizer=optimizer,
             identity_from_half=identity_from_half,
         )
         self.apart = as_sizes(apart, ApartWeights)
@@ -221,7 +231,7 @@ class VDSMSequence(VDSMModule):
             everything and needs it no more.
         learning_rate: lr-Seq of Table 1.
         compile: compile encoder and decoder.
-        learning_rate_decay: see `VDSMModule`.
+        learning_rate_decay, optimizer: see `VDSMModule`.
         dynamics_from_swaps: ours, not the paper's: see `SequenceVDSM`.
     """
 
@@ -235,6 +245,7 @@ class VDSMSequence(VDSMModule):
         compile: bool = False,
         learning_rate_decay: tuple[int, int] | None = None,
         dynamics_from_swaps: bool = False,
+        optimizer: Optimizer = "adam",
     ) -> None:
         net = SequenceVDSM(as_sizes(sizes, Sizes))
         net.dynamics_from_swaps = dynamics_from_swaps
@@ -243,6 +254,7 @@ class VDSMSequence(VDSMModule):
             learning_rate=learning_rate,
             compile=compile,
             learning_rate_decay=learning_rate_decay,
+            optimizer=optimizer,
             dynamics_from_swaps=dynamics_from_swaps,
         )
         self.pretrained = pretrained

@@ -98,7 +98,7 @@ def test_a_misspelt_option(option: str, key: str, nearest: str, tmp_path: Path, 
     [
         ("--trainer.max_epochs=many", "`trainer.max_epochs` is 'many', expected int or null"),
         ("--data.batch_size=two", "`data.batch_size` is 'two', expected int"),
-        ("--checkpoint.mode=least", "`checkpoint.mode`"),
+        ("--checkpoint.mode=least", "`checkpoint.mode` is 'least', expected 'min', 'max'"),
         ("--trainer.default_root_dir=x", "choose it by --run.dir and --run.name"),
     ],
 )

@@ -179,6 +179,9 @@ def damaged(file: Path, kind: str) -> None:
     elif kind == "weights only":
         del content["optimizer_states"]
         torch.save(content, file)
+    elif kind == "muon":
+        content["hyper_parameters"] = {"optimizer": "muon"}
+        torch.save(content, file)
     elif kind == "code":
         torch.save({**content, "extra": Path("x")}, file)
 
@@ -191,6 +194,7 @@ def damaged(file: Path, kind: str) -> None:
         ("foreign", "holds no state_dict"),
         ("renamed", "was written by another model than this Noisy: layer.weight is missing"),
         ("weights only", "holds no optimizer_states"),
+        ("muon", "was trained by muon, and adam cannot go on with what that remembers; give --model.optimizer muon"),
         ("code", "cannot be read safely"),
     ],
 )

@@ -13,6 +13,7 @@ from pyro import poutine
 from torch import nn
 
 from tests.reference.vdsm import sequence_terms
+from vdsm_glass.muon import Muon
 from vdsm_glass.vdsm import VDSMPretrain, VDSMSequence
 from vdsm_glass.vdsm.elbo import ElboWeights, evaluate
 from vdsm_glass.vdsm.sequences import SequenceVDSM
@@ -97,6 +98,14 @@ def test_samples_begin_where_d_says(conditioned):
 def test_first_pose_is_trained_in_the_second_stage(conditioned, video):
     ElboWeights().total(evaluate(conditioned.model, conditioned.guide, video).terms).backward()
     assert (conditioned.first_pose.head.weight.grad != 0).any()
+
+
+@pytest.mark.parametrize(("optimizer", "expected"), [("adam", torch.optim.Adam), ("muon", Muon)])
+def test_the_optimiser_is_the_one_that_is_asked_for(sizes, optimizer, expected):
+    for model in (VDSMPretrain(sizes, optimizer=optimizer), VDSMSequence(sizes, optimizer=optimizer)):
+        assert type(model.configure_optimizers()) is expected
+        assert model.hparams["optimizer"] == optimizer
+    assert type(VDSMPretrain(sizes).configure_optimizers()) is torch.optim.Adam
 
 
 def test_the_rate_follows_from_the_step_alone(sizes):
