@@ -95,8 +95,13 @@ def orthogonal(matrix: Tensor) -> Tensor:
     tall = matrix.shape[-2] > matrix.shape[-1]
     x = matrix.mT if tall else matrix
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
+    # Every round multiplies x from the left by a polynomial of x x'. They commute, so x x' is all that rounds need.
+    gram = x @ x.mT
+    identity = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
     a, b, c = QUINTIC
+    product = identity
     for _ in range(ROUNDS):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        factor = a * identity + b * gram + c * gram @ gram
+        product, gram = factor @ product, factor @ gram @ factor
+    x = product @ x
     return x.mT if tall else x
