@@ -62,6 +62,10 @@ def main(argv: list[str]) -> int:
         cli = RecipeCLI(command, options)
     except SIGTERMException:
         return TERMINATED
+    except ValueError as error:
+        if (said := cause_of(error)) is None:
+            raise
+        raise said from error
     except ProcessExitedException as error:
         ended_by = f"by {error.signal_name}" if error.signal_name else f"with exit code {error.exit_code}"
         raise UserError(f"process {error.error_index} was ended {ended_by}, {STOPPED}") from error
@@ -78,6 +82,12 @@ def main(argv: list[str]) -> int:
         # Lightning exits with code 1 after Ctrl-C.
         return INTERRUPTED if isinstance(stop.__context__, KeyboardInterrupt) else int(stop.code or 0)
     return TERMINATED if cli.trainer.received_sigterm else 0
+
+
+def cause_of(error: BaseException) -> UserError | None:
+    """What a model, data module or callback said when it was made; jsonargparse wraps it in an error of its own."""
+    cause = error.__cause__
+    return cause if cause is None or isinstance(cause, UserError) else cause_of(cause)
 
 
 class RecipeCLI(LightningCLI):

@@ -196,6 +196,7 @@ class Encoder(nn.Module):
         )
         self.identity_loc = nn.Linear(in_features=sizes.kappa_s, out_features=sizes.kappa_s)
         self.identity_scale = nn.Linear(in_features=sizes.kappa_s, out_features=sizes.kappa_s)
+        self.identity_convolutions = frame_convolutions(sizes) if sizes.identity_encoder else None
 
     def forward(
         self, video: Tensor, *, identity_frames: int | None = None
@@ -206,11 +207,28 @@ class Encoder(nn.Module):
         default all.   Returns: s, each (b, s); z, each (b, t, z).
         """
         features = features_of(video, self.convolutions)
-        loc, scale = self.identity(features[:, :identity_frames]).chunk(2, dim=-1)
-        s = NormalParameters(
+        if self.identity_convolutions is None:
+            s = self._identity(features[:, :identity_frames])
+        else:
+            s = self.identity_of(video[:, :identity_frames])
+        return s, split_normal(self.pose(features))
+
+    def identity_of(self, video: Tensor) -> NormalParameters:
+        """q(s | x_{1:T}) alone.  Args: video (b, t, 3, h, w) in [0, 1].   Returns: each (b, s)."""
+        return self._identity(features_of(video, self.identity_convolutions or self.convolutions))
+
+    def _identity(self, features: Tensor) -> NormalParameters:
+        loc, scale = self.identity(features).chunk(2, dim=-1)
+        return NormalParameters(
             loc=self.identity_loc(loc).float().mean(dim=1), scale=positive(self.identity_scale(scale)).mean(dim=1)
         )
-        return s, split_normal(self.pose(features))
+
+    def fix_identity(self, fixed: bool) -> None:
+        """Whether what infers s, and nothing else does, takes no gradient."""
+        own = (self.identity, self.identity_loc, self.identity_scale, self.identity_convolutions)
+        for part in own:
+            if part is not None:
+                part.requires_grad_(not fixed)
 
 
 class DynamicsEncoder(nn.Module):

@@ -17,8 +17,9 @@ from vdsm_glass.checkpoints import FITTED, load_part
 from vdsm_glass.muon import Muon
 from vdsm_glass.schedules import rate
 from vdsm_glass.sizes import as_sizes
-from vdsm_glass.training import psnr
+from vdsm_glass.training import log_terms, psnr
 from vdsm_glass.vdsm.apart import ApartWeights, apart_terms
+from vdsm_glass.vdsm.contrast import Contrast, contrast_terms
 from vdsm_glass.vdsm.elbo import Elbo, ElboWeights, evaluate
 from vdsm_glass.vdsm.fitted import FittedPrior
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
@@ -185,6 +186,10 @@ class VDSMPretrain(VDSMModule):
         identity_from_half: ours, not the paper's: in training, infer s from the first half of a clip's frames, and draw
             all of them by it. With `pair_actions` that is one of the two actions, so that s cannot say which.
         apart: ours, not the paper's: weights of terms that keep identity and poses apart; all are 0.
+        contrast: ours, not the paper's: a part before all else in which s is learned, to be fixed from then on. It
+            wants `sizes.identity_encoder`.
+
+    Raises: UserError, s is to be fixed and shares its convolutions with poses.
     """
 
     kind = "vdsm_frames"
@@ -198,6 +203,7 @@ class VDSMPretrain(VDSMModule):
         apart: ApartWeights = ApartWeights(),  # noqa: B008  (frozen)
         learning_rate_decay: tuple[int, int] | None = None,
         optimizer: Optimizer = "adam",
+        contrast: Contrast = Contrast(),  # noqa: B008  (frozen)
     ) -> None:
         net = FrameVDSM(as_sizes(sizes, Sizes))
         net.identity_from_half = identity_from_half
@@ -209,7 +215,31 @@ class VDSMPretrain(VDSMModule):
             optimizer=optimizer,
             identity_from_half=identity_from_half,
         )
-        self.apart = as_sizes(apart, ApartWeights)
+        self.apart, self.contrast = as_sizes(apart, ApartWeights), as_sizes(contrast, Contrast)
+        if self.contrast.steps and not net.sizes.identity_encoder:
+            raise UserError(
+                "contrast fixes what infers s, but poses need the same convolutions; set "
+                "model.init_args.sizes.identity_encoder to true"
+            )
+
+    @property
+    def needs_unused_parameters(self) -> bool:
+        """Whether some steps train only a part, which DDP has to be told."""
+        return self.contrast.steps > 0
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        super().on_train_batch_start()
+        if self.contrast.steps:
+            self.net.encoder.fix_identity(self.global_step >= self.contrast.steps)
+
+    def training_step(self, batch: VideoBatch) -> Tensor:
+        if self.global_step >= self.contrast.steps:
+            return super().training_step(replace(batch, video=batch.video[: self.contrast.drawn]))
+        terms = contrast_terms(self.net, self.checked(batch))
+        loss = self.contrast.total(terms)
+        self.last_terms = {name: term.detach() for name, term in terms.items()}
+        log_terms(self, "train", terms, loss=loss, clips=len(batch.video))
+        return loss
 
     def terms(self, video: Tensor) -> Elbo:
         elbo = super().terms(video)

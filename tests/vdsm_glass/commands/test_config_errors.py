@@ -149,3 +149,17 @@ def test_every_class_that_a_recipe_can_name_is_suggested_when_its_last_letter_is
             if f"{misspelt!r}" not in said or f"did you mean {nearest!r}?" not in said:
                 wrong[misspelt] = said
     assert not wrong
+
+
+def test_what_a_model_says_when_it_is_made(tmp_path: Path, capsys: pytest.CaptureFixture):
+    """It is all that is said, though jsonargparse wraps it in an error that prints every option."""
+    overlay = tmp_path / "overlay.yaml"
+    model = {"class_path": "vdsm_glass.vdsm.VDSMPretrain", "init_args": {"sizes": {}, "contrast": {"steps": 1}}}
+    overlay.write_text(yaml.safe_dump({"model": model}), encoding="utf-8")
+    recipe = str(write_recipe(tmp_path))
+    assert main(["fit", "--config", recipe, "--config", str(overlay), "--run.dir", str(tmp_path / "runs")]) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("vdsm-glass: error: ")]
+    assert said == [
+        "vdsm-glass: error: contrast fixes what infers s, but poses need the same convolutions; set "
+        "model.init_args.sizes.identity_encoder to true"
+    ]
