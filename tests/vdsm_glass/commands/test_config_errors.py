@@ -160,6 +160,8 @@ def test_what_a_model_says_when_it_is_made(tmp_path: Path, capsys: pytest.Captur
     assert main(["fit", "--config", recipe, "--config", str(overlay), "--run.dir", str(tmp_path / "runs")]) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("vdsm-glass: error: ")]
     assert said == [
-        "vdsm-glass: error: contrast fixes what infers s, but poses need the same convolutions; set "
-        "model.init_args.sizes.identity_encoder to true"
+        (
+            "vdsm-glass: error: contrast fixes what infers s, but poses need the same convolutions; set "
+            "model.init_args.sizes.identity_encoder to true"
+        )
     ]
