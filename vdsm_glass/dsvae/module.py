@@ -11,6 +11,7 @@ from vdsm_glass.dsvae.losses import DSVAEWeights, contrast, mutual_information, 
 from vdsm_glass.dsvae.network import DSVAE
 from vdsm_glass.dsvae.sizes import Sizes
 from vdsm_glass.sizes import as_sizes
+from vdsm_glass.training import log_terms
 from vdsm_glass.vdsm.elbo import Elbo, evaluate
 from vdsm_glass.vdsm.module import VDSMModule
 
@@ -60,4 +61,4 @@ class DSVAEModule(VDSMModule):
 
     def log_terms(self, stage: str, elbo: Elbo, **extra: Tensor) -> None:
         """Logs raw terms in nats per sequence; there are no experts to count."""
-        self.log_values(stage, elbo, **extra)
+        log_terms(self, stage, elbo.terms, clips=len(elbo.latents["s"]), **extra)

@@ -136,26 +136,9 @@ class VDSMModule(LightningModule):
         That is exp of the entropy of the batch's mean mixture: κ_s when all experts serve alike, 1 when one serves
         everybody; once s̃ is sharp, no more than the clips in the batch.
         """
-        mean = self.frames.mixture(elbo.latents["s"].detach()).mean(dim=0)
-        extra["experts_used"] = torch.exp(torch.special.entr(mean).sum())
-        self.log_values(stage, elbo, **extra)
-
-    def log_values(self, stage: str, elbo: Elbo, **extra: Tensor) -> None:
-        """Logs raw terms and `extra`; the loss among them is also shown as training goes on."""
-        values = {f"{stage}/{name}": value for name, value in (elbo.terms | extra).items()}
-        batch_size = elbo.latents["s"].shape[0]
-        in_training = stage == "train"
-        self.log_dict(
-            values, batch_size=batch_size, on_step=in_training, on_epoch=not in_training, sync_dist=not in_training
-        )
-        self.log(
-            "loss" if in_training else f"{stage}_loss",
-            extra["loss"],
-            batch_size=batch_size,
-            prog_bar=True,
-            logger=False,
-            sync_dist=not in_training,
-        )
+        s = elbo.latents["s"].detach()
+        extra["experts_used"] = torch.exp(torch.special.entr(self.frames.mixture(s).mean(dim=0)).sum())
+        log_terms(self, stage, elbo.terms, clips=len(s), **extra)
 
     def checked(self, batch: VideoBatch) -> Tensor:
         """The batch's video (b, t, 3, h, w).  Raises: UserError, frames of a size that this network does not take."""

@@ -32,11 +32,6 @@ def at_step(model: VDSMPretrain, step: int) -> VDSMPretrain:
     return model.train()
 
 
-def batch_of(video: torch.Tensor) -> VideoBatch:
-    labels = torch.zeros(len(video), dtype=torch.int64)
-    return VideoBatch(video=video, identity=labels, action=labels, clip=labels)
-
-
 def test_s_has_convolutions_of_its_own(apart, video):
     encoder = Encoder(apart)
     s, z = encoder(video)
@@ -107,7 +102,7 @@ def test_at_first_only_s_is_learned_and_then_all_but_s(apart, video):
 
     def moved(step: int) -> set[str]:
         model.zero_grad()
-        at_step(model, step).training_step(batch_of(video)).backward()
+        at_step(model, step).training_step(VideoBatch.unlabelled(video)).backward()
         return {
             ".".join(name.split(".")[1:3]) if "encoder" in name else "decoder"
             for name, parameter in model.named_parameters()
@@ -125,7 +120,7 @@ def test_afterwards_the_first_clips_are_drawn(apart, video):
     model = at_step(VDSMPretrain(apart, contrast=BEFORE), 3)
     seen = []
     model.terms = lambda clips: seen.append(clips) or VDSMPretrain.terms(model, clips)  # pyright: ignore[reportAttributeAccessIssue]
-    model.training_step(batch_of(video))
+    model.training_step(VideoBatch.unlabelled(video))
     assert torch.equal(seen[0], video[:1])
 
 
