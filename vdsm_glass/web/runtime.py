@@ -84,16 +84,16 @@ def fetched() -> Path:
             )
             archive = Path(temporary) / json.loads(done.stdout)[0]["filename"]
             with tarfile.open(archive) as packed:
-                packed.extractall(
-                    temporary, members=[packed.getmember(f"package/dist/{name}") for name in FILES], filter="data"
-                )
+                for name in FILES:
+                    # Bytes alone: before Python 3.11.4 `extractall` takes no filter, without which it is not safe.
+                    if member := packed.extractfile(f"package/dist/{name}"):
+                        (Path(temporary) / name).write_bytes(member.read())
         except (subprocess.SubprocessError, OSError, ValueError, LookupError, tarfile.TarError) as error:
             said = " ".join(str(getattr(error, "stderr", None) or error).split())[-300:]
             raise UserError(f"npm did not get {PACKAGE} {VERSION}: {said}. {otherwise}") from error
-        unpacked = Path(temporary) / "package" / "dist"
-        if not complete(unpacked):
+        if not complete(Path(temporary)):
             raise UserError(f"what npm got is not {PACKAGE} {VERSION}: its SHA-256 differs; is the registry a mirror?")
         cached().mkdir(parents=True, exist_ok=True)
         for name in FILES:
-            shutil.copyfile(unpacked / name, cached() / name)
+            shutil.copyfile(Path(temporary) / name, cached() / name)
     return cached()
