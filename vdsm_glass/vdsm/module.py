@@ -19,7 +19,7 @@ from vdsm_glass.schedules import rate
 from vdsm_glass.sizes import as_sizes
 from vdsm_glass.training import log_terms, psnr
 from vdsm_glass.vdsm.apart import ApartWeights, apart_terms
-from vdsm_glass.vdsm.contrast import Contrast, contrast_terms
+from vdsm_glass.vdsm.contrast import Contrast, IdentityContrast
 from vdsm_glass.vdsm.elbo import Elbo, ElboWeights, evaluate
 from vdsm_glass.vdsm.fitted import FittedPrior
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
@@ -73,10 +73,13 @@ class VDSMModule(LightningModule):
         return self.net.frames
 
     def on_train_batch_start(self, *_: Any) -> None:
-        if self.learning_rate_decay is not None:
-            factor = rate(self.global_step, drop=(0, 1.0), decay=self.learning_rate_decay)
-            for group in self.trainer.optimizers[0].param_groups:
-                group["lr"] = factor * self.learning_rate
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate_at(self.global_step)
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate at an optimiser step."""
+        return self.learning_rate * rate(step, drop=(0, 1.0), decay=self.learning_rate_decay)
 
     def on_train_start(self) -> None:
         self.net.fitted = None  # the latents to which it was fitted are about to change
@@ -198,8 +201,10 @@ class VDSMPretrain(VDSMModule):
             optimizer=optimizer,
             identity_from_half=identity_from_half,
         )
-        self.apart, self.contrast = as_sizes(apart, ApartWeights), as_sizes(contrast, Contrast)
-        if self.contrast.steps and not net.sizes.identity_encoder:
+        self.apart = as_sizes(apart, ApartWeights)
+        options = as_sizes(contrast, Contrast)
+        self.contrast = IdentityContrast(options, net) if options.steps else None
+        if self.contrast and not net.sizes.identity_encoder:
             raise UserError(
                 "contrast fixes what infers s, but poses need the same convolutions; set "
                 "model.init_args.sizes.identity_encoder to true"
@@ -208,21 +213,40 @@ class VDSMPretrain(VDSMModule):
     @property
     def needs_unused_parameters(self) -> bool:
         """Whether some steps train only a part, which DDP has to be told."""
-        return self.contrast.steps > 0
+        return self.contrast is not None
+
+    @property
+    def telling_apart(self) -> bool:
+        """Whether the step is one of the first, in which s alone is learned."""
+        return self.contrast is not None and self.global_step < self.contrast.options.steps
+
+    def rate_at(self, step: int) -> float:
+        if self.contrast is not None and step < self.contrast.options.steps:
+            return self.contrast.rate(step)
+        return super().rate_at(step)
 
     def on_train_batch_start(self, *_: Any) -> None:
         super().on_train_batch_start()
-        if self.contrast.steps:
-            self.net.encoder.fix_identity(self.global_step >= self.contrast.steps)
+        if self.contrast is not None:
+            if not self.telling_apart and not self.contrast.settled:
+                moments = self.contrast.mean, self.contrast.covariance, self.contrast.within
+                self.contrast.settle(self.net, *map(self.trainer.strategy.reduce, moments))
+            self.net.encoder.fix_identity(not self.telling_apart)
+
+    def on_before_batch_transfer(self, batch: VideoBatch, dataloader_idx: int) -> VideoBatch:  # noqa: ARG002
+        """The clips that are used. They are chosen before the data module decodes them."""
+        if self.contrast is None or self.telling_apart or not self.training:
+            return batch
+        drawn = self.contrast.options.drawn
+        return batch.map(lambda value: value[:drawn])
 
     def training_step(self, batch: VideoBatch) -> Tensor:
-        if self.global_step >= self.contrast.steps:
-            return super().training_step(replace(batch, video=batch.video[: self.contrast.drawn]))
-        terms = contrast_terms(self.net, self.checked(batch))
-        loss = self.contrast.total(terms)
+        if self.contrast is None or not self.telling_apart:
+            return super().training_step(batch)
+        terms = self.contrast.terms(self.net, self.checked(batch))
         self.last_terms = {name: term.detach() for name, term in terms.items()}
-        log_terms(self, "train", terms, loss=loss, clips=len(batch.video))
-        return loss
+        log_terms(self, "train", terms, loss=terms["told"], clips=len(batch.video))
+        return terms["told"]
 
     def terms(self, video: Tensor) -> Elbo:
         elbo = super().terms(video)
