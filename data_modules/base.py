@@ -194,9 +194,11 @@ class VideoDataModule(LightningDataModule, ClipSource):
     def transfer_batch_to_device(self, batch: VideoBatch, device: torch.device, dataloader_idx: int) -> VideoBatch:  # noqa: ARG002
         """The batch on `device`, decoded there, without waiting for the copy as Lightning's own method does.
 
-        Decoding is not in `on_after_batch_transfer`, because Lightning would then not call the model's own.
+        Decoding is not in `on_after_batch_transfer`, because Lightning would then not call the model's own. A model
+        that uses the first few clips of a training batch alone says how many in `clips_used`.
         """
-        return batch.to(device, non_blocking=True).decoded()
+        used = getattr(self.trainer.lightning_module, "clips_used", None) if self.trainer is not None else None
+        return batch.map(lambda value: value[:used]).to(device, non_blocking=True).decoded()
 
     def _evaluation_loader(self, split: Split) -> DataLoader[VideoBatch]:
         dataset = self.evaluation_dataset(split)

@@ -33,12 +33,18 @@ TRIVIAL = [
 """Their own test is in tests/vdsm_glass/trivial."""
 
 
+CONTRAST = ("--data.batch_size", "32", "--model.contrast.steps", "1")
+"""One step in which s is learned, of more clips than s has numbers, and one after it."""
+
+
 def smoke(recipe: str, folder: Path, *more: str, command: str = "fit") -> Path:
     """Trains a recipe for two steps (or tests it) and returns its run folder."""
     model = recipe.split("/")[0]
     narrow = ["--config", str(EXPERIMENTS / "smoke" / f"narrow_{model}.yaml")]
     if model == "vdsm" and "compact" in recipe:
         narrow = []
+    if "contrast" in " ".join(more) or recipe in {"vdsm/compact/sprites_pretrain", "vdsm/box/sprites_pretrain"}:
+        more = (*more, *CONTRAST)
     arguments = [
         command,
         *("--config", str(EXPERIMENTS / f"{recipe}.yaml")),
@@ -155,7 +161,7 @@ def test_a_model_of_one_action_a_frame_takes_its_steps(recipe: str, folder: Path
 
 OF_BOTH_MODELS = ("single_decoder", "gumbel")
 """Ablations that `make test` trains, too."""
-OF_STAGE_2 = ("dynamics_from_swaps",)
+OF_STAGE_2 = ("anonymous_dynamics",)
 """Ablations that set what stage 1 does not have."""
 ABLATIONS = [
     pytest.param(

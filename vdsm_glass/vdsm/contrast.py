@@ -15,7 +15,7 @@ from vdsm_glass.vdsm.frames import FrameVDSM
 
 RIDGE = 1e-4
 """What is added to every variance before it is divided by, as a share of the mean variance."""
-KEPT = 0.98
+KEPT = 0.9
 """Share of the moments of s that one step keeps."""
 
 
@@ -28,7 +28,6 @@ class Contrast:
             the default, there is no such part.
         learning_rate: in these steps; it falls over the second half.
         width: how far apart clips have to be to count as apart, in standard deviations of s over clips.
-        spread: standard deviation of each number of s over training clips, afterwards; 1/κ_s is the prior's.
         drawn: clips of a batch that are used afterwards, the first ones; None uses all. Telling clips apart wants many
             of them, and drawing does not.
     """
@@ -36,7 +35,6 @@ class Contrast:
     steps: int = 0
     learning_rate: float = 2e-3
     width: float = 2.0
-    spread: float = 0.1
     drawn: int | None = None
 
 
@@ -124,7 +122,7 @@ class IdentityContrast(nn.Module):
 
     @torch.no_grad()
     def settle(self, net: FrameVDSM, mean: Tensor, covariance: Tensor, within: Tensor) -> None:
-        """Changes the last layers of q(s): s over clips gets the deviation `spread` in every direction around 0.
+        """Changes the last layers of q(s): s over clips gets mean and covariance of the prior.
 
         The scale of q(s) becomes the deviation of s between frames of one clip, the same for all clips.
 
@@ -132,7 +130,7 @@ class IdentityContrast(nn.Module):
         """
         mean, covariance, within = (each.double() for each in (mean, covariance, within))
         variances, directions = torch.linalg.eigh(with_ridge(covariance))
-        turn = self.options.spread * directions @ torch.diag(variances.rsqrt()) @ directions.T
+        turn = directions @ torch.diag(variances.rsqrt()) @ directions.T / net.sizes.kappa_s
         scale = (turn @ within @ turn.T).diagonal().clamp_min(0).sqrt().clamp_min(10 * SMALLEST_SCALE)
         loc, width = net.encoder.identity_loc, net.encoder.identity_scale
         loc.weight.copy_(turn @ loc.weight.double())

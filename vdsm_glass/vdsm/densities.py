@@ -213,6 +213,10 @@ class Encoder(nn.Module):
             s = self.identity_of(video[:, :identity_frames])
         return s, split_normal(self.pose(features))
 
+    def poses_of(self, video: Tensor) -> NormalParameters:
+        """q(z_t | x_t) alone.  Args: video (b, t, 3, h, w) in [0, 1].   Returns: each (b, t, z)."""
+        return split_normal(self.pose(features_of(video, self.convolutions)))
+
     def identity_of(self, video: Tensor) -> NormalParameters:
         """q(s | x_{1:T}) alone.  Args: video (b, t, 3, h, w) in [0, 1].   Returns: each (b, s)."""
         return self._identity(features_of(video, self.identity_convolutions or self.convolutions))

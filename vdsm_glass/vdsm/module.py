@@ -233,12 +233,12 @@ class VDSMPretrain(VDSMModule):
                 self.contrast.settle(self.net, *map(self.trainer.strategy.reduce, moments))
             self.net.encoder.fix_identity(not self.telling_apart)
 
-    def on_before_batch_transfer(self, batch: VideoBatch, dataloader_idx: int) -> VideoBatch:  # noqa: ARG002
-        """The clips that are used. They are chosen before the data module decodes them."""
+    @property
+    def clips_used(self) -> int | None:
+        """How many clips of a batch are used, the first ones; None for all. The data module decodes no others."""
         if self.contrast is None or self.telling_apart or not self.training:
-            return batch
-        drawn = self.contrast.options.drawn
-        return batch.map(lambda value: value[:drawn])
+            return None
+        return self.contrast.options.drawn
 
     def training_step(self, batch: VideoBatch) -> Tensor:
         if self.contrast is None or not self.telling_apart:
@@ -269,7 +269,6 @@ class VDSMSequence(VDSMModule):
         learning_rate: lr-Seq of Table 1.
         compile: compile encoder and decoder.
         learning_rate_decay, optimizer: see `VDSMModule`.
-        dynamics_from_swaps: ours, not the paper's: see `SequenceVDSM`.
     """
 
     kind = "vdsm"
@@ -281,18 +280,15 @@ class VDSMSequence(VDSMModule):
         learning_rate: float = 1e-3,
         compile: bool = False,
         learning_rate_decay: tuple[int, int] | None = None,
-        dynamics_from_swaps: bool = False,
         optimizer: Optimizer = "adam",
     ) -> None:
         net = SequenceVDSM(as_sizes(sizes, Sizes))
-        net.dynamics_from_swaps = dynamics_from_swaps
         super().__init__(
             net=net,
             learning_rate=learning_rate,
             compile=compile,
             learning_rate_decay=learning_rate_decay,
             optimizer=optimizer,
-            dynamics_from_swaps=dynamics_from_swaps,
         )
         self.pretrained = pretrained
 

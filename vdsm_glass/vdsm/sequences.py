@@ -30,8 +30,8 @@ class SequenceVDSM(nn.Module):
 
     `frames`, stage 1's network, is frozen: it has no gradient and is always in eval mode.
 
-    With `dynamics_from_swaps`, ours and not the paper's, d is inferred in training from poses seen in a drawing of the
-    clip with another clip's identity, and has to draw the clip itself. So d cannot tell what poses tell of an identity.
+    With `sizes.anonymous_dynamics`, ours and not the paper's, d is inferred from poses seen in a drawing of the clip
+    with the identity 0, the prior's mean. What the decoder does not draw of an identity by poses, d cannot tell.
     """
 
     fitted: FittedPrior | None = None
@@ -40,7 +40,6 @@ class SequenceVDSM(nn.Module):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.sizes = sizes
-        self.dynamics_from_swaps = False
         self.frames = FrameVDSM(sizes).requires_grad_(False)
         self.dynamics_encoder = DynamicsEncoder(sizes)
         self.dynamics_decoder = DynamicsDecoder(sizes)
@@ -78,12 +77,9 @@ class SequenceVDSM(nn.Module):
         """q(s | x_{1:T}) q(d | x_{1:T}) ∏_t q(z_t | z_{t-1}, x_{1:T}, d).  Args: video (b, t, 3, h, w) in [0, 1]."""
         b, steps = video.shape[:2]
         s, poses = self.frames.encoder(video)
-        if self.training and self.dynamics_from_swaps:
-            with torch.no_grad():
-                _, poses = self.frames.encoder(self.frames.decode(poses.loc, s.loc.roll(1, dims=0)))
         with pyro.plate("sequences", b, dim=-1), exact(video):
             pyro.sample("s", s.distribution())
-            d = pyro.sample("d", self.dynamics_encoder(poses.loc).distribution())
+            d = pyro.sample("d", self.dynamics_encoder(self.seen(poses.loc)).distribution())
             drive = self.combiner.drive(self.dynamics_decoder(d, steps=steps), d)
             z = self.z_0(b)
             for t in range(1, steps + 1):
@@ -96,13 +92,23 @@ class SequenceVDSM(nn.Module):
     def encode(self, video: Tensor) -> Latents:
         """The means of s, d and, along the guide, of z_t.  Args: video (b, t, 3, h, w) in [0, 1]."""
         s, poses = self.frames.encoder(video)
-        d = self.dynamics_encoder(poses.loc).loc
+        d = self.dynamics_encoder(self.seen(poses.loc)).loc
         return Latents(s=s.loc, z=self.follow(d, steps=video.shape[1]), d=d)
 
     def dynamics(self, video: Tensor) -> Tensor:
         """The mean of q(d | x_{1:T}).  Args: video (b, t, 3, h, w) in [0, 1].   Returns: (b, d)."""
-        _, poses = self.frames.encoder(video)
-        return self.dynamics_encoder(poses.loc).loc
+        return self.dynamics_encoder(self.seen(self.frames.encoder.poses_of(video).loc)).loc
+
+    def seen(self, poses: Tensor) -> Tensor:
+        """What d is inferred from: the poses, or with `anonymous_dynamics` those of a drawing of them.
+
+        Args: poses (b, t, z).   Returns: (b, t, z).
+        """
+        if not self.sizes.anonymous_dynamics:
+            return poses
+        with torch.no_grad():
+            drawn = self.frames.decode(poses, poses.new_zeros(len(poses), self.sizes.kappa_s))
+            return self.frames.encoder.poses_of(drawn).loc
 
     def follow(self, d: Tensor, *, steps: int) -> Tensor:
         """Mean poses under q(z_t | z_{t-1}, h_t, d), which depends on x through d alone.

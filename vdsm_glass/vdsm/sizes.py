@@ -20,6 +20,8 @@ class Sizes:
         decoder_channels: outputs of the decoder's transposed convolutions but the last, which has 3.
         single_decoder: ablation of section 6: one decoder, s̃ as an input only.
         identity_encoder: ours, not the paper's: s is inferred by convolutions of its own, which poses do not share.
+        anonymous_dynamics: ours, not the paper's: d is inferred from poses in a drawing with the identity 0, see
+            `SequenceVDSM`.
         first_pose_from_d: ours, not the paper's: p(z_1 | d), learned in stage 2, in place of N(0, I).
 
     Raises:
@@ -38,6 +40,7 @@ class Sizes:
     decoder_channels: tuple[int, ...] = width((512, 256, 128, 64))
     single_decoder: bool = False
     first_pose_from_d: bool = False
+    anonymous_dynamics: bool = False
     identity_encoder: bool = False
 
     def __post_init__(self) -> None:

@@ -45,23 +45,28 @@ def test_a_checkpoint_remembers_what_s_is_inferred_from(sizes, tmp_path: Path):
     assert VDSMPretrain.load_from_checkpoint(tmp_path / "a.ckpt").net.identity_from_half
 
 
-def test_d_is_inferred_from_a_drawing_with_another_identity_and_only_in_training(sizes, video):
+def test_d_is_inferred_from_a_drawing_of_nobody(sizes, video):
     torch.manual_seed(0)
-    net, seen = VDSMSequence(sizes, dynamics_from_swaps=True).net, []
+    net, seen = VDSMSequence(replace(sizes, anonymous_dynamics=True)).net, []
     net.frames.tau_s.fill_(3.0)
     net.dynamics_encoder.register_forward_pre_hook(lambda _, poses: seen.append(*poses))
-
-    def poses_of(clips: torch.Tensor) -> torch.Tensor:
-        return net.frames.encoder(clips)[1].loc
-
-    s, poses = net.frames.encoder(video)
-    swapped, own = (poses_of(net.frames.decode(poses.loc, s.loc.roll(by, dims=0))) for by in (1, 0))
-    assert not torch.equal(swapped, own)
-    for training, on, wanted in ((True, True, swapped), (False, True, poses.loc), (True, False, poses.loc)):
+    _, poses = net.frames.encoder(video)
+    nobody = torch.zeros(len(video), sizes.kappa_s)
+    _, wanted = net.frames.encoder(net.frames.decode(poses.loc, nobody))
+    assert not torch.allclose(wanted.loc, poses.loc)
+    for training in (True, False):
         net.train(training)
-        net.dynamics_from_swaps = on
         net.guide(video)
-        assert torch.equal(seen.pop(), wanted)
+        torch.testing.assert_close(seen.pop(), wanted.loc)
+    net.encode(video)
+    d = net.dynamics(video)
+    for each in seen:
+        torch.testing.assert_close(each, wanted.loc)
+    torch.testing.assert_close(d, net.encode(video).d)
+    plain = VDSMSequence(sizes).net
+    plain.dynamics_encoder.register_forward_pre_hook(lambda _, poses: seen.append(*poses))
+    plain.encode(video)
+    assert torch.equal(seen[-1], plain.frames.encoder(video)[1].loc)
 
 
 @pytest.fixture
