@@ -38,14 +38,15 @@ class Contrast:
     drawn: int | None = None
 
 
-def told_apart(one: Tensor, other: Tensor, *, width: float) -> Tensor:
+def told_apart(one: Tensor, other: Tensor, *, width: float, identity: Tensor | None = None) -> Tensor:
     """-log of the share that the right clip has among all clips, a mean over clips and both ways; at chance log b.
 
     s of one frame of a clip has to find s of another frame of the clip by exp(-|s - s'|² / 2 width²), in coordinates
     in which s has no correlations and variance 1 over the batch. Without these coordinates s has as few dimensions as
     will do, and a decoder can make little of it.
 
-    Args: one, other (b, s), of two frames of the same clips; b > s.
+    Args: one, other (b, s), of two frames of the same clips; b > s. identity (b,): clips of one identity do not have to
+    be told apart; -1 is unknown.
     Source: van den Oord et al., arXiv 1807.03748 (the share); Ermolov et al., arXiv 2007.06346 (the coordinates).
     """
     both = torch.cat([one, other])
@@ -54,6 +55,9 @@ def told_apart(one: Tensor, other: Tensor, *, width: float) -> Tensor:
     one, other = torch.linalg.solve_triangular(factor, centred.T, upper=False).T.chunk(2)
     closeness = -torch.cdist(one, other).square() / (2 * width**2)
     right = torch.arange(len(one), device=one.device)
+    if identity is not None:
+        alike = (identity[:, None] == identity) & (identity >= 0) & (right[:, None] != right)
+        closeness = closeness.masked_fill(alike, -math.inf)
     return (F.cross_entropy(closeness, right) + F.cross_entropy(closeness.T, right)) / 2
 
 
@@ -90,10 +94,10 @@ class IdentityContrast(nn.Module):
         """The learning rate at a step of this part."""
         return self.options.learning_rate * min(1.0, 2 - 2 * step / self.options.steps)
 
-    def terms(self, net: FrameVDSM, video: Tensor) -> dict[str, Tensor]:
+    def terms(self, net: FrameVDSM, video: Tensor, identity: Tensor | None = None) -> dict[str, Tensor]:
         """`told`, nats per clip. With `pair_actions` the halves of a clip show two actions of one character.
 
-        Args: video (b, t, 3, h, w) in [0, 1], of more clips than s has numbers.
+        Args: video (b, t, 3, h, w) in [0, 1], of more clips than s has numbers; identity (b,), see `told_apart`.
         Raises: UserError, there are fewer clips.
         """
         b, t = video.shape[:2]
@@ -107,7 +111,7 @@ class IdentityContrast(nn.Module):
         with torch.autocast(device_type=video.device.type, enabled=False):
             one, other = net.encoder.identity_of(both).loc.chunk(2)
             self.remember(one.detach(), other.detach())
-            return {"told": told_apart(one, other, width=self.options.width)}
+            return {"told": told_apart(one, other, width=self.options.width, identity=identity)}
 
     @torch.no_grad()
     def remember(self, one: Tensor, other: Tensor) -> None:

@@ -222,10 +222,12 @@ class Encoder(nn.Module):
         return self._identity(features_of(video, self.identity_convolutions or self.convolutions))
 
     def _identity(self, features: Tensor) -> NormalParameters:
-        loc, scale = self.identity(features).chunk(2, dim=-1)
-        return NormalParameters(
-            loc=self.identity_loc(loc).float().mean(dim=1), scale=positive(self.identity_scale(scale)).mean(dim=1)
-        )
+        loc, scale = self.identity(features).float().chunk(2, dim=-1)
+        # `IdentityContrast` may have put large weights here, whose sums would be all rounding in bfloat16.
+        with torch.autocast(device_type=features.device.type, enabled=False):
+            return NormalParameters(
+                loc=self.identity_loc(loc).mean(dim=1), scale=positive(self.identity_scale(scale)).mean(dim=1)
+            )
 
     def fix_identity(self, fixed: bool) -> None:
         """Whether what infers s, and nothing else does, takes no gradient."""

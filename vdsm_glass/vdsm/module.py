@@ -173,7 +173,7 @@ class VDSMPretrain(VDSMModule):
             all of them by it. With `pair_actions` that is one of the two actions, so that s cannot say which.
         apart: ours, not the paper's: weights of terms that keep identity and poses apart; all are 0.
         contrast: ours, not the paper's: a part before all else in which s is learned, to be fixed from then on. It
-            wants `sizes.identity_encoder`.
+            wants `sizes.identity_encoder`. Where identities are labelled, two clips of one are not told apart.
 
     Raises: UserError, s is to be fixed and shares its convolutions with poses.
     """
@@ -243,7 +243,7 @@ class VDSMPretrain(VDSMModule):
     def training_step(self, batch: VideoBatch) -> Tensor:
         if self.contrast is None or not self.telling_apart:
             return super().training_step(batch)
-        terms = self.contrast.terms(self.net, self.checked(batch))
+        terms = self.contrast.terms(self.net, self.checked(batch), identity=batch.identity)
         self.last_terms = {name: term.detach() for name, term in terms.items()}
         log_terms(self, "train", terms, loss=terms["told"], clips=len(batch.video))
         return terms["told"]

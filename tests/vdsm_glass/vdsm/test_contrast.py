@@ -97,6 +97,18 @@ def test_both_ways_count():
     assert float(told_apart(one, other, width=1.0)) == pytest.approx(float(told_apart(other, one, width=1.0)), rel=1e-4)
 
 
+def test_clips_of_one_identity_need_not_be_told_apart():
+    corners = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    closeness = torch.exp(-torch.cdist(corners, corners).square() / 2)
+    for identity, hidden in (([7, 7, 3, 4], ((0, 1), (1, 0))), ([-1, -1, 3, 4], ())):
+        left = closeness.clone()
+        for pair in hidden:
+            left[pair] = 0
+        wanted = -(left.diagonal() / left.sum(dim=1)).log().mean()
+        told = told_apart(corners, corners, width=1.0, identity=torch.tensor(identity))
+        assert float(told) == pytest.approx(float(wanted), rel=1e-3)
+
+
 def test_each_half_gives_a_frame_by_chance():
     torch.manual_seed(0)
     video = torch.arange(40.0).view(2, 20, 1, 1, 1).expand(-1, -1, 3, 4, 4)
