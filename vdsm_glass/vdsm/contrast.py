@@ -25,7 +25,7 @@ class Contrast:
 
     Args:
         steps: optimiser steps in which q(s) alone is learned, by `told_apart`; it stays as it is from then on. With 0,
-            the default, there is no such part.
+            the default, there is no such part. Some hundreds: where s lies in the end is a mean over the last ten.
         learning_rate: in these steps; it falls over the second half.
         width: how far apart clips have to be to count as apart, in standard deviations of s over clips.
         drawn: clips of a batch that are used afterwards, the first ones; None uses all. Telling clips apart wants many
