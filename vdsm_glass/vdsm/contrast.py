@@ -34,7 +34,7 @@ class Contrast:
 
     steps: int = 0
     learning_rate: float = 2e-3
-    width: float = 2.0
+    width: float = 1.0
     drawn: int | None = None
 
 
