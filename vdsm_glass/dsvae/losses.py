@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from vdsm_glass.vdsm.contrast import info_nce
 from vdsm_glass.vdsm.densities import NormalParameters
 from vdsm_glass.vdsm.elbo import ElboWeights
 
@@ -33,9 +34,7 @@ def contrast(a: Tensor, b: Tensor, *, temperature: float = TEMPERATURE) -> Tenso
 
     Args: a, b (n, f), two views of n clips, row by row; the other rows are the negatives.   Returns: a scalar >= 0.
     """
-    likeness = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature
-    right = torch.arange(len(a), device=a.device)
-    return (F.cross_entropy(likeness, right) + F.cross_entropy(likeness.T, right)) / 2
+    return info_nce(F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).T / temperature)
 
 
 def mutual_information(s: Tensor, z: Tensor, q_s: NormalParameters, q_z: NormalParameters) -> Tensor:

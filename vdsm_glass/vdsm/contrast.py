@@ -54,11 +54,19 @@ def told_apart(one: Tensor, other: Tensor, *, width: float, identity: Tensor | N
     factor = torch.linalg.cholesky(with_ridge(centred.T @ centred / len(both)))
     one, other = torch.linalg.solve_triangular(factor, centred.T, upper=False).T.chunk(2)
     closeness = -torch.cdist(one, other).square() / (2 * width**2)
-    right = torch.arange(len(one), device=one.device)
     if identity is not None:
-        alike = (identity[:, None] == identity) & (identity >= 0) & (right[:, None] != right)
-        closeness = closeness.masked_fill(alike, -math.inf)
-    return (F.cross_entropy(closeness, right) + F.cross_entropy(closeness.T, right)) / 2
+        alike = (identity[:, None] == identity) & (identity >= 0)
+        closeness = closeness.masked_fill(alike.fill_diagonal_(False), -math.inf)
+    return info_nce(closeness)
+
+
+def info_nce(likeness: Tensor) -> Tensor:
+    """-½ mean_i (log softmax_j(l_ij)_i + log softmax_j(l_ji)_i), InfoNCE both ways.
+
+    Args: likeness (n, n), of the views of n clips: row i and column i are of one clip.   Returns: a scalar >= 0.
+    """
+    right = torch.arange(len(likeness), device=likeness.device)
+    return (F.cross_entropy(likeness, right) + F.cross_entropy(likeness.T, right)) / 2
 
 
 def with_ridge(covariance: Tensor) -> Tensor:

@@ -227,11 +227,16 @@ class VDSMPretrain(VDSMModule):
 
     def on_train_batch_start(self, *_: Any) -> None:
         super().on_train_batch_start()
-        if self.contrast is not None:
-            if not self.telling_apart and not self.contrast.settled:
+        if self.contrast is None:
+            return
+        encoder = self.net.encoder
+        if self.telling_apart:
+            encoder.fix_identity(False)
+        elif encoder.identity_loc.weight.requires_grad:  # the first step after; to ask `settled` at each would wait
+            if not self.contrast.settled:
                 moments = self.contrast.mean, self.contrast.covariance, self.contrast.within
                 self.contrast.settle(self.net, *map(self.trainer.strategy.reduce, moments))
-            self.net.encoder.fix_identity(not self.telling_apart)
+            encoder.fix_identity(True)
 
     @property
     def clips_used(self) -> int | None:

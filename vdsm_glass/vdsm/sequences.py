@@ -77,9 +77,10 @@ class SequenceVDSM(nn.Module):
         """q(s | x_{1:T}) q(d | x_{1:T}) ∏_t q(z_t | z_{t-1}, x_{1:T}, d).  Args: video (b, t, 3, h, w) in [0, 1]."""
         b, steps = video.shape[:2]
         s, poses = self.frames.encoder(video)
+        seen = self.seen(poses.loc)
         with pyro.plate("sequences", b, dim=-1), exact(video):
             pyro.sample("s", s.distribution())
-            d = pyro.sample("d", self.dynamics_encoder(self.seen(poses.loc)).distribution())
+            d = pyro.sample("d", self.dynamics_encoder(seen).distribution())
             drive = self.combiner.drive(self.dynamics_decoder(d, steps=steps), d)
             z = self.z_0(b)
             for t in range(1, steps + 1):
