@@ -22,6 +22,8 @@ LEAST_AREA = 6
 FAR, SLOW, WINDOW = 3, 0.125, 16
 """Pixels that the picture goes in 2 frames at least where the camera moves fast; pixels a frame over so many frames at
 least where it moves slowly."""
+SURE = 3.2
+"""Times the standard error of the pace that a slow camera has at least: places of one that trembles are not in line."""
 LEAST_WINDOW = 12
 """Frames that a clip has at least where a moving camera is looked for in it."""
 COMPARABLE = 0.3
@@ -104,7 +106,7 @@ def track(each: Sample, excess: np.ndarray) -> Track:
 def moves(each: Sample, mask: np.ndarray) -> np.ndarray:
     """(n,) whether the picture changes everywhere, or moves alike in many places.
 
-    It moves where it has gone `FAR` pixels since 2 frames before, or goes on by `SLOW` pixels a frame over `WINDOW`
+    It moves where it goes `FAR` pixels in 2 frames, twice within `WINDOW` frames, or goes on by `SLOW` pixels a frame over `WINDOW`
     frames: so a camera may tremble by a pixel to each side, but not go slowly.
     """
     everywhere = np.array([blocks(frame.astype(float), 8).mean(axis=(1, 2)) > 0.15 for frame in mask]).mean(axis=1)
@@ -115,12 +117,20 @@ def moves(each: Sample, mask: np.ndarray) -> np.ndarray:
         length = min(WINDOW, len(within))
         for stop in range(length, len(within) + length, length) if length >= LEAST_WINDOW else ():
             window = within[: min(stop, len(within))][-length:]
-            middle, times = grey[window[length // 2]], np.arange(length) - (length - 1) / 2
-            ways = np.array([moved_alike(middle, grey[t]) for t in window])
-            pace = times @ ways / (times @ times)
+            middle = grey[window[length // 2]]
+            slow = goes_on(np.array([moved_alike(middle, grey[t]) for t in window]))
             fast = [moved_alike(grey[t - 2], grey[t]) for t in window[length // 2 :: length // 2 - 1]]
-            panned[window] |= np.hypot(*pace) >= SLOW or np.hypot(*np.transpose(fast)).max() >= FAR
+            panned[window] |= slow or np.hypot(*np.transpose(fast)).min() >= FAR
     return (everywhere > EVERYWHERE) | panned
+
+
+def goes_on(ways: np.ndarray) -> bool:
+    """Whether places (n, 2), pixels, one a frame, go on in a line by `SLOW` or more a frame."""
+    times = np.arange(len(ways)) - (len(ways) - 1) / 2
+    pace = times @ ways / (times @ times)
+    rest = ways - ways.mean(axis=0) - np.outer(times, pace)
+    error = np.sqrt((rest**2).sum() / (len(ways) - 2) / (times @ times))
+    return bool(np.hypot(*pace) >= max(SLOW, SURE * error))
 
 
 def moved_alike(before: np.ndarray, after: np.ndarray) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 from pyro import poutine
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
-from torch.distributions import kl_divergence
+from torch.distributions import MixtureSameFamily, kl_divergence
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def term_of(site: str) -> str:
 def evaluate(model: Callable[[Tensor], object], guide: Callable[[Tensor], object], video: Tensor) -> Elbo:
     """-ELBO of Eq. (4) at one sample of the guide, split by site.
 
-    KLs are analytic, as in Pyro's TraceMeanField_ELBO, whose loss is the sum of these terms times the batch size. That
-    class gives only the sum; annealing and logging need the terms.
+    KLs are those of `divergence`, as in Pyro's TraceMeanField_ELBO, whose loss is the sum of these terms times the batch
+    size. That class gives only the sum; annealing and logging need the terms.
 
     Args: model, guide, with the same latent sites inside a plate over the batch; video (b, t, 3, h, w) in [0, 1].
     """
@@ -66,7 +66,7 @@ def evaluate(model: Callable[[Tensor], object], guide: Callable[[Tensor], object
         if site["is_observed"]:
             value = -site["fn"].log_prob(site["value"])
         else:
-            value = kl_divergence(sampled[name]["fn"], site["fn"])
+            value = divergence(sampled[name]["fn"], site["fn"], sampled[name]["value"])
         term, per_sequence = term_of(name), value.sum() / video.shape[0]
         terms[term] = terms[term] + per_sequence if term in terms else per_sequence
     return Elbo(
@@ -74,6 +74,13 @@ def evaluate(model: Callable[[Tensor], object], guide: Callable[[Tensor], object
         latents={name: site["value"] for name, site in sampled.items()},
         posteriors={name: site["fn"] for name, site in sampled.items()},
     )
+
+
+def divergence(q: Any, p: Any, sample: Tensor) -> Tensor:
+    """KL(q || p), nats; where p is a mixture, which has no closed form, its estimate at the sample of q."""
+    if isinstance(p, MixtureSameFamily):
+        return q.log_prob(sample) - p.log_prob(sample)
+    return kl_divergence(q, p)
 
 
 def random_sites(trace: poutine.Trace) -> dict[str, Any]:

@@ -92,12 +92,12 @@ class FrameVDSM(nn.Module):
 
     def sample_identity(self, count: int, generator: torch.Generator) -> Tensor:
         """s ~ p(s).  Args: generator, on the network's device.   Returns: (count, s)."""
-        return draw(self.prior_s(self.tau_s.new_empty(count, 0)), generator)
+        return self.prior_s(self.tau_s.new_empty(count, 0)).draw(generator)
 
     def sample_poses(self, count: int, steps: int, generator: torch.Generator) -> Tensor:
         """z_t ~ N(0, I), independent.  Args: generator, on the network's device.   Returns: (count, steps, z)."""
         like = self.tau_s.new_empty(count, 0)
-        return torch.stack([draw(isotropic(like, size=self.sizes.kappa_z), generator) for _ in range(steps)], dim=1)
+        return torch.stack([isotropic(like, size=self.sizes.kappa_z).draw(generator) for _ in range(steps)], dim=1)
 
     def observe(self, video: Tensor, z: Tensor, s: Tensor) -> None:
         """p(x_{1:T} | z_{1:T}, s), Bernoulli; for pixels within [0, 1] its log is the negative cross-entropy.
@@ -126,9 +126,3 @@ class FrameVDSM(nn.Module):
             pyro.sample("s", s.distribution())
             with pyro.plate("frames", t, dim=-2):
                 pyro.sample("z", z.distribution())
-
-
-def draw(p: NormalParameters, generator: torch.Generator) -> Tensor:
-    """One sample of N(loc, scale²) from the generator, which is on the parameters' device."""
-    noise = torch.randn(p.loc.shape, generator=generator, device=p.loc.device, dtype=p.loc.dtype)
-    return p.loc + p.scale * noise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import pyro
+import pyro.distributions as dist
 import torch
 from einops import repeat
 from torch import Tensor, nn
@@ -15,10 +16,11 @@ from vdsm_glass.vdsm.densities import (
     DynamicsEncoder,
     FirstPose,
     GatedTransition,
+    Motions,
     NormalParameters,
     isotropic,
 )
-from vdsm_glass.vdsm.frames import FrameVDSM, Latents, draw
+from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.sizes import Sizes
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class SequenceVDSM(nn.Module):
         self.combiner = Combiner(sizes)
         self.transition = GatedTransition(sizes)
         self.first_pose = FirstPose(sizes) if sizes.first_pose_from_d else None
+        self.motions = Motions(sizes) if sizes.motions else None
 
     def train(self, mode: bool = True) -> SequenceVDSM:
         """Sets the mode of all but `frames`, which stays in eval mode."""
@@ -53,8 +56,14 @@ class SequenceVDSM(nn.Module):
         self.frames.eval()
         return self
 
-    def prior_d(self, like: Tensor) -> NormalParameters:
-        """p(d), of mean 0 and standard deviation 1/κ_d.  Args: like (b, ...).   Returns: each (b, d)."""
+    def prior_d(self, like: Tensor) -> dist.TorchDistribution:
+        """p(d), of mean 0 and standard deviation 1/κ_d, or with `sizes.motions` the mixture.  Args: like (b, ...)."""
+        if self.motions is not None:
+            return self.motions.distribution(like.shape[0])
+        return self.standard_d(like).distribution()
+
+    def standard_d(self, like: Tensor) -> NormalParameters:
+        """The paper's p(d).  Args: like (b, ...).   Returns: each (b, d)."""
         return isotropic(like, size=self.sizes.kappa_d, scale=1 / self.sizes.kappa_d)
 
     def prior_z_1(self, d: Tensor) -> NormalParameters:
@@ -66,7 +75,7 @@ class SequenceVDSM(nn.Module):
         b, steps = video.shape[:2]
         with pyro.plate("sequences", b, dim=-1):
             s = pyro.sample("s", self.frames.prior_s(video).distribution())
-            d = pyro.sample("d", self.prior_d(video).distribution())
+            d = pyro.sample("d", self.prior_d(video))
             with exact(video):
                 z = [pyro.sample("z_1", self.prior_z_1(d).distribution())]
                 for t in range(2, steps + 1):
@@ -130,7 +139,7 @@ class SequenceVDSM(nn.Module):
         z = [z_1]
         for _ in range(steps - 1):
             p = self.transition(z[-1], d)
-            z.append(p.loc if generator is None else draw(p, generator))
+            z.append(p.loc if generator is None else p.draw(generator))
         return torch.stack(z, dim=1)
 
     def rollout(
@@ -162,8 +171,8 @@ class SequenceVDSM(nn.Module):
         Args: generator, on the network's device.   Returns: (count, steps, z).
         """
         like = self.frames.tau_s.new_empty(count, 0)
-        d = draw(self.prior_d(like), generator)
-        z_1 = draw(self.prior_z_1(d), generator)
+        d = self.standard_d(like).draw(generator) if self.motions is None else self.motions.sample(count, generator)
+        z_1 = self.prior_z_1(d).draw(generator)
         return self.advance(z_1, d, steps=steps, generator=generator)
 
     def decode(self, z: Tensor, s: Tensor) -> Tensor:
