@@ -46,7 +46,7 @@ def sequence_terms(net: SequenceVDSM, video: Tensor, s: Tensor, d: Tensor, z: Te
         q_s, poses = net.frames.encoder(video[n : n + 1])
         terms["kl_s"] = terms["kl_s"] + kl_normal((q_s.loc[0], q_s.scale[0]), (0.0, 1 / net.sizes.kappa_s))
         q_d = net.dynamics_encoder(poses.loc)
-        terms["kl_d"] = terms["kl_d"] + kl_normal((q_d.loc[0], q_d.scale[0]), (0.0, 1 / net.sizes.kappa_d))
+        terms["kl_d"] = terms["kl_d"] + kl_dynamics(net, q_d.loc[0], q_d.scale[0], d[n])
         h = net.dynamics_decoder(d[n : n + 1], steps=video.shape[1])
         z_prev = net.combiner.z_0[None]
         for t in range(video.shape[1]):
@@ -56,6 +56,21 @@ def sequence_terms(net: SequenceVDSM, video: Tensor, s: Tensor, d: Tensor, z: Te
             z_prev = z[n : n + 1, t]
         terms["reconstruction"] = terms["reconstruction"] + reconstruction(net.frames, video[n], z[n], s[n])
     return {name: value / len(video) for name, value in terms.items()}
+
+
+def kl_dynamics(net: SequenceVDSM, loc: Tensor, scale: Tensor, d: Tensor) -> Tensor:
+    """KL(q(d) || p(d)); for a mixture log q(d) - log p(d) at the sample.  Args: each (d,)."""
+    kappa = net.sizes.kappa_d
+    if net.motions is None:
+        return kl_normal((loc, scale), (0.0, 1 / kappa))
+
+    inverse = torch.linalg.inv(net.motions.root)
+    densities = torch.zeros(())
+    for share, mean in zip(net.motions.shares, net.motions.means, strict=True):
+        unit = inverse @ (d - mean)
+        densities = densities + share * torch.exp(-(unit @ unit) / 2) * torch.linalg.det(inverse)
+    log_q = (-(((d - loc) / scale) ** 2) / 2 - torch.log(scale)).sum()  # (2π)^(-κ/2) is in both, and cancels
+    return log_q - torch.log(densities)
 
 
 def first_pose(net: SequenceVDSM, d: Tensor) -> tuple[Tensor | float, Tensor | float]:

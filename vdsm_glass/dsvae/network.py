@@ -20,7 +20,7 @@ from vdsm_glass.vdsm.densities import (
     isotropic,
     split_normal,
 )
-from vdsm_glass.vdsm.frames import Latents, draw
+from vdsm_glass.vdsm.frames import Latents
 from vdsm_glass.vdsm.sequences import exact
 
 
@@ -143,7 +143,7 @@ class DSVAE(nn.Module):
         for t in range(steps):
             p, state = self.prior(previous, state)
             if t == len(made):
-                made.append(p.loc if generator is None else draw(p, generator))
+                made.append(p.loc if generator is None else p.draw(generator))
             previous = made[t]
         return torch.stack(made, dim=1)
 
@@ -164,7 +164,7 @@ class DSVAE(nn.Module):
 
     def sample_identity(self, count: int, generator: torch.Generator) -> Tensor:
         """s ~ N(0, I).  Args: generator, on the network's device.   Returns: (count, s)."""
-        return draw(isotropic(self.prior.head.bias.expand(count, -1), size=self.sizes.kappa_s), generator)
+        return isotropic(self.prior.head.bias.expand(count, -1), size=self.sizes.kappa_s).draw(generator)
 
     def sample_poses(self, count: int, steps: int, generator: torch.Generator) -> Tensor:
         """z_t ~ p(z_t | z_{<t}).  Args: generator, on the network's device.   Returns: (count, steps, z)."""

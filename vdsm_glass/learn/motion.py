@@ -106,8 +106,8 @@ def track(each: Sample, excess: np.ndarray) -> Track:
 def moves(each: Sample, mask: np.ndarray) -> np.ndarray:
     """(n,) whether the picture changes everywhere, or moves alike in many places.
 
-    It moves where it goes `FAR` pixels in 2 frames, twice within `WINDOW` frames, or goes on by `SLOW` pixels a frame over `WINDOW`
-    frames: so a camera may tremble by a pixel to each side, but not go slowly.
+    It moves where, within `WINDOW` frames, it twice goes `FAR` pixels in 2 frames, or goes on by `SLOW` pixels a frame:
+    so a camera may tremble by a pixel to each side, but not go slowly.
     """
     everywhere = np.array([blocks(frame.astype(float), 8).mean(axis=(1, 2)) > 0.15 for frame in mask]).mean(axis=1)
     grey = each.frames.mean(axis=3, dtype=np.float32)

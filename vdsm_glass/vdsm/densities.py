@@ -79,35 +79,6 @@ class FirstPose(nn.Module):
         return split_normal(self.head(d))
 
 
-class Motions(nn.Module):
-    """p(d) = Σ_k π_k N(μ_k, diag σ_k²), learned with the rest: clips do one of some things, which one Gaussian is not.
-
-    Ours. Each Gaussian begins as wide as the paper's prior, its mean drawn from that.  [Tomczak and Welling 2018, MoG]
-    """
-
-    def __init__(self, sizes: Sizes) -> None:
-        super().__init__()
-        self.unit = 1 / sizes.kappa_d
-        self.logits = nn.Parameter(torch.zeros(sizes.motions))
-        self.loc = nn.Parameter(torch.randn(sizes.motions, sizes.kappa_d))
-        self.scale = nn.Parameter(torch.full_like(self.loc, math.log(math.e - 1)))
-
-    def components(self) -> NormalParameters:
-        """Each Gaussian's location and scale, each (k, d); scale > 0."""
-        return NormalParameters(loc=self.unit * self.loc, scale=self.unit * positive(self.scale))
-
-    def distribution(self, b: int) -> dist.TorchDistribution:
-        """p(d), of batch shape (b,)."""
-        which = dist.Categorical(logits=self.logits)
-        return dist.MixtureSameFamily(which, self.components().distribution()).expand((b,))
-
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """d (count, d).  Args: generator, on the parameters' device."""
-        shares = torch.softmax(self.logits, dim=0)
-        which = torch.multinomial(shares, count, replacement=True, generator=generator)
-        return NormalParameters(*(part[which] for part in self.components())).draw(generator)
-
-
 class GatedTransition(nn.Module):
     """p(z_t | z_{t-1}, d), how a pose follows a pose.  [VDSM suppl. section 3; Krishnan et al. 2017, Eq. (10)]"""
 

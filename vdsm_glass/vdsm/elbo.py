@@ -53,8 +53,8 @@ def term_of(site: str) -> str:
 def evaluate(model: Callable[[Tensor], object], guide: Callable[[Tensor], object], video: Tensor) -> Elbo:
     """-ELBO of Eq. (4) at one sample of the guide, split by site.
 
-    KLs are those of `divergence`, as in Pyro's TraceMeanField_ELBO, whose loss is the sum of these terms times the batch
-    size. That class gives only the sum; annealing and logging need the terms.
+    KLs are those of `divergence`. Where all are analytic, the loss of Pyro's TraceMeanField_ELBO is the sum of these
+    terms times the batch size. That class gives only the sum; annealing and logging need the terms.
 
     Args: model, guide, with the same latent sites inside a plate over the batch; video (b, t, 3, h, w) in [0, 1].
     """

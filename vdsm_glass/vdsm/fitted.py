@@ -6,10 +6,9 @@ what the decoder makes of latents like those of real clips.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,76 +17,13 @@ from torch import Tensor
 
 from vdsm_glass.checkpoints import CheckpointError, misfits, shortened
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
+from vdsm_glass.vdsm.mixtures import Mixture
 from vdsm_glass.vdsm.sequences import SequenceVDSM
 
 if TYPE_CHECKING:
-    from sklearn.mixture import GaussianMixture
-
     from data_modules.base import VideoDataModule
 
 Net = FrameVDSM | SequenceVDSM
-COMPONENTS = (1, 2, 4, 8, 16)
-HELD_OUT = 4
-"""One sample in so many is held out when the number of components is chosen."""
-FEWEST = 10
-"""Samples for each component."""
-LEAST_VARIANCE = 1e-6
-"""Added to every variance, as a share of their mean: fewer samples than dimensions have a singular covariance."""
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """Σ_k share_k N(mean_k, root²): Gaussians of one covariance, because clips are few for one covariance each.
-
-    Args: shares (k,), which sum to 1; means (k, n); root (n, n), symmetric.
-    """
-
-    shares: Tensor
-    means: Tensor
-    root: Tensor
-
-    @classmethod
-    def fit(cls, x: Tensor) -> Mixture:
-        """By expectation maximisation, with as many of `COMPONENTS` as make samples held out the likeliest.
-
-        Args: x (m, n), m > 1.
-        """
-        points = x.double().numpy(force=True)
-        centre = points.mean(axis=0)
-        # One number for all dimensions, so that those which carry nothing stay small.
-        scale = float(np.sqrt((points - centre).var(axis=0).mean())) or 1.0
-        points = np.random.default_rng(0).permutation((points - centre) / scale)
-        held, seen = points[: len(points) // HELD_OUT], points[len(points) // HELD_OUT :]
-        tried = [k for k in COMPONENTS if k == 1 or FEWEST * k <= len(seen)]
-        best = max(tried, key=lambda k: _mixture(seen, k).score(held)) if len(tried) > 1 else 1
-        found: Any = _mixture(points, best)
-        values, vectors = np.linalg.eigh(found.covariances_)
-        # The symmetric root, because the signs of eigenvectors are arbitrary, and samples should not be.
-        root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-        parts = (found.weights_, found.means_ * scale + centre, root * scale)
-        return cls(*(torch.from_numpy(part).float() for part in parts))
-
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """Samples (count, n), on the generator's device."""
-        shares, means, root = (part.to(generator.device) for part in (self.shares, self.means, self.root))
-        which = torch.multinomial(shares, count, replacement=True, generator=generator)
-        return means[which] + torch.randn(count, len(root), generator=generator, device=root.device) @ root
-
-
-def _mixture(points: np.ndarray, components: int) -> GaussianMixture:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
-
-    made = GaussianMixture(
-        n_components=components,
-        covariance_type="tied",
-        reg_covar=LEAST_VARIANCE,
-        random_state=0,
-    )
-    with warnings.catch_warnings():
-        # Also of clips that are all alike; and a mixture that could become a little likelier is a density as well.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return made.fit(points)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -27,6 +28,8 @@ from vdsm_glass.vdsm.sequences import SequenceVDSM
 from vdsm_glass.vdsm.sizes import Sizes
 
 Optimizer = Literal["adam", "muon"]
+MOST_BATCHES = 500
+"""The last batches of an epoch whose d p(d) is fitted to."""
 
 
 class VDSMModule(LightningModule):
@@ -296,6 +299,7 @@ class VDSMSequence(VDSMModule):
             optimizer=optimizer,
         )
         self.pretrained = pretrained
+        self.recent: deque[Tensor] = deque(maxlen=MOST_BATCHES)
 
     def on_fit_start(self) -> None:
         """Takes stage 1's weights, unless training goes on from a checkpoint of this stage, which Lightning has read.
@@ -310,3 +314,16 @@ class VDSMSequence(VDSMModule):
                 "pretraining recipe, then give its checkpoint: --model.pretrained runs/.../checkpoints/last.ckpt"
             )
         load_part(self.frames, self.pretrained, prefix="net.", trained_by="VDSMPretrain")
+
+    def terms(self, video: Tensor) -> Elbo:
+        elbo = super().terms(video)
+        if self.net.motions is not None:
+            self.recent.append(elbo.latents["d"].detach())
+        return elbo
+
+    def on_train_epoch_end(self) -> None:
+        """Fits p(d) to d of the epoch, where it is a mixture."""
+        if self.net.motions is not None and self.recent:
+            everywhere: Any = self.all_gather(torch.cat([*self.recent]))  # (processes, m, d), or (m, d) of a single one
+            self.net.motions.refit(everywhere.flatten(end_dim=-2))
+            self.recent.clear()

@@ -16,11 +16,11 @@ from vdsm_glass.vdsm.densities import (
     DynamicsEncoder,
     FirstPose,
     GatedTransition,
-    Motions,
     NormalParameters,
     isotropic,
 )
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
+from vdsm_glass.vdsm.mixtures import Motions
 from vdsm_glass.vdsm.sizes import Sizes
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class SequenceVDSM(nn.Module):
         return self
 
     def prior_d(self, like: Tensor) -> dist.TorchDistribution:
-        """p(d), of mean 0 and standard deviation 1/κ_d, or with `sizes.motions` the mixture.  Args: like (b, ...)."""
+        """p(d), of mean 0 and standard deviation 1/κ_d, or with `sizes.motions` a mixture.  Args: like (b, ...)."""
         if self.motions is not None:
             return self.motions.distribution(like.shape[0])
         return self.standard_d(like).distribution()

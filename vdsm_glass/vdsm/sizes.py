@@ -23,7 +23,8 @@ class Sizes:
         anonymous_dynamics: ours, not the paper's: d is inferred from poses in a drawing with the identity 0, see
             `SequenceVDSM`.
         first_pose_from_d: ours, not the paper's: p(z_1 | d), learned in stage 2, in place of N(0, I).
-        motions: ours, not the paper's: p(d) is a mixture of so many Gaussians, learned in stage 2; 0 is the paper's.
+        motions: ours, not the paper's: p(d) is a mixture of up to so many Gaussians that is fitted as stage 2 goes, see
+            `Motions`; 0 for the paper's.
 
     Raises:
         ValueError: a size is out of its bounds, or encoder and decoder do not agree on the frame's size.
@@ -41,7 +42,7 @@ class Sizes:
     decoder_channels: tuple[int, ...] = width((512, 256, 128, 64))
     single_decoder: bool = False
     first_pose_from_d: bool = False
-    motions: int = width(0, least=0)
+    motions: int = width(0, least=0, most=16)
     anonymous_dynamics: bool = False
     identity_encoder: bool = False
 

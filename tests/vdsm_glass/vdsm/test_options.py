@@ -105,6 +105,64 @@ def test_first_pose_is_trained_in_the_second_stage(conditioned, video):
     assert (conditioned.first_pose.head.weight.grad != 0).any()
 
 
+@pytest.fixture
+def of_motions(sizes) -> SequenceVDSM:
+    return SequenceVDSM(replace(sizes, motions=4))
+
+
+def two_motions(count: int, size: int, *, spread: float = 0.1) -> torch.Tensor:
+    """d (count, size) around -3, or every third around 5."""
+    where = torch.where(torch.arange(count) % 3 == 0, 5.0, -3.0)
+    return where[:, None] + spread * torch.randn(count, size, generator=torch.Generator().manual_seed(0))
+
+
+def test_a_mixture_of_motions_begins_as_the_papers_prior(of_motions, sizes, video):
+    assert SequenceVDSM(sizes).motions is None
+    torch.manual_seed(0)
+    elbo = evaluate(of_motions.model, of_motions.guide, video)
+    d = elbo.latents["d"]
+    q, p = elbo.posteriors["d"], of_motions.standard_d(video).distribution()
+    torch.testing.assert_close(elbo.terms["kl_d"], (q.log_prob(d) - p.log_prob(d)).mean())
+
+
+def test_d_is_weighed_against_the_mixture_of_motions(of_motions, sizes, video):
+    of_motions.motions.refit(two_motions(200, sizes.kappa_d, spread=1.5))
+    assert (of_motions.motions.shares > 0).sum() > 1
+    elbo = evaluate(of_motions.model, of_motions.guide, video)
+    z = torch.stack([elbo.latents[f"z_{t}"] for t in range(1, 5)], dim=1)
+    given = {"s": elbo.latents["s"], "d": elbo.latents["d"], "z": z}
+    for name, value in sequence_terms(of_motions, video, **given).items():
+        torch.testing.assert_close(elbo.terms[name], value, rtol=1e-3, atol=1e-3)
+
+
+def test_motions_are_drawn_as_often_as_clips_show_them(of_motions, sizes):
+    of_motions.motions.refit(two_motions(300, sizes.kappa_d))
+    taken = []
+    of_motions.transition.register_forward_pre_hook(lambda _, given: taken.append(given[1]))
+    of_motions.sample_poses(2000, 2, torch.Generator().manual_seed(1))
+    (d,) = taken
+    first = d.mean(dim=1) > 0
+    torch.testing.assert_close(d[first].mean(dim=0), torch.full((sizes.kappa_d,), 5.0), rtol=0, atol=0.1)
+    torch.testing.assert_close(d[~first].mean(dim=0), torch.full((sizes.kappa_d,), -3.0), rtol=0, atol=0.1)
+    assert first.float().mean().item() == pytest.approx(1 / 3, abs=0.04)
+    of_motions.motions.refit(two_motions(30, sizes.kappa_d)[1:3])  # what was there before is forgotten
+    assert of_motions.motions.shares.tolist() == [1, 0, 0, 0]
+
+
+def test_motions_are_fitted_to_the_epoch_and_no_other(sizes, video):
+    model = VDSMSequence(replace(sizes, motions=4))
+    fitted = []
+    model.all_gather = lambda each: each  # pyright: ignore[reportAttributeAccessIssue]
+    model.net.motions.refit = fitted.append  # pyright: ignore[reportAttributeAccessIssue]
+    for batches in (3, 2):
+        wanted = [model.terms(video).latents["d"] for _ in range(batches)]
+        model.on_train_epoch_end()
+        torch.testing.assert_close(fitted[-1], torch.cat(wanted).detach())
+    model.on_train_epoch_end()
+    assert len(fitted) == 2, "an epoch without a step leaves p(d) as it is"
+    VDSMSequence(sizes).on_train_epoch_end()
+
+
 @pytest.mark.parametrize(("optimizer", "expected"), [("adam", torch.optim.Adam), ("muon", Muon)])
 def test_the_optimiser_is_the_one_that_is_asked_for(sizes, optimizer, expected):
     for model in (VDSMPretrain(sizes, optimizer=optimizer), VDSMSequence(sizes, optimizer=optimizer)):
