@@ -30,6 +30,8 @@ from vdsm_glass.vdsm.sizes import Sizes
 Optimizer = Literal["adam", "muon"]
 MOST_BATCHES = 500
 """The last batches of an epoch whose d p(d) is fitted to."""
+RECENT = "recent_d"
+"""Where a checkpoint in mid-epoch has those so far."""
 
 
 class VDSMModule(LightningModule):
@@ -314,6 +316,15 @@ class VDSMSequence(VDSMModule):
                 "pretraining recipe, then give its checkpoint: --model.pretrained runs/.../checkpoints/last.ckpt"
             )
         load_part(self.frames, self.pretrained, prefix="net.", trained_by="VDSMPretrain")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        if self.recent:
+            checkpoint[RECENT] = [*self.recent]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.recent.extend(checkpoint.get(RECENT, ()))
 
     def terms(self, video: Tensor) -> Elbo:
         elbo = super().terms(video)
