@@ -127,15 +127,16 @@ def noiseless(arguments: list[str]) -> None:
     sys.exit(main(arguments))
 
 
-def run(folder: Path, *, processes: int, batch_size: int) -> Path:
-    """Two noiseless steps of the compact recipe at a total batch of 4, and its run folder."""
+def run(folder: Path, *more: str, processes: int, batch_size: int, recipe: str = "pendulum_pretrain") -> Path:
+    """Two noiseless steps of a compact recipe at a total batch of 4, and its run folder."""
     arguments = [
-        *("fit", "--config", str(EXPERIMENTS / "vdsm" / "compact" / "pendulum_pretrain.yaml")),
+        *("fit", "--config", str(EXPERIMENTS / "vdsm" / "compact" / f"{recipe}.yaml")),
         *("--config", str(EXPERIMENTS / "smoke" / "run.yaml")),
         *("--run.dir", str(folder), "--run.name", f"on_{processes}", "--data.root", str(folder / "data")),
         *("--trainer.devices", str(processes), "--trainer.strategy", "ddp_fork" if processes > 1 else "auto"),
         *("--data.batch_size", str(batch_size), "--data.eval_batch_size", str(batch_size)),
         *("--trainer.limit_val_batches", "1.0"),
+        *more,
     ]
     assert exit_codes(noiseless, (arguments,)) == [0]
     return folder / f"on_{processes}" / "latest"
@@ -153,3 +154,17 @@ def test_two_processes_train_as_one_with_the_same_total_batch(tmp_path: Path):
     for name, value in alone.items():
         torch.testing.assert_close(together[name], value, rtol=1e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
     assert math.isclose(validation_loss(one), validation_loss(two), rel_tol=1e-4)
+
+
+@pytest.mark.thorough
+def test_two_processes_fit_one_mixture_of_motions(tmp_path: Path):
+    first = run(tmp_path / "first", processes=1, batch_size=4) / "checkpoints" / "last.ckpt"
+    second = ["--model.pretrained", str(first), "--model.sizes.motions", "2"]
+    one, two = (
+        run(tmp_path, *second, processes=n, batch_size=4 // n, recipe="pendulum_sequence") / "checkpoints" / "last.ckpt"
+        for n in (1, 2)
+    )
+    alone, together = (read_checkpoint(file)["state_dict"] for file in (one, two))
+    assert alone["net.motions.means"].abs().sum() > 0
+    for name in ("means", "shares", "root"):
+        torch.testing.assert_close(together[f"net.motions.{name}"], alone[f"net.motions.{name}"], rtol=1e-2, atol=1e-4)
