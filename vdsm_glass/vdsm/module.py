@@ -324,6 +324,7 @@ class VDSMSequence(VDSMModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
+        self.recent.clear()
         self.recent.extend(checkpoint.get(RECENT, ()))
 
     def terms(self, video: Tensor) -> Elbo:
@@ -333,8 +334,8 @@ class VDSMSequence(VDSMModule):
         return elbo
 
     def on_train_epoch_end(self) -> None:
-        """Fits p(d) to d of the epoch, where it is a mixture."""
-        if self.net.motions is not None and self.recent:
+        """Fits p(d) to d of the epoch, where it is a mixture: nothing else is kept in `recent`."""
+        if self.recent:
             everywhere: Any = self.all_gather(torch.cat([*self.recent]))  # (processes, m, d), or (m, d) of a single one
             self.net.motions.refit(everywhere.flatten(end_dim=-2))
             self.recent.clear()

@@ -158,8 +158,10 @@ def test_motions_are_fitted_to_the_epoch_and_no_other(sizes, video):
         wanted = [model.terms(video).latents["d"] for _ in range(batches)]
         checkpoint = {}
         model.on_save_checkpoint(checkpoint)
-        model.recent.clear()
         model.on_load_checkpoint(checkpoint)  # as a run does that goes on in mid-epoch
+        resumed = VDSMSequence(model.net.sizes)
+        resumed.on_load_checkpoint(checkpoint)
+        torch.testing.assert_close([*resumed.recent], [*model.recent])
         model.on_train_epoch_end()
         torch.testing.assert_close(fitted[-1], torch.cat(wanted).detach())
     model.on_train_epoch_end()
