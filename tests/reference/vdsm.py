@@ -51,7 +51,7 @@ def sequence_terms(net: SequenceVDSM, video: Tensor, s: Tensor, d: Tensor, z: Te
         z_prev = net.combiner.z_0[None]
         for t in range(video.shape[1]):
             q_z = net.combiner(z_prev, net.combiner.drive(h[:, t : t + 1], d[n : n + 1])[:, 0])
-            p_z = net.transition(z_prev, d[n : n + 1]) if t else first_pose(net, d[n])
+            p_z = following_pose(net, z[n, :t], d[n]) if t else first_pose(net, d[n])
             terms["kl_z"] = terms["kl_z"] + kl_normal((q_z[0][0], q_z[1][0]), (p_z[0], p_z[1]))
             z_prev = z[n : n + 1, t]
         terms["reconstruction"] = terms["reconstruction"] + reconstruction(net.frames, video[n], z[n], s[n])
@@ -81,8 +81,29 @@ def first_pose(net: SequenceVDSM, d: Tensor) -> tuple[Tensor | float, Tensor | f
     return loc, torch.log1p(torch.exp(raw)) + 1e-4
 
 
+def following_pose(net: SequenceVDSM, past: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    """p(z_t | z_{t-1}, d), or with a memory of all before, for one clip.  Args: past (t - 1, z); d (d,)."""
+    memory = net.transition.memory
+    if memory is None:
+        loc, scale = net.transition(past[-1:], d[None])
+        return loc[0], scale[0]
+    weights = dict(net.transition.named_parameters())
+    h = torch.tanh(weights["memory.first.weight"] @ d + weights["memory.first.bias"])
+    for z in past:
+        h = gru(weights, "memory.cell", z, h)
+    return gated_transition(weights, past[-1], torch.cat([d, h]))
+
+
+def gru(weights: dict[str, Tensor], name: str, x: Tensor, h: Tensor) -> Tensor:
+    """r, u = σ(W x + b + U h + c), n = tanh(W x + b + r (U h + c)), h' = (1 - u) n + u h.  [Cho et al. 2014]"""
+    of_x = (weights[f"{name}.weight_ih"] @ x + weights[f"{name}.bias_ih"]).chunk(3)
+    of_h = (weights[f"{name}.weight_hh"] @ h + weights[f"{name}.bias_hh"]).chunk(3)
+    r, u = (1 / (1 + torch.exp(-(a + b))) for a, b in zip(of_x[:2], of_h[:2], strict=True))
+    return (1 - u) * torch.tanh(of_x[2] + r * of_h[2]) + u * h
+
+
 def gated_transition(weights: dict[str, Tensor], z: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-    """p(z_t | z_{t-1}, d) for one pair z (z,), d (d,), from the layers' weights by their names."""
+    """p(z_t | z_{t-1}, d) for one z (z,) and d (d,), the memory behind it, from the layers' weights."""
 
     def linear(name: str, x: Tensor) -> Tensor:
         return weights[f"{name}.weight"] @ x + weights[f"{name}.bias"]

@@ -80,7 +80,12 @@ class FirstPose(nn.Module):
 
 
 class GatedTransition(nn.Module):
-    """p(z_t | z_{t-1}, d), how a pose follows a pose.  [VDSM suppl. section 3; Krishnan et al. 2017, Eq. (10)]"""
+    """p(z_t | z_{t-1}, d), how a pose follows a pose.  [VDSM suppl. section 3; Krishnan et al. 2017, Eq. (10)]
+
+    With `sizes.transition_memory`, ours and not the paper's, it is p(z_t | z_1, ..., z_{t-1}, d): a GRU, which begins
+    from d, remembers the poses so far. A pose is that of one frame, and does not tell which way its figure moves.
+    [as the deterministic path of Hafner et al. 2019, "Learning latent dynamics for planning from pixels"]
+    """
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -91,25 +96,45 @@ class GatedTransition(nn.Module):
         # What the gate does not replace starts out unchanged.  [Krishnan et al. 2017, section 5]
         nn.init.eye_(self.keep.weight)
         nn.init.zeros_(self.keep.bias)
+        self.memory = PoseMemory(sizes) if sizes.transition_memory else None
 
     @staticmethod
     def _mlp(sizes: Sizes) -> nn.Sequential:
+        seen = sizes.kappa_z + sizes.kappa_d + sizes.transition_memory
         return nn.Sequential(
-            nn.Linear(in_features=sizes.kappa_z + sizes.kappa_d, out_features=sizes.transition_dim),
+            nn.Linear(in_features=seen, out_features=sizes.transition_dim),
             nn.ReLU(),
             nn.Linear(in_features=sizes.transition_dim, out_features=sizes.kappa_z),
         )
 
-    def forward(self, z_prev: Tensor, d: Tensor) -> NormalParameters:
+    def forward(self, z_prev: Tensor, d: Tensor, memory: Tensor | None = None) -> NormalParameters:
         """g = σ(MLP), m = MLP, loc = (1 - g)(W z) + g m, scale = softplus(W' ReLU(m)).
 
-        Args: z_prev (b, z) previous pose; d (b, d) dynamics.   Returns: loc, scale, each (b, z); scale > 0.
+        Args: z_prev (b, z) previous pose; d (b, d) dynamics; memory (b, memory) of all poses before, where it is kept.
+        Returns: loc, scale, each (b, z); scale > 0.
         """
-        both = torch.cat([z_prev, d], dim=-1)
+        both = torch.cat([z_prev, d] if memory is None else [z_prev, d, memory], dim=-1)
         g = torch.sigmoid(self.gate(both))
         m = self.proposal(both)
         loc = (1 - g) * self.keep(z_prev) + g * m
         return NormalParameters(loc=loc.float(), scale=positive(self.scale(torch.relu(m))))
+
+    def begin(self, d: Tensor) -> Tensor | None:
+        """The memory before the first pose.  Args: d (b, d)."""
+        return None if self.memory is None else torch.tanh(self.memory.first(d))
+
+    def remember(self, z: Tensor, memory: Tensor | None) -> Tensor | None:
+        """The memory after one more pose.  Args: z (b, z)."""
+        return None if self.memory is None else self.memory.cell(z, memory)
+
+
+class PoseMemory(nn.Module):
+    """The parts of `GatedTransition` that remember."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.first = nn.Linear(in_features=sizes.kappa_d, out_features=sizes.transition_memory)
+        self.cell = nn.GRUCell(input_size=sizes.kappa_z, hidden_size=sizes.transition_memory)
 
 
 class MixtureDecoder(nn.Module):

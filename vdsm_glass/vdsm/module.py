@@ -30,6 +30,8 @@ from vdsm_glass.vdsm.sizes import Sizes
 Optimizer = Literal["adam", "muon"]
 MOST_BATCHES = 500
 """The last batches of an epoch whose d p(d) is fitted to."""
+OVERSHOOT = "overshoot"
+"""The term of `SequenceVDSM.overshoot`."""
 RECENT = "recent_d"
 """Where a checkpoint in mid-epoch has those so far."""
 
@@ -279,6 +281,10 @@ class VDSMSequence(VDSMModule):
         learning_rate: lr-Seq of Table 1.
         compile: compile encoder and decoder.
         learning_rate_decay, optimizer: see `VDSMModule`.
+        dynamics_from_half: ours, not the paper's: in training, infer d from the first half of a clip's frames, and
+            unfold it into all of them, so that it tells what comes after what was seen.
+        overshooting: ours, not the paper's: weight of `SequenceVDSM.overshoot`, by which the transition learns to go on
+            from the first pose alone.
     """
 
     kind = "vdsm"
@@ -291,16 +297,21 @@ class VDSMSequence(VDSMModule):
         compile: bool = False,
         learning_rate_decay: tuple[int, int] | None = None,
         optimizer: Optimizer = "adam",
+        dynamics_from_half: bool = False,
+        overshooting: float = 0.0,
     ) -> None:
         net = SequenceVDSM(as_sizes(sizes, Sizes))
+        net.dynamics_from_half = dynamics_from_half
         super().__init__(
             net=net,
             learning_rate=learning_rate,
             compile=compile,
             learning_rate_decay=learning_rate_decay,
             optimizer=optimizer,
+            dynamics_from_half=dynamics_from_half,
+            overshooting=overshooting,
         )
-        self.pretrained = pretrained
+        self.pretrained, self.overshooting = pretrained, overshooting
         self.recent: deque[Tensor] = deque(maxlen=MOST_BATCHES)
 
     def on_fit_start(self) -> None:
@@ -331,7 +342,13 @@ class VDSMSequence(VDSMModule):
         elbo = super().terms(video)
         if self.net.motions is not None:
             self.recent.append(elbo.latents["d"].detach())
+        if self.overshooting:
+            elbo = replace(elbo, terms=elbo.terms | {OVERSHOOT: self.net.overshoot(elbo)})
         return elbo
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        paper = super().total({name: term for name, term in terms.items() if name != OVERSHOOT})
+        return paper + self.overshooting * terms[OVERSHOOT] if self.overshooting else paper
 
     def on_train_epoch_end(self) -> None:
         """Fits p(d) to d of the epoch, where it is a mixture: nothing else is kept in `recent`."""

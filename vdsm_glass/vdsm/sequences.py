@@ -9,6 +9,7 @@ import pyro.distributions as dist
 import torch
 from einops import repeat
 from torch import Tensor, nn
+from torch.distributions import kl_divergence
 
 from vdsm_glass.vdsm.densities import (
     Combiner,
@@ -19,6 +20,7 @@ from vdsm_glass.vdsm.densities import (
     NormalParameters,
     isotropic,
 )
+from vdsm_glass.vdsm.elbo import Elbo
 from vdsm_glass.vdsm.frames import FrameVDSM, Latents
 from vdsm_glass.vdsm.mixtures import Motions
 from vdsm_glass.vdsm.sizes import Sizes
@@ -42,6 +44,8 @@ class SequenceVDSM(nn.Module):
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.sizes = sizes
+        self.dynamics_from_half = False
+        """In training, whether d is inferred from the first half of the frames alone, and unfolds into all of them."""
         self.frames = FrameVDSM(sizes).requires_grad_(False)
         self.dynamics_encoder = DynamicsEncoder(sizes)
         self.dynamics_decoder = DynamicsDecoder(sizes)
@@ -78,15 +82,18 @@ class SequenceVDSM(nn.Module):
             d = pyro.sample("d", self.prior_d(video))
             with exact(video):
                 z = [pyro.sample("z_1", self.prior_z_1(d).distribution())]
+                memory = self.transition.begin(d)
                 for t in range(2, steps + 1):
-                    z.append(pyro.sample(f"z_{t}", self.transition(z[-1], d).distribution()))
+                    memory = self.transition.remember(z[-1], memory)
+                    z.append(pyro.sample(f"z_{t}", self.transition(z[-1], d, memory).distribution()))
             self.frames.observe(video, z=torch.stack(z, dim=1), s=s)
 
     def guide(self, video: Tensor) -> None:
         """q(s | x_{1:T}) q(d | x_{1:T}) ∏_t q(z_t | z_{t-1}, x_{1:T}, d).  Args: video (b, t, 3, h, w) in [0, 1]."""
         b, steps = video.shape[:2]
         s, poses = self.frames.encoder(video)
-        seen = self.seen(poses.loc)
+        half = self.dynamics_from_half and self.training
+        seen = self.seen(poses.loc[:, : max(steps // 2, 1)] if half else poses.loc)
         with pyro.plate("sequences", b, dim=-1), exact(video):
             pyro.sample("s", s.distribution())
             d = pyro.sample("d", self.dynamics_encoder(seen).distribution())
@@ -136,11 +143,29 @@ class SequenceVDSM(nn.Module):
 
         Args: z_1 (b, z); d (b, d).   Returns: (b, steps, z).
         """
-        z = [z_1]
+        z, memory = [z_1], self.transition.begin(d)
         for _ in range(steps - 1):
-            p = self.transition(z[-1], d)
+            memory = self.transition.remember(z[-1], memory)
+            p = self.transition(z[-1], d, memory)
             z.append(p.loc if generator is None else p.draw(generator))
         return torch.stack(z, dim=1)
+
+    def overshoot(self, elbo: Elbo) -> Tensor:
+        """Σ_t KL(q(z_t | ...) || p(z_t | z_1 alone)), nats per sequence: the transition goes on from its own means.
+
+        q is held: the transition learns to get to where the guide is, however far from the first pose.  [overshooting:
+        Hafner et al. 2019, "Learning latent dynamics for planning from pixels", section 4, with means for samples]
+        """
+        z, d = elbo.latents["z_1"], elbo.latents["d"]
+        memory, total = self.transition.begin(d), d.new_zeros(())
+        steps = sum(name.startswith("z_") for name in elbo.latents)
+        with exact(d):
+            for t in range(2, steps + 1):
+                memory = self.transition.remember(z, memory)
+                p = self.transition(z, d, memory)
+                total = total + kl_divergence(held(elbo.posteriors[f"z_{t}"]), p.distribution()).sum()
+                z = p.loc
+        return total / len(d)
 
     def rollout(
         self,
@@ -178,6 +203,11 @@ class SequenceVDSM(nn.Module):
     def decode(self, z: Tensor, s: Tensor) -> Tensor:
         """E[x_t | z_t, s].  Args: z (b, t, z); s (b, s).   Returns: (b, t, 3, h, w) in [0, 1]."""
         return self.frames.decode(z, s)
+
+
+def held(q: dist.Independent) -> dist.Independent:
+    """A normal distribution without its gradient."""
+    return dist.Normal(q.base_dist.loc.detach(), q.base_dist.scale.detach()).to_event(1)
 
 
 def exact(like: Tensor) -> torch.autocast:

@@ -23,6 +23,8 @@ class Sizes:
         anonymous_dynamics: ours, not the paper's: d is inferred from poses in a drawing with the identity 0, see
             `SequenceVDSM`.
         first_pose_from_d: ours, not the paper's: p(z_1 | d), learned in stage 2, in place of N(0, I).
+        transition_memory: ours, not the paper's: width of a memory of all poses before, for p(z_t | z_{t-1}, d); 0 for
+            the paper's.
         motions: ours, not the paper's: p(d) is a mixture of up to so many Gaussians that is fitted as stage 2 goes, see
             `Motions`; 0 for the paper's.
 
@@ -42,6 +44,7 @@ class Sizes:
     decoder_channels: tuple[int, ...] = width((512, 256, 128, 64))
     single_decoder: bool = False
     first_pose_from_d: bool = False
+    transition_memory: int = width(0, least=0)
     motions: int = width(0, least=0, most=16)
     anonymous_dynamics: bool = False
     identity_encoder: bool = False

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from pyro import poutine
 from torch import nn
 
-from tests.reference.vdsm import sequence_terms
+from tests.reference.vdsm import following_pose, kl_normal, sequence_terms
 from vdsm_glass.muon import Muon
 from vdsm_glass.vdsm import VDSMPretrain, VDSMSequence
 from vdsm_glass.vdsm.elbo import ElboWeights, evaluate
@@ -103,6 +103,82 @@ def test_samples_begin_where_d_says(conditioned):
 def test_first_pose_is_trained_in_the_second_stage(conditioned, video):
     ElboWeights().total(evaluate(conditioned.model, conditioned.guide, video).terms).backward()
     assert (conditioned.first_pose.head.weight.grad != 0).any()
+
+
+@pytest.fixture
+def remembering(sizes) -> SequenceVDSM:
+    torch.manual_seed(2)
+    net = SequenceVDSM(replace(sizes, transition_memory=6))
+    net.frames.tau_s.fill_(3.0)
+    return net
+
+
+def test_a_transition_that_remembers_is_weighed_against_all_poses_before(remembering, video):
+    elbo = evaluate(remembering.model, remembering.guide, video)
+    z = torch.stack([elbo.latents[f"z_{t}"] for t in range(1, 5)], dim=1)
+    given = {"s": elbo.latents["s"], "d": elbo.latents["d"], "z": z}
+    for name, value in sequence_terms(remembering, video, **given).items():
+        torch.testing.assert_close(elbo.terms[name], value, rtol=1e-4, atol=1e-3)
+    ElboWeights().total(elbo.terms).backward()
+    for each in remembering.transition.memory.parameters():
+        assert (each.grad != 0).any()
+
+
+def test_a_rollout_by_a_transition_that_remembers_goes_on_from_all_poses_before(remembering):
+    d = torch.randn(2, 5)
+    z = remembering.rollout(d, steps=4, dynamics="prior")
+    torch.testing.assert_close(z[:, 0], remembering.follow(d, steps=1)[:, 0])
+    for clip in range(2):
+        for t in range(1, 4):
+            torch.testing.assert_close(z[clip, t], following_pose(remembering, z[clip, :t], d[clip])[0])
+
+
+def test_d_of_the_first_half_unfolds_into_all_frames_and_only_in_training(sizes, video):
+    half, paper = (VDSMSequence(sizes, dynamics_from_half=on).net for on in (True, False))
+    paper.load_state_dict(half.state_dict())
+    other = torch.cat([video[:, :2], torch.rand_like(video[:, 2:])], dim=1)
+
+    def d_of(net, clips: torch.Tensor) -> torch.Tensor:
+        return poutine.trace(net.guide).get_trace(clips).nodes["d"]["fn"].base_dist.loc
+
+    torch.testing.assert_close(d_of(half, video), d_of(half, other))
+    torch.testing.assert_close(d_of(half, video), paper.dynamics(video[:, :2]))
+    assert not torch.allclose(d_of(paper, video), d_of(paper, other))
+    elbo = evaluate(half.model, half.guide, video)
+    assert [name for name in elbo.latents if name.startswith("z_")] == ["z_1", "z_2", "z_3", "z_4"]
+    half.eval()
+    torch.testing.assert_close(d_of(half, video), paper.dynamics(video))
+    assert VDSMSequence(sizes, dynamics_from_half=True).hparams["dynamics_from_half"]
+
+
+@pytest.mark.parametrize("memory", [0, 6])
+def test_overshooting_compares_what_the_first_pose_leads_to_with_the_guide(sizes, video, memory):
+    torch.manual_seed(2)
+    model = VDSMSequence(replace(sizes, transition_memory=memory), overshooting=0.5)
+    elbo = model.terms(video)
+    d, wanted = elbo.latents["d"], torch.zeros(())
+    path = model.net.advance(elbo.latents["z_1"], d, steps=4)
+    for clip in range(3):
+        for t in range(1, 4):
+            q = elbo.posteriors[f"z_{t + 1}"].base_dist
+            p = following_pose(model.net, path[clip, :t], d[clip])
+            wanted = wanted + kl_normal((q.loc[clip], q.scale[clip]), p) / 3
+    torch.testing.assert_close(elbo.terms["overshoot"], wanted, rtol=1e-4, atol=1e-3)
+    plain = {name: term for name, term in elbo.terms.items() if name != "overshoot"}
+    torch.testing.assert_close(model.total(elbo.terms), sum(plain.values()) + 0.5 * wanted, rtol=1e-4, atol=1e-3)
+    elbo.terms["overshoot"].backward()
+    assert (model.net.transition.keep.weight.grad != 0).any()
+    assert model.net.combiner.head.weight.grad is not None  # by z_1 alone
+    assert "overshoot" not in VDSMSequence(sizes).terms(video).terms
+
+
+def test_overshooting_leaves_the_guide_where_it_is(sizes, video):
+    torch.manual_seed(2)
+    model = VDSMSequence(sizes, overshooting=0.5)
+    elbo = model.terms(video)
+    at = elbo.posteriors["z_4"].base_dist.loc
+    grad = torch.autograd.grad(elbo.terms["overshoot"], at, allow_unused=True)
+    assert grad == (None,)
 
 
 @pytest.fixture
