@@ -161,8 +161,15 @@ def test_a_model_of_one_action_a_frame_takes_its_steps(recipe: str, folder: Path
 
 OF_BOTH_MODELS = ("single_decoder", "gumbel")
 """Ablations that `make test` trains, too."""
-OF_STAGE_2 = ("anonymous_dynamics",)
-"""Ablations that set what stage 1 does not have."""
+OF_STAGE_2 = {
+    "anonymous_dynamics",
+    "dynamics_from_half",
+    "first_pose_from_d",
+    "motions",
+    "overshooting",
+    "transition_memory",
+}
+"""Ablations that change stage 2 alone."""
 ABLATIONS = [
     pytest.param(
         file,
