@@ -50,7 +50,8 @@ def test_an_old_run_goes_on(tmp_path: Path):
     narrow = tmp_path / "narrow.yaml"
     narrow.write_text(
         "model: {init_args: {sizes: {kappa_z: 3, kappa_s: 4, kappa_d: 5, rnn_layers: 1, rnn_dim: 6, combiner_dim: 7, "
-        "transition_dim: 6, encoder_channels: [4, 4, 8], identity_dim: 6, decoder_channels: [8, 4]}}}\n"
+        "transition_dim: 6, transition_memory: 0, "  # which the recipe has only since
+        "encoder_channels: [4, 4, 8], identity_dim: 6, decoder_channels: [8, 4]}}}\n"
         "data: {init_args: {size: 16, clip_length: 4, eval_clip_length: 4}}\n",
         encoding="utf-8",
     )
