@@ -40,6 +40,7 @@ def test_it_goes_on_after_what_fails_and_leaves_out_what_needs_it(tmp_path: Path
     assert not (tmp_path / "after_bad").exists()
 
 
+@pytest.mark.thorough
 def test_a_part_that_hangs_is_ended_with_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(gpu, "GRACE", 0.5)
     child = tmp_path / "child"

@@ -275,6 +275,7 @@ def test_with_teacher_forcing_every_frame_comes_from_the_real_one_before():
     assert not torch.allclose(drawn[:, 3], other[:, 3], atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_two_processes_give_the_numbers_of_one(tmp_path: Path):
     smoke = ROOT / "experiments" / "smoke"
     recipe = ["--config", str(ROOT / "experiments" / "vdsm" / "compact" / "pendulum_pretrain.yaml")]

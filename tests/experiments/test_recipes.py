@@ -78,7 +78,9 @@ def losses(run: Path) -> list[float]:
     return [float(row["train/loss"]) for row in rows(run)]
 
 
-@pytest.mark.parametrize("recipe", PRETRAINED)
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(each, marks=[pytest.mark.thorough] * ("/box/" in each)) for each in PRETRAINED]
+)
 def test_both_stages_take_two_steps(recipe: str, trained: Callable[[str], Path], folder: Path):
     first = trained(recipe)
     second_recipe = recipe.replace("_pretrain", "_sequence")
@@ -101,7 +103,10 @@ def test_both_stages_take_two_steps(recipe: str, trained: Callable[[str], Path],
         assert torch.equal(value, before[name.replace("net.frames.", "net.")])
 
 
-@pytest.mark.parametrize("recipe", ["vdsm/compact/pendulum_pretrain", "vdsm/compact/sprites_pretrain"])
+@pytest.mark.parametrize(
+    "recipe",
+    ["vdsm/compact/pendulum_pretrain", pytest.param("vdsm/compact/sprites_pretrain", marks=pytest.mark.thorough)],
+)
 def test_a_test_ends_with_numbers_and_pictures(recipe: str, trained: Callable[[str], Path], folder: Path):
     run = trained(recipe)
     smoke(recipe, folder, "--ckpt_path", str(run / "checkpoints" / "last.ckpt"), command="test")

@@ -103,6 +103,7 @@ def concurrent(folder: str) -> int:
     return found
 
 
+@pytest.mark.thorough
 def test_calls_take_the_workers_resources(tmp_path: Path) -> None:
     options: dict[str, Any] = {"threads_per_worker": 2, "resources": {"GPU": 1}, "processes": False}
     with LocalCluster(n_workers=2, dashboard_address="127.0.0.1:0", silence_logs=50, **options) as cluster:

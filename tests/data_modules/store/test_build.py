@@ -268,7 +268,7 @@ def test_a_clip_that_kills_every_process_is_an_error(tmp_path: Path) -> None:
     assert not leftovers(module)
 
 
-@pytest.mark.parametrize("kind", [ToyUnits, KilledOnce, Damaged])
+@pytest.mark.parametrize("kind", [pytest.param(ToyUnits, marks=pytest.mark.thorough), KilledOnce, Damaged])
 def test_a_cluster_builds_the_same_store(
     kind: type[Toy], tmp_path: Path, expected: dict[str, Any], dask_cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

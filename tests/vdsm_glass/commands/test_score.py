@@ -117,7 +117,7 @@ def test_a_batch_is_scored_before_the_next_is_read(tmp_path: Path, monkeypatch: 
     assert "".join(order) == "rrrru" + "rrrru" + "rru"
 
 
-@pytest.mark.parametrize("where", ["--workers", "--cluster"])
+@pytest.mark.parametrize("where", ["--workers", pytest.param("--cluster", marks=pytest.mark.thorough)])
 def test_who_scores_changes_results_by_rounding_alone(where: str, tmp_path: Path, request: pytest.FixtureRequest):
     videos = {f"v{seed}": noise(seed) for seed in range(7)}
     real = write(tmp_path / "real", videos)

@@ -97,6 +97,7 @@ def trained(kind: str, batch: VideoBatch, *, steps: int, **changes) -> DiscreteM
     return made
 
 
+@pytest.mark.thorough
 def test_latent_actions_learn_a_few_clips_and_tell_the_way():
     """With one seed of six: on four clips about half of them end at actions that tell too little."""
     batch = VideoBatch.unlabelled(squares())
@@ -116,6 +117,7 @@ def test_latent_actions_learn_a_few_clips_and_tell_the_way():
     assert any(learned(seed) for seed in range(6))
 
 
+@pytest.mark.thorough
 def test_caddy_learns_a_few_clips_and_finds_its_actions_again():
     batch = VideoBatch.unlabelled(squares())
     terms = trained("caddy", batch, steps=150, weights=LossWeights(motion=1)).last_terms

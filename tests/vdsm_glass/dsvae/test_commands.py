@@ -44,7 +44,9 @@ def test_every_recipe_takes_two_steps(recipe: str, folder: Path):
     assert bool(held["hyper_parameters"]["weights"]["mutual"]) == recipe.startswith("c_dsvae")
 
 
-@pytest.mark.parametrize("recipe", ["c_dsvae/pendulum/compact", "dbse/pendulum/compact"])
+@pytest.mark.parametrize(
+    "recipe", ["c_dsvae/pendulum/compact", pytest.param("dbse/pendulum/compact", marks=pytest.mark.thorough)]
+)
 def test_it_resumes_is_tested_generates_and_is_exported_and_played(recipe: str, folder: Path, tmp_path: Path):
     options = configs(recipe, folder)
     if not last(recipe, folder).is_file():

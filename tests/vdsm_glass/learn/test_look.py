@@ -113,6 +113,7 @@ def test_how_far_a_camera_trembled_is_measured(way: tuple[float, float]):
     assert trembled(ground, np.roll(ground, 4, axis=1)) == (0, 0), "that is no trembling"
 
 
+@pytest.mark.thorough
 def test_a_film_that_is_coded_coarsely_has_no_second_agent():
     """Where the agent was, H.264 leaves the ground a little wrong until it codes it again."""
     drawn = draw(frames=100, height=480, width=640)

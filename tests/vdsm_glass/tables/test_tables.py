@@ -129,6 +129,7 @@ def test_an_overlay_of_one_stage_is_laid_over_it_alone_and_names_all_that_stand_
     assert [stage.name for stage in stages(unchanged, second, "paper")] == ["a/one", "tables/paper/a/two/no_x"]
 
 
+@pytest.mark.thorough
 def test_the_commands_of_every_table_are_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     from vdsm_glass.sweeps.check import CommandLines
 
