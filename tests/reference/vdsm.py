@@ -83,15 +83,13 @@ def first_pose(net: SequenceVDSM, d: Tensor) -> tuple[Tensor | float, Tensor | f
 
 def following_pose(net: SequenceVDSM, past: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
     """p(z_t | z_{t-1}, d), or with a memory of all before, for one clip.  Args: past (t - 1, z); d (d,)."""
-    memory = net.transition.memory
-    if memory is None:
-        loc, scale = net.transition(past[-1:], d[None])
-        return loc[0], scale[0]
-    weights = dict(net.transition.named_parameters())
-    h = torch.tanh(weights["memory.first.weight"] @ d + weights["memory.first.bias"])
-    for z in past:
-        h = gru(weights, "memory.cell", z, h)
-    return gated_transition(weights, past[-1], torch.cat([d, h]))
+    weights, behind = dict(net.transition.named_parameters()), d
+    if net.transition.memory is not None:
+        h = torch.tanh(weights["memory.first.weight"] @ d + weights["memory.first.bias"])
+        for z in past:
+            h = gru(weights, "memory.cell", z, h)
+        behind = torch.cat([d, h])
+    return gated_transition(weights, past[-1], behind)
 
 
 def gru(weights: dict[str, Tensor], name: str, x: Tensor, h: Tensor) -> Tensor:

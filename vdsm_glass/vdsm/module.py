@@ -30,10 +30,10 @@ from vdsm_glass.vdsm.sizes import Sizes
 Optimizer = Literal["adam", "muon"]
 MOST_BATCHES = 500
 """The last batches of an epoch whose d p(d) is fitted to."""
-OVERSHOOT = "overshoot"
-"""The term of `SequenceVDSM.overshoot`."""
 RECENT = "recent_d"
 """Where a checkpoint in mid-epoch has those so far."""
+OVERSHOOT = "overshoot"
+"""The term of `SequenceVDSM.overshoot`."""
 
 
 class VDSMModule(LightningModule):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 import pyro
@@ -143,28 +145,32 @@ class SequenceVDSM(nn.Module):
 
         Args: z_1 (b, z); d (b, d).   Returns: (b, steps, z).
         """
-        z, memory = [z_1], self.transition.begin(d)
-        for _ in range(steps - 1):
-            memory = self.transition.remember(z[-1], memory)
-            p = self.transition(z[-1], d, memory)
-            z.append(p.loc if generator is None else p.draw(generator))
-        return torch.stack(z, dim=1)
+        following = islice(self.ahead(z_1, d, generator), steps - 1)
+        return torch.stack([z_1, *(z for _, z in following)], dim=1)
+
+    def ahead(
+        self, z_1: Tensor, d: Tensor, generator: torch.Generator | None = None
+    ) -> Iterator[tuple[NormalParameters, Tensor]]:
+        """p(z_t | z_{t-1}, d) and the pose taken of it, for t = 2, 3, ... without end; as `advance`."""
+        z, memory = z_1, self.transition.begin(d)
+        while True:
+            memory = self.transition.remember(z, memory)
+            p = self.transition(z, d, memory)
+            z = p.loc if generator is None else p.draw(generator)
+            yield p, z
 
     def overshoot(self, elbo: Elbo) -> Tensor:
-        """Σ_t KL(q(z_t | ...) || p(z_t | z_1 alone)), nats per sequence: the transition goes on from its own means.
+        """Σ_t KL(q(z_t | ...) || p(z_t | z_1, d)), nats per sequence: the transition goes on from its own means.
 
         q is held: the transition learns to get to where the guide is, however far from the first pose.  [overshooting:
         Hafner et al. 2019, "Learning latent dynamics for planning from pixels", section 4, with means for samples]
         """
-        z, d = elbo.latents["z_1"], elbo.latents["d"]
-        memory, total = self.transition.begin(d), d.new_zeros(())
+        z_1, d = elbo.latents["z_1"], elbo.latents["d"]
         steps = sum(name.startswith("z_") for name in elbo.latents)
+        total = d.new_zeros(())
         with exact(d):
-            for t in range(2, steps + 1):
-                memory = self.transition.remember(z, memory)
-                p = self.transition(z, d, memory)
+            for t, (p, _) in zip(range(2, steps + 1), self.ahead(z_1, d), strict=False):
                 total = total + kl_divergence(held(elbo.posteriors[f"z_{t}"]), p.distribution()).sum()
-                z = p.loc
         return total / len(d)
 
     def rollout(
