@@ -21,7 +21,12 @@ def kl_normal(q: tuple[Tensor, Tensor], p: tuple[Tensor | float, Tensor | float]
 
 def reconstruction(net: FrameVDSM, video: Tensor, z: Tensor, s: Tensor) -> Tensor:
     """-Σ x log p + (1 - x) log(1 - p) of one sequence.  Args: video (t, 3, h, w); z (t, z); s (s,)."""
-    mixture = torch.exp(net.tau_s * s) / torch.exp(net.tau_s * s).sum()
+    logits = net.tau_s * s
+    if net.mixture_logits.further is not None:
+        first, _, last = net.mixture_logits.further
+        hidden = first.weight @ (net.sizes.kappa_s * s) + first.bias
+        logits = logits + last.weight @ torch.where(hidden > 0, hidden, 0.2 * hidden) + last.bias
+    mixture = torch.exp(logits) / torch.exp(logits).sum()
     weights = [layer.weight.permute(0, 4, 3, 1, 2) for layer in net.decoder.layers]
     logits = mixture_decoder(z[None], mixture[None], weights, [layer.bias for layer in net.decoder.layers])[0]
     return (torch.nn.functional.softplus(logits) - video * logits).sum()

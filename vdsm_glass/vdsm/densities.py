@@ -176,6 +176,30 @@ class MixtureDecoder(nn.Module):
         return x.float()
 
 
+class MixtureLogits(nn.Module):
+    """τ_s s + g(κ_s s): s̃ is its softmax. g is 0 at first.
+
+    In the paper g is always 0, so that the decoder's weights are nearly linear in s. What s tells in no linear way is
+    then drawn in between. g is ours, with `sizes.mixture_dim` hidden units; it sees s with the prior's variance made 1.
+    """
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.scale = sizes.kappa_s
+        self.further = None
+        if sizes.mixture_dim:
+            last = nn.Linear(in_features=sizes.mixture_dim, out_features=sizes.kappa_s)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            first = nn.Linear(in_features=sizes.kappa_s, out_features=sizes.mixture_dim)
+            self.further = nn.Sequential(first, nn.LeakyReLU(negative_slope=SLOPE), last)
+
+    def forward(self, s: Tensor, tau_s: Tensor) -> Tensor:
+        """Args: s (b, s); tau_s, a scalar.   Returns: (b, s)."""
+        logits = tau_s * s
+        return logits if self.further is None else logits + self.further(self.scale * s)
+
+
 # The guide.
 
 

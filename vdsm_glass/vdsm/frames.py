@@ -12,7 +12,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vdsm_glass.vdsm.densities import Encoder, MixtureDecoder, NormalParameters, isotropic
+from vdsm_glass.vdsm.densities import Encoder, MixtureDecoder, MixtureLogits, NormalParameters, isotropic
 from vdsm_glass.vdsm.sizes import Sizes
 
 if TYPE_CHECKING:
@@ -65,12 +65,13 @@ class FrameVDSM(nn.Module):
         """In training, whether s is inferred from the first half of the frames alone, and draws all of them."""
         self.encoder = Encoder(sizes)
         self.decoder = MixtureDecoder(sizes)
+        self.mixture_logits = MixtureLogits(sizes)
         # A buffer, because a checkpoint without τ_s would draw other pictures.
         self.register_buffer("tau_s", torch.ones(()))
 
     def mixture(self, s: Tensor) -> Tensor:
-        """s̃ = softmax(τ_s s): sharper as τ_s grows.  Args: s (b, s).   Returns: (b, s), rows sum to 1."""
-        return torch.softmax(self.tau_s * s, dim=-1)
+        """s̃, the softmax of `MixtureLogits`: sharper as τ_s grows.  Args: s (b, s).   Returns: (b, s), sums 1."""
+        return torch.softmax(self.mixture_logits(s, self.tau_s), dim=-1)
 
     def decode(self, z: Tensor, s: Tensor) -> Tensor:
         """E[x_t | z_t, s].  Args: z (b, t, z); s (b, s).   Returns: (b, t, 3, h, w) in [0, 1]."""

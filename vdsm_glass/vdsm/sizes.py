@@ -19,6 +19,8 @@ class Sizes:
         identity_dim: hidden width between the encoder's features and s.
         decoder_channels: outputs of the decoder's transposed convolutions but the last, which has 3.
         single_decoder: ablation of section 6: one decoder, s̃ as an input only.
+        mixture_dim: ours, not the paper's: hidden width of a network between s and the experts, see `MixtureLogits`; 0
+            for the paper's, where there is none.
         identity_encoder: ours, not the paper's: s is inferred by convolutions of its own, which poses do not share.
         anonymous_dynamics: ours, not the paper's: d is inferred from poses in a drawing with the identity 0, see
             `SequenceVDSM`.
@@ -43,6 +45,7 @@ class Sizes:
     identity_dim: int = width(128)
     decoder_channels: tuple[int, ...] = width((512, 256, 128, 64))
     single_decoder: bool = False
+    mixture_dim: int = width(0, least=0)
     first_pose_from_d: bool = False
     transition_memory: int = width(0, least=0)
     motions: int = width(0, least=0, most=16)

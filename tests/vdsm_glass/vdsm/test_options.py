@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from pyro import poutine
 from torch import nn
 
-from tests.reference.vdsm import following_pose, kl_normal, sequence_terms
+from tests.reference.vdsm import following_pose, frame_terms, kl_normal, sequence_terms
 from vdsm_glass.muon import Muon
 from vdsm_glass.vdsm import VDSMPretrain, VDSMSequence
 from vdsm_glass.vdsm.elbo import ElboWeights, evaluate
@@ -43,6 +43,26 @@ def test_a_checkpoint_remembers_what_s_is_inferred_from(sizes, tmp_path: Path):
     trainer.strategy.connect(VDSMPretrain(sizes, identity_from_half=True))
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     assert VDSMPretrain.load_from_checkpoint(tmp_path / "a.ckpt").net.identity_from_half
+
+
+def test_a_network_between_s_and_the_experts_begins_as_the_paper_has_it(sizes):
+    net = VDSMPretrain(replace(sizes, mixture_dim=6)).net
+    net.tau_s.fill_(3.0)
+    s = torch.randn(5, sizes.kappa_s)
+    torch.testing.assert_close(net.mixture(s), torch.softmax(3 * s, dim=-1))
+
+
+def test_a_network_between_s_and_the_experts_is_in_what_is_drawn_and_is_trained(sizes, video):
+    torch.manual_seed(0)
+    model = VDSMPretrain(replace(sizes, mixture_dim=6))
+    net = model.net
+    nn.init.normal_(net.mixture_logits.further[-1].weight)
+    elbo = evaluate(net.model, net.guide, video)
+    z = elbo.latents["z"].transpose(0, 1)
+    wanted = frame_terms(net, video, s=elbo.latents["s"], z=z)
+    torch.testing.assert_close(elbo.terms["reconstruction"], wanted["reconstruction"], rtol=1e-4, atol=1e-3)
+    elbo.terms["reconstruction"].backward()
+    assert all(each.grad.abs().sum() > 0 for each in net.mixture_logits.parameters())
 
 
 def test_d_is_inferred_from_a_drawing_of_nobody(sizes, video):
