@@ -25,7 +25,8 @@ def reconstruction(net: FrameVDSM, video: Tensor, z: Tensor, s: Tensor) -> Tenso
     if net.mixture_logits.further is not None:
         first, _, last = net.mixture_logits.further
         hidden = first.weight @ (net.sizes.kappa_s * s) + first.bias
-        logits = logits + last.weight @ torch.where(hidden > 0, hidden, 0.2 * hidden) + last.bias
+        further = last.weight @ torch.where(hidden > 0, hidden, 0.2 * hidden) + last.bias
+        logits = logits + further / len(hidden) ** 0.5
     mixture = torch.exp(logits) / torch.exp(logits).sum()
     weights = [layer.weight.permute(0, 4, 3, 1, 2) for layer in net.decoder.layers]
     logits = mixture_decoder(z[None], mixture[None], weights, [layer.bias for layer in net.decoder.layers])[0]
