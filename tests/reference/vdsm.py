@@ -22,7 +22,7 @@ def kl_normal(q: tuple[Tensor, Tensor], p: tuple[Tensor | float, Tensor | float]
 def reconstruction(net: FrameVDSM, video: Tensor, z: Tensor, s: Tensor) -> Tensor:
     """-Σ x log p + (1 - x) log(1 - p) of one sequence.  Args: video (t, 3, h, w); z (t, z); s (s,)."""
     logits = net.tau_s * s
-    if net.mixture_logits.further is not None:
+    if net.mixture_logits is not None:
         first, _, last = net.mixture_logits.further
         hidden = first.weight @ (net.sizes.kappa_s * s) + first.bias
         further = last.weight @ torch.where(hidden > 0, hidden, 0.2 * hidden) + last.bias

@@ -177,28 +177,25 @@ class MixtureDecoder(nn.Module):
 
 
 class MixtureLogits(nn.Module):
-    """τ_s s + g(κ_s s) / √m: s̃ is its softmax. g is 0 at first.
+    """g(κ_s s) / √m, which is added to τ_s s: s̃ is the softmax of the sum. g is 0 at first.
 
-    In the paper g is always 0, so that the decoder's weights are nearly linear in s. What s tells in no linear way is
-    then drawn in between. g is ours, with m = `sizes.mixture_dim` hidden units; it sees s with the prior's variance
-    made 1. Without √m, one step changes s̃ the more the wider g is, and wide ones learn worse than none.
+    Ours, with m = `sizes.mixture_dim` hidden units. In the paper there is no g: the decoder's weights are nearly linear
+    in s, and what s tells in no linear way is drawn in between. g sees s with the prior's variance made 1.
+    Without √m, one step changes s̃ the more the wider g is, and wide ones learn worse than none.
     """
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.kappa_s, self.m = sizes.kappa_s, sizes.mixture_dim
-        self.further = None
-        if sizes.mixture_dim:
-            last = nn.Linear(in_features=sizes.mixture_dim, out_features=sizes.kappa_s)
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
-            first = nn.Linear(in_features=sizes.kappa_s, out_features=sizes.mixture_dim)
-            self.further = nn.Sequential(first, nn.LeakyReLU(negative_slope=SLOPE), last)
+        self.sizes = sizes
+        first = nn.Linear(in_features=sizes.kappa_s, out_features=sizes.mixture_dim)
+        last = nn.Linear(in_features=sizes.mixture_dim, out_features=sizes.kappa_s)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.further = nn.Sequential(first, nn.LeakyReLU(negative_slope=SLOPE), last)
 
-    def forward(self, s: Tensor, tau_s: Tensor) -> Tensor:
-        """Args: s (b, s); tau_s, a scalar.   Returns: (b, s)."""
-        logits = tau_s * s
-        return logits if self.further is None else logits + self.further(self.kappa_s * s) / self.m**0.5
+    def forward(self, s: Tensor) -> Tensor:
+        """Args: s (b, s).   Returns: (b, s)."""
+        return self.further(self.sizes.kappa_s * s) / self.sizes.mixture_dim**0.5
 
 
 # The guide.
